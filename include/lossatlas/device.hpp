@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include <lossatlas/export.hpp>
+
+namespace lossatlas {
+
+/// Arithmetic of a section evaluation. Gradients and everything built on them are always f64.
+///
+/// f64: double. f32: single, sums over samples in double, about 1e-7 of |loss| + mean max |output|.
+/// fast: about 1e-4, for previews; a device without a faster way computes it in f32 and the result says so.
+enum class Precision : std::uint8_t { f64, f32, fast };
+
+LOSSATLAS_API const char* name(Precision precision);
+/// Throws InvalidArgument unless "f64", "f32" or "fast".
+LOSSATLAS_API Precision parse_precision(const std::string& text);
+
+struct CpuOptions {
+  int threads = 0;  ///< 0: all that this process may use
+};
+
+struct CudaOptions {
+  int index = 0;           ///< CUDA device number
+  void* stream = nullptr;  ///< a cudaStream_t to work on; null: one of its own
+};
+
+/// Where a Landscape computes. A small value; copying it copies no device state.
+class LOSSATLAS_API Device {
+ public:
+  enum class Kind : std::uint8_t { cpu, cuda };
+
+  /// The host. Throws InvalidArgument on a negative number of threads.
+  static Device cpu(CpuOptions options = {});
+  /// A CUDA GPU. Throws DeviceError that says whether the module, the driver or the GPU is missing; never falls back.
+  static Device cuda(CudaOptions options = {});
+  /// A CUDA GPU if there is one, else the CPU; reason() then says why.
+  static Device best();
+
+  Kind kind() const { return kind_; }
+  int threads() const { return threads_; }
+  int index() const { return index_; }
+  void* stream() const { return stream_; }
+  /// Why best() chose the CPU, in one line; empty otherwise.
+  const std::string& reason() const { return reason_; }
+  /// "cpu, 2 threads, AVX3".
+  std::string describe() const;
+
+ private:
+  Device() = default;
+  Kind kind_ = Kind::cpu;
+  int threads_ = 1;
+  int index_ = 0;
+  void* stream_ = nullptr;
+  std::string reason_;
+};
+
+}  // namespace lossatlas

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#include <lossatlas/export.hpp>
+
+namespace lossatlas {
+
+/// Base of every exception of the library. Messages read `[function] received X, expected Y; do Z`.
+class LOSSATLAS_API Error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// An argument outside its domain: wrong shape, non-finite value, unknown name.
+class LOSSATLAS_API InvalidArgument : public Error {
+ public:
+  using Error::Error;
+};
+
+/// A file that cannot be read, is malformed, or cannot be written.
+class LOSSATLAS_API FileError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// A device, its driver or its module is missing, or the device failed.
+class LOSSATLAS_API DeviceError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Memory ran out even for the smallest tile; `bytes()` says how much was needed.
+class LOSSATLAS_API OutOfMemory : public Error {
+ public:
+  OutOfMemory(const std::string& message, std::int64_t bytes) : Error(message), bytes_(bytes) {}
+  std::int64_t bytes() const noexcept { return bytes_; }
+
+ private:
+  std::int64_t bytes_;
+};
+
+/// The caller's std::stop_token asked a long call to end.
+class LOSSATLAS_API Interrupted : public Error {
+ public:
+  using Error::Error;
+};
+
+}  // namespace lossatlas

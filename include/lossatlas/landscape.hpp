@@ -1,0 +1,87 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <lossatlas/dataset.hpp>
+#include <lossatlas/device.hpp>
+#include <lossatlas/export.hpp>
+#include <lossatlas/grid.hpp>
+#include <lossatlas/loss.hpp>
+#include <lossatlas/network.hpp>
+#include <lossatlas/progress.hpp>
+#include <lossatlas/section.hpp>
+#include <lossatlas/surface.hpp>
+
+namespace lossatlas {
+
+/// How a section is evaluated.
+///
+/// automatic: what does not depend on the point or on the sample is computed once (see explain()).
+/// direct: every layer and every sample at every point; to check a shortcut against.
+enum class Plan : std::uint8_t { automatic, direct };
+
+struct EvaluateOptions {
+  Precision precision = Precision::f64;
+  Plan plan = Plan::automatic;
+  /// Points computed between two progress reports; 0: chosen. It never changes a bit of the result.
+  std::int64_t tile_points = 0;
+  Control control = {};
+};
+
+/// R(θ) of each head, and the share of samples whose largest output is the label (NaN for real targets).
+struct Evaluation {
+  std::vector<double> losses;    ///< (H)
+  std::vector<double> accuracy;  ///< (H)
+
+  double loss() const {
+    double sum = 0;
+    for (double value : losses) sum += value;
+    return sum;
+  }
+};
+
+class Backend;
+
+/// The function R: R^M → R of one network, data set and loss: R(θ) = (1/N) Σ_n ℓ(f_θ(x_n), y_n), summed over heads.
+/// It lives on one device, to which the data are brought once. Const calls may run in several threads at once.
+class LOSSATLAS_API Landscape {
+ public:
+  /// Throws InvalidArgument when the data do not fit the network (inputs, outputs per head) or the loss (cross entropy
+  /// on targets that are no distributions), DeviceError when the device fails.
+  Landscape(Network network, Dataset data, Loss loss, Device device = Device::best());
+  ~Landscape();
+  Landscape(Landscape&&) noexcept;
+  Landscape& operator=(Landscape&&) noexcept;
+
+  const Network& network() const;
+  const Dataset& data() const;
+  Loss loss() const;
+  const Device& device() const;
+
+  /// Losses and accuracy at θ (M), in f64.
+  Evaluation evaluate(std::span<const double> theta) const;
+  /// ∇R(θ) (M), in f64.
+  std::vector<double> gradient(std::span<const double> theta) const;
+
+  /// L(α) = R(θ₀ + Σ αᵢθᵢ) at every point of a grid with as many axes as the section has directions.
+  Surface evaluate(const Section& section, const Grid& grid, const EvaluateOptions& options = {}) const;
+  /// The same at a list of points (G, z) row-major.
+  Surface evaluate(const Section& section, std::span<const double> points, const EvaluateOptions& options = {}) const;
+
+  /// The network's output p(α) (G, H·C) at a list of points (G, z), in f64, for a section on which it does not depend on the
+  /// input (Theorem 1 of [C19]); throws InvalidArgument where it does.
+  std::vector<double> outputs(const Section& section, std::span<const double> points, const Control& control = {}) const;
+
+  /// The plan for a section at G points: stages, FLOP, bytes, special functions, workspace, one line each.
+  std::string explain(const Section& section, std::int64_t points, const EvaluateOptions& options = {}) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace lossatlas

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <lossatlas/activation.hpp>
+#include <lossatlas/array.hpp>
+#include <lossatlas/dataset.hpp>
+#include <lossatlas/dataset_io.hpp>
+#include <lossatlas/device.hpp>
+#include <lossatlas/error.hpp>
+#include <lossatlas/grid.hpp>
+#include <lossatlas/image.hpp>
+#include <lossatlas/implicit_activation.hpp>
+#include <lossatlas/landscape.hpp>
+#include <lossatlas/loss.hpp>
+#include <lossatlas/model_file.hpp>
+#include <lossatlas/network.hpp>
+#include <lossatlas/pattern.hpp>
+#include <lossatlas/pattern_fit.hpp>
+#include <lossatlas/progress.hpp>
+#include <lossatlas/section.hpp>
+#include <lossatlas/surface.hpp>
+#include <lossatlas/transfer.hpp>
+#include <lossatlas/version.hpp>
+#include <lossatlas/vti.hpp>

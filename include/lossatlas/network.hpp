@@ -1,0 +1,122 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include <lossatlas/activation.hpp>
+#include <lossatlas/export.hpp>
+
+namespace lossatlas {
+
+/// A dense layer a = φ(W a₋ + b): W is (out, in), row-major; b is (out), or absent.
+struct Dense {
+  std::int64_t in = 0;
+  std::int64_t out = 0;
+  bool bias = true;
+  Activation activation = Activation::identity;
+
+  friend bool operator==(const Dense&, const Dense&) = default;
+};
+
+/// One layer of a network.
+using Layer = std::variant<Dense>;
+
+/// A read-only or mutable view of a row-major matrix (rows, cols).
+template <class T>
+struct MatrixView {
+  T* data = nullptr;
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;
+
+  T& operator()(std::int64_t row, std::int64_t col) const { return data[row * cols + col]; }
+  std::span<T> row(std::int64_t index) const { return {data + index * cols, static_cast<std::size_t>(cols)}; }
+};
+
+/// Weight (out, in) and bias (out, or empty) of one layer inside a flat parameter vector.
+template <class T>
+struct LayerView {
+  MatrixView<T> weight;
+  std::span<T> bias;
+};
+
+/// A contiguous piece of θ.
+struct ParameterBlock {
+  enum class Kind : std::uint8_t { weight, bias };
+
+  std::int64_t layer = 0;   ///< index into Network::layers()
+  Kind kind = Kind::weight;
+  std::int64_t offset = 0;  ///< first entry in θ
+  std::int64_t rows = 0;    ///< out
+  std::int64_t cols = 1;    ///< in; 1 for a bias
+
+  std::int64_t size() const { return rows * cols; }
+};
+
+/// A feed-forward network: a sequence of layers, and a number of heads on its output.
+///
+/// Its parameters are one flat vector θ = (W₁, b₁, ..., W_L, b_L) of M doubles, each W row-major. With H heads
+/// the output has H·C entries and head k is the entries kC..(k+1)C−1; each head has its own loss on the same labels.
+/// The last layer is linear. A value: copying is cheap enough, comparing compares the architecture.
+class LOSSATLAS_API Network {
+ public:
+  Network() = default;
+  /// Throws InvalidArgument when the list is empty, a width is not positive, consecutive widths differ,
+  /// the last layer is not linear, or heads does not divide the output width.
+  explicit Network(std::vector<Layer> layers, std::int64_t heads = 1);
+
+  std::span<const Layer> layers() const { return layers_; }
+  std::int64_t depth() const { return static_cast<std::int64_t>(layers_.size()); }
+  std::int64_t inputs() const;                                   ///< d
+  std::int64_t outputs() const;                                  ///< H·C
+  std::int64_t heads() const { return heads_; }                  ///< H
+  std::int64_t outputs_per_head() const { return outputs() / heads_; }  ///< C
+  std::int64_t parameter_count() const { return parameters_; }   ///< M
+  /// The pieces of θ in order, one for each weight and each bias that exists.
+  std::span<const ParameterBlock> blocks() const { return blocks_; }
+
+  /// Views of layer `layer` in θ (M); throws InvalidArgument on a wrong size or index.
+  LayerView<double> view(std::span<double> theta, std::int64_t layer) const;
+  LayerView<const double> view(std::span<const double> theta, std::int64_t layer) const;
+
+  /// "784-64-64-10 tanh, 1 head, 55 050 parameters".
+  std::string describe() const;
+
+  friend bool operator==(const Network& a, const Network& b) { return a.layers_ == b.layers_ && a.heads_ == b.heads_; }
+
+ private:
+  std::vector<Layer> layers_;
+  std::vector<ParameterBlock> blocks_;
+  std::int64_t heads_ = 1;
+  std::int64_t parameters_ = 0;
+};
+
+/// Which layers have a bias.
+enum class Bias : std::uint8_t { all, hidden, none };
+
+struct MlpOptions {
+  Bias bias = Bias::all;
+  std::int64_t heads = 1;
+};
+
+/// A multi-layer perceptron of the given widths (d, m₁, ..., H·C); hidden layers have `activation`.
+/// Throws InvalidArgument as Network does, or when fewer than two widths are given.
+LOSSATLAS_API Network mlp(std::vector<std::int64_t> widths, Activation activation, MlpOptions options = {});
+
+/// `activation` names every hidden layer of a dense network; throws when it has none or they differ.
+LOSSATLAS_API Activation hidden_activation(const Network& network);
+
+struct InitOptions {
+  std::uint64_t seed = 0;
+  /// Standard deviation of weights and biases of each layer; empty: 1/√in.
+  std::vector<double> scale = {};
+};
+
+/// θ (M) with independent normal entries N(0, scale_l²), the same on every machine for one seed.
+LOSSATLAS_API std::vector<double> random_parameters(const Network& network, InitOptions options = {});
+
+}  // namespace lossatlas

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <lossatlas/export.hpp>
+#include <lossatlas/surface.hpp>
+
+namespace lossatlas {
+
+/// A target T: [0, 1]^z → R^H sampled on the unit grid of its shape, in units of loss above an offset.
+/// Pixel (r, c) of an n₁ × n₂ picture is α = (r/(n₁−1), c/(n₂−1)), row 0 on top; channels are heads.
+class LOSSATLAS_API Pattern {
+ public:
+  /// values (n₁, ..., n_z, channels) row-major. Throws InvalidArgument on empty shapes, sizes that disagree,
+  /// z outside 1..3, or values that are not finite.
+  Pattern(std::vector<std::int64_t> shape, std::int64_t channels, std::vector<double> values, std::string name = "pattern");
+  /// T(α) = function(α)[channel] on the unit grid; `function` fills its second argument (channels).
+  static Pattern sample(const std::function<void(std::span<const double> alpha, std::span<double> value)>& function,
+                        std::vector<std::int64_t> shape, std::int64_t channels = 1, std::string name = "function");
+  /// A function of one channel.
+  static Pattern sample(const std::function<double(std::span<const double> alpha)>& function,
+                        std::vector<std::int64_t> shape, std::string name = "function");
+
+  const std::vector<std::int64_t>& shape() const { return shape_; }
+  std::int64_t rank() const { return static_cast<std::int64_t>(shape_.size()); }  ///< z
+  std::int64_t channels() const { return channels_; }                             ///< H
+  std::int64_t size() const;                                                      ///< G
+  std::span<const double> values() const { return values_; }                      ///< (G, H)
+  double at(std::int64_t g, std::int64_t channel) const;
+  Grid grid() const { return Grid::unit(shape_); }
+  const std::string& name() const { return name_; }
+  /// Share of the pixels with a neighbour along an axis that differs by more than `threshold` in some channel.
+  double edge_fraction(double threshold = 0.1) const;
+
+ private:
+  std::vector<std::int64_t> shape_;
+  std::int64_t channels_;
+  std::vector<double> values_;
+  std::string name_;
+};
+
+/// A PNG as a pattern: grey 1 channel, RGB 3; alpha is composited on white; 8 or 16 bits, values in [0, 1].
+/// Throws FileError on a file that is not a readable PNG, or larger than 16384 pixels on a side.
+LOSSATLAS_API Pattern read_picture(const std::filesystem::path& file);
+/// An .npy array (n₁, ..., n_z) of one channel or, with `channels` > 1, (n₁, ..., n_z, channels).
+LOSSATLAS_API Pattern read_pattern_npy(const std::filesystem::path& file, std::int64_t channels = 1);
+/// Either of the two, by the file's ending; "demo" is demo_picture(). A trailing axis of 3 of a 3-D .npy is taken as channels.
+LOSSATLAS_API Pattern read_pattern(const std::string& source);
+/// The library's own RGB picture: smooth shading, sharp shapes and lettering.
+LOSSATLAS_API Pattern demo_picture(std::int64_t size = 128);
+
+/// How far a surface is from a pattern after the best constant of each head a_k = mean(L_k − T_k) ([C19] eq. 8).
+struct PatternError {
+  std::vector<double> offset;  ///< a_k (H)
+  double rms = 0;              ///< over all points and heads
+  double max = 0;
+  double psnr_db = 0;          ///< −20 log₁₀ rms: peak 1
+};
+/// Throws InvalidArgument when the shapes or the heads differ. A non-finite loss makes the errors NaN.
+LOSSATLAS_API PatternError pattern_error(const Surface& surface, const Pattern& pattern);
+
+}  // namespace lossatlas

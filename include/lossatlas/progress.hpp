@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <stop_token>
+#include <string_view>
+
+namespace lossatlas {
+
+/// How far a long call has come: `done` of `total` units of `stage`.
+struct ProgressEvent {
+  std::string_view stage;  ///< a few words such as "section" or "features"; a string literal
+  std::int64_t done = 0;
+  std::int64_t total = 0;
+};
+
+/// Called from one thread at a time, often; it must return quickly and must not throw.
+using Progress = std::function<void(const ProgressEvent&)>;
+
+/// What a long call reports to and is ended by. A requested stop makes the call throw Interrupted
+/// at its next tile (at most 100 ms later; a LAPACK call in flight finishes first).
+struct Control {
+  Progress progress;
+  std::stop_token stop;
+};
+
+}  // namespace lossatlas

@@ -1,0 +1,71 @@
+// The whole boundary between the library and a device. A backend brings a problem to its device and does the few
+// operations on whole problems that devices do differently; everything else is host code, written once.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <lossatlas/dataset.hpp>
+#include <lossatlas/device.hpp>
+#include <lossatlas/landscape.hpp>
+#include <lossatlas/loss.hpp>
+#include <lossatlas/network.hpp>
+#include <lossatlas/progress.hpp>
+
+#include "plan.hpp"
+
+namespace lossatlas {
+
+/// The best last layer for fixed hidden layers, by ridge-regularised least squares.
+struct LastLayer {
+  std::vector<double> weights;   ///< (K, F): F units of the last hidden layer
+  std::vector<double> bias;      ///< (K), or empty when the layer has none
+  double ridge = 0;              ///< λ that was used, relative to the mean diagonal of the Gram matrix
+  bool factored_by_qr = false;   ///< Cholesky failed or its condition asked for QR
+};
+
+/// One network, data set and loss on one device. All calls are const and may run concurrently.
+class DeviceLandscape {
+ public:
+  virtual ~DeviceLandscape() = default;
+
+  /// losses (G, H) of a plan at points (G, z); returns the precision that ran. Bits do not depend on how points are cut
+  /// into calls or tiles.
+  virtual Precision section_losses(const SectionPlan& plan, std::span<const double> points, Precision precision,
+                                   const Control& control, std::span<double> losses) const = 0;
+  /// outputs (G, H·C) of a sample-free plan at points (G, z), f64.
+  virtual void section_outputs(const SectionPlan& plan, std::span<const double> points, const Control& control,
+                               std::span<double> outputs) const = 0;
+  /// losses (H) and accuracy (H; NaN for real targets) at θ (M).
+  virtual void evaluate(std::span<const double> theta, std::span<double> losses, std::span<double> accuracy) const = 0;
+  /// ∇R (M) over samples first..last−1, averaged over those.
+  virtual void gradient(std::span<const double> theta, std::int64_t first, std::int64_t last,
+                        std::span<double> gradient) const = 0;
+  /// product (M) = (1/N) Σ_n J_nᵀ (∇²ℓ_n) J_n v: the Gauss–Newton matrix at θ times v (M).
+  virtual void gauss_newton_product(std::span<const double> theta, std::span<const double> v,
+                                    std::span<double> product) const = 0;
+  /// Last layer that minimises the mean squared error plus ridge, hidden layers as in θ; mean squared error only.
+  /// ridge < 0: chosen by the backend from rounding (as small as a stable solve allows).
+  virtual LastLayer solve_last_layer(std::span<const double> theta, double ridge, const Control& control) const = 0;
+};
+
+/// One device.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual std::string describe() const = 0;
+  virtual std::unique_ptr<DeviceLandscape> landscape(const Network& network, const Dataset& data, Loss loss) const = 0;
+};
+
+/// The backend of a device; throws DeviceError.
+std::shared_ptr<const Backend> make_backend(const Device& device);
+
+namespace cpu {
+std::shared_ptr<const Backend> make_backend(int threads);
+}
+
+}  // namespace lossatlas

@@ -1,0 +1,41 @@
+// Messages and checks of arguments, in one form: `[function] received X, expected Y; do Z`.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <span>
+#include <sstream>
+#include <string>
+#include <string_view>
+
+#include <lossatlas/error.hpp>
+
+namespace lossatlas {
+
+/// "[function] " followed by the parts, streamed.
+template <class... Parts>
+std::string message(std::string_view function, const Parts&... parts) {
+  std::ostringstream text;
+  text.precision(17);
+  text << '[' << function << "] ";
+  (text << ... << parts);
+  return text.str();
+}
+
+/// Throws E with the message unless `condition`.
+template <class E = InvalidArgument, class... Parts>
+void require(bool condition, std::string_view function, const Parts&... parts) {
+  if (!condition) throw E(message(function, parts...));
+}
+
+/// Throws InvalidArgument naming the first entry that is NaN or infinite.
+inline void require_finite(std::span<const double> values, std::string_view function, std::string_view argument) {
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (!std::isfinite(values[i])) {
+      throw InvalidArgument(message(function, "received ", argument, " with entry ", i, " = ", values[i],
+                                    ", expected finite values; remove or replace it"));
+    }
+  }
+}
+
+}  // namespace lossatlas
