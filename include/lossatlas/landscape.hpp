@@ -27,8 +27,6 @@ enum class Plan : std::uint8_t { automatic, direct };
 struct EvaluateOptions {
   Precision precision = Precision::f64;
   Plan plan = Plan::automatic;
-  /// Points computed between two progress reports; 0: chosen. It never changes a bit of the result.
-  std::int64_t tile_points = 0;
   Control control = {};
 };
 
@@ -43,8 +41,6 @@ struct Evaluation {
     return sum;
   }
 };
-
-class Backend;
 
 /// The function R: R^M → R of one network, data set and loss: R(θ) = (1/N) Σ_n ℓ(f_θ(x_n), y_n), summed over heads.
 /// It lives on one device, to which the data are brought once. Const calls may run in several threads at once.

@@ -1,0 +1,67 @@
+#include <thread>
+
+#include <lossatlas/device.hpp>
+
+#include "backend.hpp"
+#include "check.hpp"
+#include "cpu/section_executor.hpp"
+
+#include <sched.h>
+
+namespace lossatlas {
+namespace {
+
+constexpr const char* kNoCuda = "this build of lossatlas has no CUDA module";
+
+/// Processors that this process may run on, which can be fewer than the machine has.
+int usable_processors() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0) return CPU_COUNT(&set);
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+}  // namespace
+
+const char* name(Precision precision) {
+  switch (precision) {
+    case Precision::f64: return "f64";
+    case Precision::f32: return "f32";
+    case Precision::fast: return "fast";
+  }
+  return "unknown";
+}
+
+Precision parse_precision(const std::string& text) {
+  for (const Precision precision : {Precision::f64, Precision::f32, Precision::fast}) {
+    if (text == name(precision)) return precision;
+  }
+  throw InvalidArgument(message("parse_precision", "received \"", text, "\", expected f64, f32 or fast"));
+}
+
+Device Device::cpu(CpuOptions options) {
+  require(options.threads >= 0 && options.threads <= 4096, "Device::cpu", "received ", options.threads,
+          " threads, expected 0 (all) to 4096");
+  Device device;
+  device.threads_ = options.threads > 0 ? options.threads : usable_processors();
+  return device;
+}
+
+Device Device::cuda(CudaOptions options) {
+  throw DeviceError(message("Device::cuda", "received CUDA device ", options.index, ", but ", kNoCuda,
+                            "; use Device::cpu()"));
+}
+
+Device Device::best() {
+  Device device = cpu();
+  device.reason_ = kNoCuda;
+  return device;
+}
+
+std::string Device::describe() const {
+  return "cpu, " + std::to_string(threads_) + (threads_ == 1 ? " thread, " : " threads, ") + cpu::simd_target_name();
+}
+
+std::shared_ptr<const Backend> make_backend(const Device& device) { return cpu::make_backend(device.threads()); }
+
+}  // namespace lossatlas

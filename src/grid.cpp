@@ -1,0 +1,65 @@
+#include <cmath>
+#include <sstream>
+
+#include <lossatlas/grid.hpp>
+
+#include "check.hpp"
+
+namespace lossatlas {
+namespace {
+
+constexpr std::int64_t kMaxPoints = std::int64_t{1} << 62;
+
+}  // namespace
+
+double Axis::at(std::int64_t k) const {
+  if (k == 0) return lo;
+  if (k == points - 1) return hi;
+  return lo + static_cast<double>(k) * ((hi - lo) / static_cast<double>(points - 1));
+}
+
+Grid::Grid(std::vector<Axis> axes) : axes_(std::move(axes)), size_(1) {
+  require(!axes_.empty(), "Grid", "received no axes, expected at least 1");
+  for (std::size_t i = 0; i < axes_.size(); ++i) {
+    const Axis& axis = axes_[i];
+    require(axis.points >= 1, "Grid", "received ", axis.points, " points on axis ", i + 1, ", expected at least 1");
+    require(std::isfinite(axis.lo) && std::isfinite(axis.hi) && std::isfinite(axis.hi - axis.lo), "Grid",
+            "received the range ", axis.lo, ":", axis.hi, " on axis ", i + 1, ", expected finite ends");
+    require(size_ <= kMaxPoints / axis.points, "Grid", "received more than 2^62 points, expected a smaller grid");
+    size_ *= axis.points;
+  }
+}
+
+Grid Grid::unit(std::vector<std::int64_t> shape) { return box(0, 1, std::move(shape)); }
+
+Grid Grid::box(double lo, double hi, std::vector<std::int64_t> shape) {
+  std::vector<Axis> axes;
+  for (const std::int64_t points : shape) axes.push_back({lo, hi, points});
+  return Grid(std::move(axes));
+}
+
+std::vector<std::int64_t> Grid::shape() const {
+  std::vector<std::int64_t> result;
+  for (const Axis& axis : axes_) result.push_back(axis.points);
+  return result;
+}
+
+void Grid::point(std::int64_t g, std::span<double> alpha) const {
+  require(alpha.size() == axes_.size(), "Grid::point", "received room for ", alpha.size(), " coordinates, expected ",
+          axes_.size());
+  require(g >= 0 && g < size_, "Grid::point", "received point ", g, ", expected 0 to ", size_ - 1);
+  for (std::size_t i = axes_.size(); i-- > 0;) {
+    alpha[i] = axes_[i].at(g % axes_[i].points);
+    g /= axes_[i].points;
+  }
+}
+
+std::string Grid::describe() const {
+  std::ostringstream text;
+  for (std::size_t i = 0; i < axes_.size(); ++i) text << (i ? " × [" : "[") << axes_[i].lo << ", " << axes_[i].hi << ']';
+  for (std::size_t i = 0; i < axes_.size(); ++i) text << (i ? " × " : ", ") << axes_[i].points;
+  text << " points";
+  return text.str();
+}
+
+}  // namespace lossatlas

@@ -1,0 +1,358 @@
+#include "plan.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <sstream>
+
+#include "check.hpp"
+
+namespace lossatlas {
+namespace {
+
+using Units = std::vector<std::int32_t>;
+
+/// Which entries of one layer are non-zero anywhere on the section, and which of them α moves.
+struct Support {
+  std::int64_t in = 0, out = 0;
+  std::vector<char> used;        // (out, in): non-zero in θ₀ or in a direction
+  std::vector<char> moved;       // (out): some direction moves a weight into the unit
+  std::vector<char> bias_moved;  // (out)
+};
+
+/// What the units of one layer depend on, and whether the output can depend on them. Index 0 is the input.
+struct UnitFlags {
+  std::vector<char> sample, point, live;
+};
+
+class Planner {
+ public:
+  Planner(const Network& network, const Section& section) : network_(network), section_(section) {
+    for (std::int64_t l = 0; l < network.depth(); ++l) supports_.push_back(support(l));
+    mark_dependence();
+    mark_live();
+  }
+
+  std::int64_t depth() const { return network_.depth(); }
+
+  /// Index of the first layer with a live unit that depends on both x and α; the last layer if only the outputs as a
+  /// whole do; depth() if no output depends on x.
+  std::int64_t joint_layer() const {
+    for (std::int64_t l = 1; l <= depth(); ++l) {
+      const UnitFlags& flags = flags_[static_cast<std::size_t>(l)];
+      for (std::size_t j = 0; j < flags.live.size(); ++j) {
+        if (flags.live[j] && flags.sample[j] && flags.point[j]) return l - 1;
+      }
+    }
+    const std::vector<char>& outputs = flags_.back().sample;
+    const bool sample_free = std::none_of(outputs.begin(), outputs.end(), [](char flag) { return flag; });
+    return sample_free ? depth() : depth() - 1;
+  }
+
+  Units all_inputs() const {
+    Units units(flags_[0].live.size());
+    for (std::size_t i = 0; i < units.size(); ++i) units[i] = static_cast<std::int32_t>(i);
+    return units;
+  }
+  /// Live units after `layers` layers that satisfy keep(sample, point).
+  template <class Keep>
+  Units units(std::int64_t layers, Keep&& keep) const {
+    const UnitFlags& flags = flags_[static_cast<std::size_t>(layers)];
+    Units result;
+    for (std::size_t j = 0; j < flags.live.size(); ++j) {
+      if (flags.live[j] && keep(flags.sample[j] != 0, flags.point[j] != 0)) result.push_back(static_cast<std::int32_t>(j));
+    }
+    return result;
+  }
+  Units live(std::int64_t layers) const {
+    return units(layers, [](bool, bool) { return true; });
+  }
+  Units not_point(std::int64_t layers) const {
+    return units(layers, [](bool, bool point) { return !point; });
+  }
+  Units not_sample(std::int64_t layers) const {
+    if (layers == 0) return {};
+    return units(layers, [](bool sample, bool) { return !sample; });
+  }
+  Units sample_only(std::int64_t layers) const {
+    return units(layers, [](bool sample, bool point) { return sample && !point; });
+  }
+
+  /// Layer `index` between chosen units, with the directions that move what was chosen.
+  ChainLayer extract(std::int64_t index, const Units& rows, const Units& cols, bool with_bias) const {
+    const Dense& dense = std::get<Dense>(network_.layers()[static_cast<std::size_t>(index)]);
+    ChainLayer layer;
+    layer.in = static_cast<std::int64_t>(cols.size());
+    layer.out = static_cast<std::int64_t>(rows.size());
+    layer.activation = dense.activation;
+    append_weights(layer.weights, section_.origin, index, rows, cols);
+    if (with_bias && dense.bias) append_bias(layer.biases, section_.origin, index, rows);
+    for (std::int64_t i = 0; i < section_.rank(); ++i) {
+      if (append_moving(layer.weights, [&](auto& to) { append_weights(to, section_.direction(i), index, rows, cols); })) {
+        layer.weight_directions.push_back(static_cast<std::int32_t>(i));
+      }
+      if (layer.biases.empty()) continue;
+      if (append_moving(layer.biases, [&](auto& to) { append_bias(to, section_.direction(i), index, rows); })) {
+        layer.bias_directions.push_back(static_cast<std::int32_t>(i));
+      }
+    }
+    return layer;
+  }
+
+ private:
+  Support support(std::int64_t index) const {
+    const auto weight = network_.view(section_.origin, index).weight;
+    Support result{weight.cols, weight.rows, {}, {}, {}};
+    result.used.assign(static_cast<std::size_t>(weight.rows * weight.cols), 0);
+    result.moved.assign(static_cast<std::size_t>(weight.rows), 0);
+    result.bias_moved = result.moved;
+    for (std::size_t k = 0; k < result.used.size(); ++k) result.used[k] = weight.data[k] != 0;
+    for (std::int64_t i = 0; i < section_.rank(); ++i) {
+      const auto view = network_.view(section_.direction(i), index);
+      for (std::size_t k = 0; k < result.used.size(); ++k) {
+        if (view.weight.data[k] == 0) continue;
+        result.used[k] = 1;
+        result.moved[k / static_cast<std::size_t>(weight.cols)] = 1;
+      }
+      for (std::size_t j = 0; j < view.bias.size(); ++j) result.bias_moved[j] |= view.bias[j] != 0;
+    }
+    return result;
+  }
+
+  void mark_dependence() {
+    flags_.push_back({std::vector<char>(static_cast<std::size_t>(network_.inputs()), 1),
+                      std::vector<char>(static_cast<std::size_t>(network_.inputs()), 0), {}});
+    for (const Support& support : supports_) {
+      const UnitFlags& below = flags_.back();
+      UnitFlags flags{std::vector<char>(support.moved.size(), 0), support.moved, {}};
+      for (std::size_t j = 0; j < flags.point.size(); ++j) {
+        flags.point[j] |= support.bias_moved[j];
+        const char* used = support.used.data() + j * static_cast<std::size_t>(support.in);
+        for (std::size_t i = 0; i < static_cast<std::size_t>(support.in); ++i) {
+          flags.sample[j] |= used[i] & below.sample[i];
+          flags.point[j] |= used[i] & below.point[i];
+        }
+      }
+      flags_.push_back(std::move(flags));
+    }
+  }
+
+  void mark_live() {
+    flags_.back().live.assign(flags_.back().sample.size(), 1);
+    for (std::size_t l = supports_.size(); l-- > 0;) {
+      const auto in = static_cast<std::size_t>(supports_[l].in);
+      flags_[l].live.assign(in, l == 0);  // inputs are always taken whole
+      for (std::size_t j = 0; j < flags_[l + 1].live.size(); ++j) {
+        if (!flags_[l + 1].live[j]) continue;
+        for (std::size_t i = 0; i < in; ++i) flags_[l].live[i] |= supports_[l].used[j * in + i];
+      }
+    }
+  }
+
+  void append_weights(std::vector<double>& to, std::span<const double> theta, std::int64_t index, const Units& rows,
+                      const Units& cols) const {
+    const auto weight = network_.view(theta, index).weight;
+    for (const std::int32_t row : rows) {
+      for (const std::int32_t col : cols) to.push_back(weight(row, col));
+    }
+  }
+
+  void append_bias(std::vector<double>& to, std::span<const double> theta, std::int64_t index, const Units& rows) const {
+    const auto bias = network_.view(theta, index).bias;
+    for (const std::int32_t row : rows) to.push_back(bias[static_cast<std::size_t>(row)]);
+  }
+
+  /// Appends and reports true, unless everything appended is zero: then takes it back.
+  template <class Append>
+  static bool append_moving(std::vector<double>& to, Append&& append) {
+    const auto before = static_cast<std::ptrdiff_t>(to.size());
+    append(to);
+    if (std::any_of(to.begin() + before, to.end(), [](double value) { return value != 0; })) return true;
+    to.resize(static_cast<std::size_t>(before));
+    return false;
+  }
+
+  const Network& network_;
+  const Section& section_;
+  std::vector<Support> supports_;
+  std::vector<UnitFlags> flags_;
+};
+
+void plan_joint(SectionPlan& plan, const Planner& planner, std::int64_t joint) {
+  plan.joint_index = joint;
+  for (std::int64_t l = 0; l < joint; ++l) {
+    const Units below = l == 0 ? planner.all_inputs() : planner.not_point(l);
+    const Units above = l + 1 == joint ? planner.sample_only(l + 1) : planner.not_point(l + 1);
+    plan.sample_chain.push_back(planner.extract(l, above, below, true));
+    plan.point_chain.push_back(planner.extract(l, planner.not_sample(l + 1), planner.not_sample(l), true));
+  }
+  const Units rows = planner.live(joint + 1);
+  const Units sample_units = joint == 0 ? planner.all_inputs() : planner.sample_only(joint);
+  plan.joint_sample = planner.extract(joint, rows, sample_units, false);
+  plan.joint_point = planner.extract(joint, rows, planner.not_sample(joint), true);
+  if (plan.joint_point.in == 0) plan.point_chain.clear();
+  for (std::int64_t l = joint + 1; l < planner.depth(); ++l) {
+    plan.later.push_back(planner.extract(l, planner.live(l + 1), planner.live(l), true));
+  }
+  const bool last = joint + 1 == planner.depth();
+  if (last && plan.loss == Loss::mean_squared_error && plan.joint_point.in == 0) plan.kind = PlanKind::quadratic;
+}
+
+}  // namespace
+
+SectionPlan plan_section(const Network& network, Loss loss, const Section& section, Plan choice) {
+  require(section.parameters() == network.parameter_count(), "plan_section", "received a section of ",
+          section.parameters(), " parameters, expected ", network.parameter_count(), " of ", network.describe());
+  require(section.rank() >= 1 && section.directions.size() % section.origin.size() == 0, "plan_section", "received ",
+          section.directions.size(), " entries of directions, expected a positive multiple of ", section.parameters());
+  const Planner planner(network, section);
+  SectionPlan plan;
+  plan.loss = loss;
+  plan.rank = section.rank();
+  plan.heads = network.heads();
+  plan.outputs = network.outputs();
+  if (choice == Plan::direct) {
+    plan.kind = PlanKind::direct;
+    const auto everything = [&](std::int64_t layers) {
+      Units units(static_cast<std::size_t>(layers == 0 ? network.inputs() : std::get<Dense>(network.layers()[static_cast<std::size_t>(layers - 1)]).out));
+      for (std::size_t i = 0; i < units.size(); ++i) units[i] = static_cast<std::int32_t>(i);
+      return units;
+    };
+    for (std::int64_t l = 0; l < network.depth(); ++l) {
+      plan.later.push_back(planner.extract(l, everything(l + 1), everything(l), true));
+    }
+    return plan;
+  }
+  const std::int64_t joint = planner.joint_layer();
+  if (joint < network.depth()) {
+    plan_joint(plan, planner, joint);
+    return plan;
+  }
+  plan.kind = PlanKind::sample_free;
+  for (std::int64_t l = 0; l < network.depth(); ++l) {
+    plan.point_chain.push_back(planner.extract(l, planner.not_sample(l + 1), planner.not_sample(l), true));
+  }
+  return plan;
+}
+
+namespace {
+
+double product_flop(const ChainLayer& layer) { return 2.0 * static_cast<double>(layer.in) * static_cast<double>(layer.out); }
+
+double activations(const ChainLayer& layer) {
+  return layer.activation == Activation::identity ? 0 : static_cast<double>(layer.out);
+}
+
+/// Exponentials and logarithms of one evaluation of the loss.
+double loss_special(const SectionPlan& plan) {
+  return plan.loss == Loss::cross_entropy ? static_cast<double>(plan.outputs + plan.heads) : 0;
+}
+
+double forming_flop(const ChainLayer& layer) {
+  return product_flop(layer) * static_cast<double>(layer.weight_directions.size()) +
+         2.0 * static_cast<double>(layer.out) * static_cast<double>(layer.bias_directions.size());
+}
+
+double size_of(const ChainLayer& layer) { return static_cast<double>(layer.weights.size() + layer.biases.size()); }
+
+std::string quantity(double value, const char* unit) {
+  constexpr std::array kPrefix = {"", "k", "M", "G", "T", "P", "E"};
+  std::size_t step = 0;
+  while (value >= 999.5 && step + 1 < kPrefix.size()) value /= 1000, ++step;
+  std::array<char, 48> text{};
+  std::snprintf(text.data(), text.size(), "%.3g %s%s", value, kPrefix[step], unit);
+  return text.data();
+}
+
+std::string layers_text(std::span<const ChainLayer> layers) {
+  std::ostringstream text;
+  const char* separator = "";
+  for (const ChainLayer& layer : layers) {
+    text << separator << layer.in << "→" << layer.out << (layer.shared() ? "" : " interpolated");
+    if (layer.activation != Activation::identity) text << ' ' << name(layer.activation);
+    separator = ", ";
+  }
+  return text.str();
+}
+
+const char* title(PlanKind kind) {
+  switch (kind) {
+    case PlanKind::joint: return "joint";
+    case PlanKind::sample_free: return "sample-free (the output does not depend on the input; label statistics)";
+    case PlanKind::quadratic: return "quadratic (exact quadratic form of the last layer)";
+    case PlanKind::direct: return "direct (every layer and sample at every point)";
+  }
+  return "";
+}
+
+}  // namespace
+
+PlanCost SectionPlan::cost(std::int64_t samples, std::int64_t points, Precision precision) const {
+  const auto n = static_cast<double>(samples), g = static_cast<double>(points);
+  const double word = precision == Precision::f64 ? 8 : 4;
+  PlanCost cost;
+  for (const ChainLayer& layer : sample_chain) cost.once_flop += n * product_flop(layer);
+  for (const ChainLayer& layer : point_chain) {
+    cost.point_flop += product_flop(layer) * static_cast<double>(1 + layer.weight_directions.size());
+    cost.point_special += activations(layer);
+  }
+  double held = 0;
+  for (const ChainLayer& layer : later) held += size_of(layer);
+  for (const ChainLayer& layer : point_chain) held += size_of(layer);
+  cost.bytes = word * held + 8 * g * static_cast<double>(heads + rank);
+  if (kind == PlanKind::sample_free) {
+    cost.point_special += loss_special(*this);
+    cost.workspace = static_cast<std::int64_t>(word * held);
+    return cost;
+  }
+  const double products = 1 + static_cast<double>(joint_sample.weight_directions.size());
+  const double rows = products * n * static_cast<double>(joint_sample.out);
+  cost.once_flop += n * product_flop(joint_sample) * products;
+  if (kind == PlanKind::quadratic) {
+    const double columns = 1 + static_cast<double>(rank);
+    cost.once_flop += 2 * n * static_cast<double>(outputs) * columns * columns;
+    cost.point_flop += 2 * static_cast<double>(heads) * columns * columns;
+    cost.bytes += 8 * rows;
+    cost.workspace = static_cast<std::int64_t>(8 * rows);
+    return cost;
+  }
+  cost.point_flop += product_flop(joint_point) + forming_flop(joint_point);
+  for (const ChainLayer& layer : later) {
+    cost.point_flop += forming_flop(layer);
+    cost.pair_flop += product_flop(layer);
+    cost.pair_special += activations(layer);
+  }
+  cost.pair_flop += 2 * (products - 1) * static_cast<double>(joint_sample.out) + static_cast<double>(joint_sample.out);
+  cost.pair_special += activations(joint_sample) + loss_special(*this);
+  held += kind == PlanKind::direct ? n * static_cast<double>(later.front().in) : rows;
+  cost.bytes += word * (held + rows);
+  cost.workspace = static_cast<std::int64_t>(word * held);
+  return cost;
+}
+
+std::string SectionPlan::explain(std::int64_t samples, std::int64_t points, Precision precision) const {
+  const PlanCost work = cost(samples, points, precision);
+  const auto n = static_cast<double>(samples), g = static_cast<double>(points);
+  std::ostringstream text;
+  text << "plan: " << title(kind) << "\nproblem: " << rank << (rank == 1 ? " direction, " : " directions, ") << points
+       << " points, " << samples << " samples, " << name(precision);
+  if (!sample_chain.empty()) text << "\nonce per sample: layers " << layers_text(sample_chain);
+  if (kind == PlanKind::joint || kind == PlanKind::quadratic) {
+    text << "\nonce per sample: layer " << joint_index + 1 << " affine in α, " << joint_sample.in << "→"
+         << joint_sample.out << ", " << 1 + joint_sample.weight_directions.size() << " products";
+  }
+  if (!point_chain.empty()) text << "\nonce per point: layers " << layers_text(point_chain);
+  if (kind == PlanKind::joint && joint_sample.activation != Activation::identity) {
+    text << "\nper point and sample: layer " << joint_index + 1 << ", " << joint_sample.out << ' '
+         << name(joint_sample.activation);
+  }
+  if (!later.empty()) text << "\nper point and sample: layers " << layers_text(later);
+  text << "\nwork: " << quantity(work.once_flop, "FLOP") << " once + " << quantity(work.point_flop * g, "FLOP")
+       << " over points + " << quantity(work.pair_flop * g * n, "FLOP") << " over points and samples";
+  text << "\nspecial functions: " << quantity(work.point_special * g + work.pair_special * g * n, "")
+       << "\nbytes at least: " << quantity(work.bytes, "B")
+       << "\nworkspace: " << quantity(static_cast<double>(work.workspace), "B");
+  return text.str();
+}
+
+}  // namespace lossatlas
