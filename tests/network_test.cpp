@@ -1,0 +1,95 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <lossatlas/network.hpp>
+
+#include "expect_error.hpp"
+
+namespace lossatlas {
+namespace {
+
+TEST(Network, CountsAndOffsetsByHand) {
+  const Network network = mlp({3, 4, 2}, Activation::tanh);
+  EXPECT_EQ(network.parameter_count(), 3 * 4 + 4 + 4 * 2 + 2);
+  EXPECT_EQ(network.inputs(), 3);
+  EXPECT_EQ(network.outputs(), 2);
+  ASSERT_EQ(network.blocks().size(), 4u);
+  EXPECT_EQ(network.blocks()[1].offset, 12);
+  EXPECT_EQ(network.blocks()[2].offset, 16);
+  EXPECT_EQ(network.blocks()[3].offset, 24);
+  EXPECT_EQ(network.blocks()[2].rows, 2);
+  EXPECT_EQ(network.blocks()[2].cols, 4);
+  EXPECT_EQ(network.describe(), "3-4-2 tanh, 1 head, 26 parameters");
+}
+
+TEST(Network, BiasesAreOptionalPerLayer) {
+  EXPECT_EQ(mlp({3, 4, 2}, Activation::relu, {.bias = Bias::hidden}).parameter_count(), 24);
+  EXPECT_EQ(mlp({3, 4, 2}, Activation::relu, {.bias = Bias::none}).parameter_count(), 20);
+  const Network network({Dense{2, 3, false, Activation::sine}, Dense{3, 1, true}});
+  EXPECT_EQ(network.parameter_count(), 6 + 4);
+  EXPECT_TRUE(network.view(std::vector<double>(10, 0.0), 0).bias.empty());
+}
+
+TEST(Network, ViewsAreTheParameters) {
+  const Network network = mlp({2, 3, 1}, Activation::tanh);
+  std::vector<double> theta(static_cast<std::size_t>(network.parameter_count()));
+  for (std::size_t i = 0; i < theta.size(); ++i) theta[i] = static_cast<double>(i);
+  const auto first = network.view(std::span<double>(theta), 0);
+  EXPECT_EQ(first.weight(2, 1), 5);
+  EXPECT_EQ(first.bias[0], 6);
+  const auto last = network.view(std::span<double>(theta), 1);
+  EXPECT_EQ(last.weight(0, 2), 11);
+  EXPECT_EQ(last.bias[0], 12);
+  last.bias[0] = -1;
+  EXPECT_EQ(theta[12], -1);
+}
+
+TEST(Network, Heads) {
+  const Network network = mlp({2, 5, 6}, Activation::gelu, {.heads = 3});
+  EXPECT_EQ(network.outputs_per_head(), 2);
+  EXPECT_ERROR(mlp({2, 5, 6}, Activation::gelu, {.heads = 4}), InvalidArgument, "4 heads for 6 outputs");
+  EXPECT_ERROR(mlp({2, 5, 6}, Activation::gelu, {.heads = 0}), InvalidArgument, "0 heads");
+}
+
+TEST(Network, BadArguments) {
+  EXPECT_ERROR(Network(std::vector<Layer>{}), InvalidArgument, "no layers");
+  EXPECT_ERROR(mlp({3}, Activation::tanh), InvalidArgument, "1 widths");
+  EXPECT_ERROR(mlp({3, 0, 1}, Activation::tanh), InvalidArgument, "expected widths");
+  EXPECT_ERROR(mlp({3, -2, 1}, Activation::tanh), InvalidArgument, "-2");
+  EXPECT_ERROR(mlp({3, std::int64_t{1} << 40, 1}, Activation::tanh), InvalidArgument, "expected widths");
+  EXPECT_ERROR(Network({Dense{2, 3}, Dense{4, 1}}), InvalidArgument, "4 inputs after 3 outputs");
+  EXPECT_ERROR(Network({Dense{2, 3, true, Activation::relu}}), InvalidArgument, "relu");
+  const Network network = mlp({2, 3, 1}, Activation::tanh);
+  const std::vector<double> theta(12);
+  EXPECT_ERROR(network.view(theta, 0), InvalidArgument, "12 parameters, expected 13");
+  EXPECT_ERROR(network.view(std::vector<double>(13), 2), InvalidArgument, "layer 2");
+}
+
+TEST(Network, HiddenActivation) {
+  EXPECT_EQ(hidden_activation(mlp({2, 3, 4, 1}, Activation::sine)), Activation::sine);
+  EXPECT_ERROR(hidden_activation(mlp({2, 1}, Activation::sine)), InvalidArgument, "hidden layer");
+  EXPECT_ERROR(hidden_activation(Network({Dense{1, 2, true, Activation::relu}, Dense{2, 2, true, Activation::tanh},
+                                          Dense{2, 1}})),
+               InvalidArgument, "relu and tanh");
+}
+
+TEST(RandomParameters, ScaleSeedAndPrefixStability) {
+  const Network network = mlp({100, 300, 2}, Activation::tanh);
+  const std::vector<double> theta = random_parameters(network, {.seed = 5});
+  EXPECT_EQ(theta, random_parameters(network, {.seed = 5}));
+  EXPECT_NE(theta, random_parameters(network, {.seed = 6}));
+  double square = 0;
+  for (std::size_t i = 0; i < 30000; ++i) square += theta[i] * theta[i];
+  EXPECT_NEAR(square / 30000, 0.01, 5 * 0.01 * std::sqrt(2.0 / 30000));
+  // A layer's numbers do not depend on what follows it.
+  const std::vector<double> other = random_parameters(mlp({100, 300, 7, 2}, Activation::tanh), {.seed = 5});
+  EXPECT_TRUE(std::equal(theta.begin(), theta.begin() + 30300, other.begin()));
+  const std::vector<double> scaled = random_parameters(network, {.seed = 5, .scale = {0, 2}});
+  EXPECT_EQ(scaled[0], 0);
+  EXPECT_NEAR(scaled[30300], theta[30300] * 2 * std::sqrt(300.0), 1e-12);
+  EXPECT_ERROR(random_parameters(network, {.seed = 5, .scale = {1}}), InvalidArgument, "1 scales");
+  EXPECT_ERROR(random_parameters(network, {.seed = 5, .scale = {1, -1}}), InvalidArgument, "-1");
+}
+
+}  // namespace
+}  // namespace lossatlas
