@@ -11,14 +11,15 @@ struct Colour {
 };
 
 inline constexpr Colour kWhite{255, 255, 255};
-inline constexpr Colour kInk{38, 38, 38};            ///< axes and text
+inline constexpr Colour kInk{38, 38, 38};  ///< axes and text
 inline constexpr Colour kGridLine{230, 230, 230};
-inline constexpr Colour kNonFinite{255, 0, 255};     ///< neither viridis nor a curve comes near it
+inline constexpr Colour kNonFinite{255, 0, 255};  ///< neither viridis nor a curve comes near it
 
 /// Viridis at t in [0, 1], clamped: entry ⌊256 t⌋ of its table (van der Walt and Smith, CC0). NaN gives kNonFinite.
 Colour viridis(double t);
 
-/// Colour of the k-th curve: the Okabe–Ito set, told apart also by colour-blind readers; repeats after seven.
+inline constexpr std::int64_t kCurveColours = 7;
+/// Colour of the k-th curve: the Okabe–Ito set, told apart also by colour-blind readers; repeats after kCurveColours.
 Colour curve_colour(std::int64_t k);
 
 /// 0..255 of a value in [0, 1], clamped and rounded; NaN gives 0.

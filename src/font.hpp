@@ -1,5 +1,5 @@
-// The library's stroke font: every character is a few lines and arcs, so that it is drawn at any size, turned, and with a
-// pen of any width (figures, the demo picture, the glyph data set).
+// The library's stroke font: every character is a few lines and arcs, so that it is drawn at any size, turned, and with
+// a pen of any width (figures, the demo picture, the glyph data set).
 #pragma once
 
 #include <string>
@@ -20,7 +20,7 @@ struct Character {
   std::vector<Polyline> strokes;
 };
 
-/// ASCII 32..126, α θ σ π λ δ Σ × − ± · ² ³ – … ≤ ≥ → ∞ °, super- and subscript digits; anything else is a box.
+/// ASCII 32..126, α θ σ π λ δ Σ Π × ½ − ± · – … ≤ ≥ → ∞ °, super- and subscript digits; anything else is a box.
 const Character& character(char32_t code);
 
 /// Code points of UTF-8 text; each malformed byte becomes U+FFFD.

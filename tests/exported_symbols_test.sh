@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The shared library exports the public API, as listed in exported_symbols.txt, and nothing else; it never links CUDA.
+# The shared library exports the public API, as listed in exported_symbols.txt, nothing else, and never links CUDA.
 #   exported_symbols_test.sh LIBRARY [--update]
 set -euo pipefail
 export LC_ALL=C
 
 library=$1
 list="$(dirname "${BASH_SOURCE[0]}")/exported_symbols.txt"
-# Weak functions are inline members whose emission the compiler decides; the API is what is strong, and type information.
+# The list leaves out weak functions (W): inline members, which one compiler emits and another does not.
 symbols() { nm --dynamic --defined-only --demangle "$library" | sed -E 's/^[0-9a-f]+ //'; }
 exported=$(symbols | sed -E -n 's/^[TDBRVui] //p' | sort -u)
 
@@ -17,7 +17,8 @@ if [[ ${2:-} == --update ]]; then
 fi
 
 status=0
-foreign=$(symbols | sed -E 's/^. //' | grep -Ev '^(lossatlas::|(vtable|typeinfo|typeinfo name) for lossatlas::)' || true)
+own='^(lossatlas::|(vtable|typeinfo|typeinfo name) for lossatlas::)'
+foreign=$(symbols | sed -E 's/^. //' | grep -Ev "$own" || true)
 if [[ -n $foreign ]]; then
   printf '%s exports symbols that are not of namespace lossatlas:\n%s\n' "$library" "$foreign"
   status=1

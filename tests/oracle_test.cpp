@@ -130,8 +130,8 @@ TEST(Oracle, SectionFormsThetaFromScratch) {
   const Network network({Dense{1, 1, true, Activation::identity}});
   const Dataset data = Dataset::regression({2}, 1, {0}, 1);
   const Section section{{1, 1}, {1, 0, 0, 1}};  // output (1 + α₁)·2 + 1 + α₂
-  const auto values = section_losses(network, section, std::vector<double>{0, 0, 0.5, -1}, data,
-                                     Loss::mean_squared_error);
+  const auto values =
+      section_losses(network, section, std::vector<double>{0, 0, 0.5, -1}, data, Loss::mean_squared_error);
   EXPECT_EQ(values, (std::vector<double>{9, 9}));
 }
 

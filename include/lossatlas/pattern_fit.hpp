@@ -31,15 +31,17 @@ struct FitOptions {
   FitMethod method = FitMethod::features;
   /// δ > 0: the least loss lies δ above the infimum of σ, away from the square-root singularity of its inverse.
   double margin = 1.0;
-  /// Width of the finest features in units of the box; absent: from the pattern.
+  /// Width of the finest features, where the box is 1 wide; absent: from the pattern.
   std::optional<double> feature_width = std::nullopt;
-  /// Share of the features placed at edges of the pattern, 0..1; absent: from the pattern.
-  std::optional<double> edge_share = std::nullopt;
-  /// Ridge of the least squares relative to the mean diagonal of the Gram matrix; absent: chosen.
+  /// Share of the features placed where the pattern has detail, 0..1, the others being spread evenly; absent: 0 for a
+  /// pattern that even features reproduce, otherwise nearly all.
+  std::optional<double> placed_share = std::nullopt;
+  /// Ridge of the least squares relative to the mean square of a feature; absent: chosen.
   std::optional<double> ridge = std::nullopt;
   std::uint64_t seed = 1;
-  /// Seconds that adam and refine may take; they also stop when they no longer gain.
-  double seconds = 60;
+  /// Steps of adam (minibatches of 1024 pixels) or refine (damped Gauss–Newton); 0: 4000 or 12. They also end when they
+  /// no longer gain. A count and not a time, so that a fit gives the same bits on a slower machine.
+  std::int64_t iterations = 0;
   Device device = Device::best();
   Control control = {};
 };

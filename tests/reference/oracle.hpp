@@ -218,11 +218,12 @@ void pull_back(const Network& network, const std::vector<T>& theta, const Trace<
 
 // ---- losses ---------------------------------------------------------------------------------------------------------
 
-/// log Σ exp(p_c).
+/// log Σ exp(p_c); the shift by the largest keeps exp from overflowing, and is left out where it is infinite.
 template <class T>
 T log_sum_exp(std::span<const T> p) {
   double top = -std::numeric_limits<double>::infinity();
   for (const T& value : p) top = std::max(top, primal(value));
+  if (std::isinf(top)) top = 0;
   T sum = T(0.0);
   for (const T& value : p) sum += exp(value - T(top));
   return T(top) + log(sum);

@@ -1,0 +1,16 @@
+// The subcommands. Each adds itself with its options to the program and, when chosen, sets `chosen`.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include "session.hpp"
+
+namespace lossatlas::cli {
+
+void add_fit(CLI::App& program, Command& chosen);
+void add_section(CLI::App& program, Command& chosen);
+void add_evaluate(CLI::App& program, Command& chosen);
+void add_info(CLI::App& program, Command& chosen);
+void add_reproduce(CLI::App& program, Command& chosen);
+
+}  // namespace lossatlas::cli

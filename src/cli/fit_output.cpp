@@ -1,0 +1,167 @@
+#include "fit_output.hpp"
+
+#include <cctype>
+#include <cmath>
+#include <cstdio>
+#include <numeric>
+#include <set>
+
+namespace lossatlas::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+Json transfer_json(const SeenOn& seen) {
+  const TransferReport& report = seen.report;
+  const Range range = finite_range(report.surface.losses);
+  return {{"name", report.name},
+          {"role", seen.role},
+          {"rms_difference", report.rms_difference},
+          {"predicted_rms_difference", report.predicted_rms_difference},
+          {"max_disagreement", report.max_disagreement},
+          {"loss_min", range.lo},
+          {"loss_max", range.hi}};
+}
+
+// Letters, digits, dot, dash and underscore of a data set's name; numbered where two are the same.
+std::string file_name(const SeenOn& seen, std::set<std::string>& taken) {
+  std::string stem = "surface-" + seen.role;
+  if (seen.role == "transfer") {
+    stem += "-";
+    for (const char c : seen.report.name) {
+      const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' || c == '-' || c == '_';
+      stem += plain ? c : '-';
+    }
+  }
+  std::string unique = stem;
+  for (int copy = 2; !taken.insert(unique).second; ++copy) unique = stem + "-" + std::to_string(copy);
+  return unique + ".png";
+}
+
+// The same colours for the target and for every surface: three heads are red, green and blue above the offset;
+// otherwise one range of the summed loss for all.
+struct Colours {
+  RenderOptions target;
+  RenderOptions surface;
+};
+
+Range total_range(const Surface& surface) {
+  std::vector<double> totals;
+  for (std::int64_t g = 0; g < surface.size(); ++g) totals.push_back(surface.total(g));
+  return finite_range(totals);
+}
+
+Colours colours(const FitResult& result) {
+  Colours chosen;
+  if (result.surface.heads == 3) {
+    chosen.surface.offset = result.error.offset;
+    return chosen;
+  }
+  Range range = total_range(result.surface);
+  for (const SeenOn& seen : result.others) {
+    const Range other = total_range(seen.report.surface);
+    range = {std::fmin(range.lo, other.lo), std::fmax(range.hi, other.hi)};
+  }
+  if (!std::isfinite(range.lo)) return chosen;
+  const double shift = std::accumulate(result.error.offset.begin(), result.error.offset.end(), 0.0);
+  chosen.surface.range = range;
+  if (std::isfinite(shift)) chosen.target.range = Range{range.lo - shift, range.hi - shift};
+  return chosen;
+}
+
+void write_pictures(const FitResult& result, const fs::path& folder) {
+  Colours chosen = colours(result);
+  std::vector<Image> images;
+  const auto add = [&](Image image, const std::string& file) {
+    write_png(folder / file, image);
+    images.push_back(std::move(image));
+  };
+  chosen.target.title = "target";
+  add(render(result.target, chosen.target), "target.png");
+  chosen.surface.title = "train: " + result.train.name();
+  add(render(result.surface, chosen.surface), "surface-train.png");
+  std::set<std::string> taken;
+  for (const SeenOn& seen : result.others) {
+    chosen.surface.title = seen.role + ": " + seen.report.name;
+    add(render(seen.report.surface, chosen.surface), file_name(seen, taken));
+  }
+  write_png(folder / "compare.png", side_by_side(images));
+}
+
+}  // namespace
+
+Json fit_report(const FitResult& result) {
+  const PatternFit& fit = result.fit;
+  const Range range = finite_range(result.surface.losses);
+  Json transfer = Json::array();
+  for (const SeenOn& seen : result.others) transfer.push_back(transfer_json(seen));
+  Json steps = Json::array();
+  for (const FitStep& step : fit.steps) steps.push_back({{"seconds", step.seconds}, {"psnr_db", step.psnr_db}});
+  return {{"psnr_db", result.error.psnr_db},
+          {"rms_error", result.error.rms},
+          {"max_error", result.error.max},
+          {"offset", result.error.offset},
+          {"offset_aimed", fit.offset},
+          {"sigma_min", fit.sigma_minimum},
+          {"loss_min", range.lo},
+          {"loss_max", range.hi},
+          {"nonfinite", result.surface.nonfinite},
+          {"transfer", transfer},
+          {"target",
+           {{"name", result.target.name()},
+            {"shape", result.target.shape()},
+            {"channels", result.target.channels()},
+            {"edge_fraction", result.target.edge_fraction()}}},
+          {"train", describe(result.train)},
+          {"network", describe(fit.network)},
+          {"parameters", fit.network.parameter_count()},
+          {"loss", name(result.options.loss)},
+          {"method", name(result.options.method)},
+          {"margin", result.options.margin},
+          {"seed", result.options.seed},
+          {"grid", describe(result.surface.grid)},
+          {"device", result.surface.device},
+          {"precision", name(result.surface.precision)},
+          {"seconds",
+           {{"features", fit.seconds.features},
+            {"solve", fit.seconds.solve},
+            {"refine", fit.seconds.refine},
+            {"surface", result.surface.seconds},
+            {"total", result.seconds}}},
+          {"steps", steps},
+          {"plan", plan_lines(result.surface.plan)},
+          {"version", version()}};
+}
+
+void write_fitted_model(const PatternFit& fit, const fs::path& folder) {
+  make_folder(folder);
+  write_model(folder / "model.safetensors", fit.network, fit.section.origin);
+  write_directions(folder / "directions.npy", fit.section);
+}
+
+void write_fit(const FitResult& result, const Json& report, const fs::path& folder) {
+  write_surface_npy(folder / "surface.npy", result.surface);
+  write_pictures(result, folder);
+  write_json(folder / "report.json", report);
+}
+
+void print_fit(const FitResult& result, const fs::path& folder) {
+  const PatternFit& fit = result.fit;
+  const Range range = finite_range(result.surface.losses);
+  std::printf("network   %s\n", fit.network.describe().c_str());
+  std::printf("train     %s, %lld samples, %s\n", result.train.name().c_str(),
+              static_cast<long long>(result.train.size()), std::string(name(result.options.loss)).c_str());
+  std::printf("picture   PSNR %.2f dB, rms error %.3g, max error %.3g\n", result.error.psnr_db, result.error.rms,
+              result.error.max);
+  std::printf("loss      %.6g .. %.6g, infimum %.6g\n", range.lo, range.hi, fit.sigma_minimum);
+  for (const SeenOn& seen : result.others) {
+    std::printf("%-9s %s: rms difference %.6g, predicted %.6g\n", seen.role.c_str(), seen.report.name.c_str(),
+                seen.report.rms_difference, seen.report.predicted_rms_difference);
+  }
+  std::printf("device    %s, %s\n", result.surface.device.c_str(), name(result.surface.precision));
+  std::printf("seconds   %.2f fit, %.2f surface, %.2f in all\n", fit.seconds.total, result.surface.seconds,
+              result.seconds);
+  std::printf("written   %s\n", (folder / "compare.png").string().c_str());
+}
+
+}  // namespace lossatlas::cli

@@ -1,0 +1,108 @@
+// lossatlas: the program. Parses, runs one subcommand, and turns exceptions into one line and an exit status.
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <memory>
+#include <new>
+#include <sstream>
+#include <string>
+
+#include <lossatlas/error.hpp>
+#include <lossatlas/version.hpp>
+
+#include "commands.hpp"
+
+namespace {
+
+using namespace lossatlas;
+
+enum ExitStatus { kDone = 0, kFailed = 1, kBadInput = 2, kInterrupted = 130 };
+
+constexpr const char* kDescription =
+    "Loss landscapes of neural networks: puts pictures into loss surfaces, and evaluates the loss on whole sections\n"
+    "of parameter space at once.";
+constexpr const char* kFooter =
+    "Examples:\n"
+    "  lossatlas fit --target demo --train glyphs:1000 --hidden 64,512 --out out\n"
+    "  lossatlas section --model out/model.safetensors --data glyphs:200 --loss ce --directions filter --grid 15x15 "
+    "--out plane.npy --png plane.png\n"
+    "  lossatlas reproduce\n"
+    "\nResults go to stdout (JSON with --json), progress and errors to stderr.\n"
+    "Exit status: 0 done, 1 failed, 2 wrong usage or bad input, 130 interrupted.\n"
+    "lossatlas SUBCOMMAND --help says more.\n";
+
+// Wraps the description of an option.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  HelpFormatter() { column_width(32); }
+
+  std::string make_option_desc(const CLI::Option* option) const override {
+    constexpr std::size_t kWidth = 80;
+    std::istringstream words(CLI::Formatter::make_option_desc(option));
+    std::string text;
+    std::size_t length = 0;
+    for (std::string word; words >> word;) {
+      const bool fits = length + word.size() < kWidth;
+      if (!text.empty()) text += fits ? ' ' : '\n';
+      length = fits ? length + 1 + word.size() : word.size();
+      text += word;
+    }
+    return text;
+  }
+};
+
+int fail(int status, std::string text) {
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  std::fprintf(stderr, "lossatlas: %s\n", text.c_str());
+  return status;
+}
+
+int run(const cli::Command& command) {
+  try {
+    cli::Session session;
+    command(session);
+    session.finish();
+    if (std::fflush(stdout) != 0) return fail(kFailed, "standard output cannot be written");
+    return kDone;
+  } catch (const Interrupted&) {
+    return fail(kInterrupted, "interrupted");
+  } catch (const InvalidArgument& error) {
+    return fail(kBadInput, error.what());
+  } catch (const FileError& error) {
+    return fail(kBadInput, error.what());
+  } catch (const std::bad_alloc&) {
+    return fail(kFailed, "out of memory");
+  } catch (const std::exception& error) {
+    return fail(kFailed, error.what());
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app(kDescription, "lossatlas");
+  app.set_version_flag("--version", std::string("lossatlas ") + version(), "Print the version and exit");
+  app.footer(kFooter);
+  app.formatter(std::make_shared<HelpFormatter>());
+  cli::Command command;
+  cli::add_fit(app, command);
+  cli::add_section(app, command);
+  cli::add_evaluate(app, command);
+  cli::add_info(app, command);
+  cli::add_reproduce(app, command);
+  if (argc < 2) {
+    std::fputs(app.help().c_str(), stderr);
+    return kBadInput;
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& request) {
+    return app.exit(request);
+  } catch (const CLI::ParseError& error) {
+    const auto named = app.get_subcommands();
+    const std::string command = named.empty() ? "" : named.front()->get_name() + " ";
+    return fail(kBadInput, std::string(error.what()) + "; see lossatlas " + command + "--help");
+  }
+  if (!command) return fail(kBadInput, "a subcommand is required; see lossatlas --help");
+  return run(command);
+}

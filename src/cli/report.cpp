@@ -1,0 +1,99 @@
+#include "report.hpp"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <sstream>
+#include <system_error>
+
+namespace lossatlas::cli {
+
+namespace fs = std::filesystem;
+
+std::string to_text(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
+
+void print(const Json& json) { std::fputs(to_text(json).c_str(), stdout); }
+
+void make_folder(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) throw FileError("--out: received " + folder.string() + ", expected a folder: " + error.message());
+}
+
+void write_text(const fs::path& file, const std::string& text) {
+  fs::path partial = file;
+  partial += ".partial-" + std::to_string(getpid());
+  std::error_code error;
+  {
+    std::ofstream stream(partial, std::ios::binary);
+    stream << text;
+    stream.close();
+    if (!stream) {
+      fs::remove(partial, error);
+      throw FileError("[write] received " + file.string() +
+                      ", expected a file that can be written; check folder and disk");
+    }
+  }
+  fs::rename(partial, file, error);
+  if (!error) return;
+  const std::string reason = error.message();
+  fs::remove(partial, error);
+  throw FileError("[write] received " + file.string() + ", expected a file that can be replaced: " + reason);
+}
+
+void write_json(const fs::path& file, const Json& json) { write_text(file, to_text(json)); }
+
+Json describe(const Grid& grid) {
+  Json axes = Json::array();
+  for (const Axis& axis : grid.axes()) axes.push_back({{"lo", axis.lo}, {"hi", axis.hi}, {"points", axis.points}});
+  return axes;
+}
+
+Json describe(const Network& network) {
+  Json widths = Json::array({network.inputs()});
+  Json activations = Json::array();
+  for (const Layer& layer : network.layers()) {
+    const auto& dense = std::get<Dense>(layer);
+    widths.push_back(dense.out);
+    activations.push_back(name(dense.activation));
+  }
+  return {{"description", network.describe()},
+          {"widths", widths},
+          {"activations", activations},
+          {"heads", network.heads()}};
+}
+
+Json describe(const Dataset& data) {
+  return {{"name", data.name()}, {"samples", data.size()}, {"features", data.features()}, {"outputs", data.outputs()}};
+}
+
+Json plan_lines(const std::string& plan) {
+  Json lines = Json::array();
+  std::istringstream stream(plan);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+Json rows(std::span<const double> values, std::size_t columns) {
+  Json matrix = Json::array();
+  for (std::size_t i = 0; i < values.size(); i += columns) {
+    Json row = Json::array();
+    for (double value : values.subspan(i, columns)) row.push_back(value);
+    matrix.push_back(row);
+  }
+  return matrix;
+}
+
+void write_surface_npy(const fs::path& file, const Surface& surface) {
+  auto shape = surface.grid.shape();
+  shape.push_back(surface.heads);
+  write_npy(file, shape, surface.losses);
+}
+
+void write_directions(const fs::path& file, const Section& section) {
+  const std::int64_t shape[] = {section.rank(), section.parameters()};
+  write_npy(file, shape, section.directions);
+}
+
+}  // namespace lossatlas::cli

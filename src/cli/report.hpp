@@ -1,0 +1,38 @@
+// JSON and text files as the program writes them.
+#pragma once
+
+#include <filesystem>
+#include <span>
+#include <string>
+
+#include <lossatlas/lossatlas.hpp>
+#include <nlohmann/json.hpp>
+
+namespace lossatlas::cli {
+
+/// Keys stay in the order in which they were set; a NaN or an infinity is written as null.
+using Json = nlohmann::ordered_json;
+
+std::string to_text(const Json& json);
+/// The JSON on stdout.
+void print(const Json& json);
+/// Makes the folder of --out if it is missing. Throws FileError.
+void make_folder(const std::filesystem::path& folder);
+/// Complete or not at all. Throws FileError.
+void write_text(const std::filesystem::path& file, const std::string& text);
+void write_json(const std::filesystem::path& file, const Json& json);
+
+Json describe(const Grid& grid);
+Json describe(const Network& network);
+Json describe(const Dataset& data);
+/// explain()'s lines.
+Json plan_lines(const std::string& plan);
+/// A row-major matrix of n columns as nested lists.
+Json rows(std::span<const double> values, std::size_t columns);
+
+/// Losses as an array (n₁, ..., n_z, H).
+void write_surface_npy(const std::filesystem::path& file, const Surface& surface);
+/// Directions as an array (z, M).
+void write_directions(const std::filesystem::path& file, const Section& section);
+
+}  // namespace lossatlas::cli

@@ -1,0 +1,71 @@
+// lossatlas reproduce: the figures of the papers.
+#include "reproduce.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+
+#include "commands.hpp"
+
+namespace lossatlas::cli {
+namespace {
+
+void list_figures(bool json) {
+  Json list = Json::array();
+  for (const Figure& figure : czarnecki2019_figures()) {
+    list.push_back({{"name", figure.name}, {"description", figure.description}});
+    if (!json) std::printf("%-22s  %s\n", figure.name, figure.description);
+  }
+  if (json) print(list);
+}
+
+const Figure& find_figure(const std::string& name) {
+  const auto figures = czarnecki2019_figures();
+  const auto found = std::find_if(figures.begin(), figures.end(), [&](const Figure& f) { return name == f.name; });
+  if (found != figures.end()) return *found;
+  std::string names;
+  for (const Figure& figure : figures) names += std::string(names.empty() ? "" : ", ") + figure.name;
+  throw InvalidArgument("NAME: received \"" + name + "\", expected one of " + names);
+}
+
+void reproduce(const ReproduceArguments& arguments, Session& session) {
+  if (arguments.figure.empty()) return list_figures(arguments.json);
+  const Figure& figure = find_figure(arguments.figure);
+  check_output_folder("--out", arguments.out);
+  Json report = {{"figure", figure.name}, {"description", figure.description}};
+  report.update(figure.draw(arguments, session));
+  session.finish();
+  write_json(arguments.out / "report.json", report);
+  if (arguments.json) {
+    print(report);
+  } else {
+    std::printf("%s\nwritten to %s\n", figure.description, arguments.out.string().c_str());
+  }
+}
+
+}  // namespace
+
+void add_reproduce(CLI::App& program, Command& chosen) {
+  auto* command = program.add_subcommand("reproduce", "Figures of the papers; alone, lists their names");
+  auto arguments = std::make_shared<ReproduceArguments>();
+  auto* figure = command->add_option("NAME", arguments->figure, "The figure")->type_name("");
+  command->add_option("--out", arguments->out, "Folder for pictures, tables and report.json; made if missing")
+      ->needs(figure)
+      ->type_name("DIR");
+  command->add_option("--data", arguments->data, "Data set instead of the figure's own, see below")
+      ->needs(figure)
+      ->type_name("SPEC");
+  arguments->device.add_to(*command);
+  command->add_flag("--json", arguments->json, "Print report.json on stdout as well");
+  command->footer(std::string(kSpecHelp) +
+                  "\nExamples:\n"
+                  "  lossatlas reproduce\n"
+                  "  lossatlas reproduce czarnecki2019-fig1 --out figure1\n"
+                  "  lossatlas reproduce czarnecki2019-fig3 --out figure3 --json\n");
+  command->callback([arguments, &chosen] {
+    if (!arguments->figure.empty() && arguments->out.empty()) throw CLI::RequiredError("--out");
+    chosen = [arguments](Session& session) { reproduce(*arguments, session); };
+  });
+}
+
+}  // namespace lossatlas::cli

@@ -1,0 +1,114 @@
+#include "backend.hpp"
+
+#include <algorithm>
+#include <new>
+#include <stdexcept>
+#include <utility>
+
+#include "check.hpp"
+#include "cpu/dense.hpp"
+#include "cpu/last_layer.hpp"
+#include "cpu/section_executor.hpp"
+
+namespace lossatlas::cpu {
+namespace {
+
+[[noreturn]] void throw_out_of_memory(const char* function, std::int64_t bytes) {
+  throw OutOfMemory(message(function, "received a problem that needs about ", bytes,
+                            " bytes, expected one that fits the memory; use fewer samples or a narrower network"),
+                    bytes);
+}
+
+/// operation(), with a failed allocation made into an OutOfMemory that says what was needed.
+template <class Operation>
+auto allocating(const char* function, std::int64_t bytes, Operation&& operation) {
+  try {
+    return operation();
+  } catch (const std::bad_alloc&) {
+    throw_out_of_memory(function, bytes);
+  } catch (const std::length_error&) {
+    throw_out_of_memory(function, bytes);
+  }
+}
+
+class CpuLandscape final : public DeviceLandscape {
+ public:
+  CpuLandscape(Network network, Dataset data, Loss loss, int threads)
+      : network_(std::move(network)),
+        data_(std::move(data)),
+        statistics_(label_statistics(data_)),
+        loss_(loss),
+        threads_(threads) {}
+
+  Precision section_losses(const SectionPlan& plan, std::span<const double> points, Precision precision,
+                           const Control& control, std::span<double> losses) const override {
+    return allocating("section_losses", section_bytes(plan, points, precision), [&] {
+      return cpu::section_losses(plan, data_, statistics_, points, precision, threads_, control, losses);
+    });
+  }
+
+  void section_outputs(const SectionPlan& plan, std::span<const double> points, const Control& control,
+                       std::span<double> outputs) const override {
+    allocating("section_outputs", section_bytes(plan, points, Precision::f64),
+               [&] { cpu::section_outputs(plan, points, threads_, control, outputs); });
+  }
+
+  void evaluate(std::span<const double> theta, std::span<double> losses, std::span<double> accuracy) const override {
+    allocating("evaluate", evaluate_bytes(problem()), [&] { cpu::evaluate(problem(), theta, losses, accuracy); });
+  }
+
+  void gradient(std::span<const double> theta, std::int64_t first, std::int64_t last,
+                std::span<double> gradient) const override {
+    allocating("gradient", gradient_bytes(problem()), [&] { cpu::gradient(problem(), theta, first, last, gradient); });
+  }
+
+  void gauss_newton_product(std::span<const double> theta, std::span<const double> v,
+                            std::span<double> product) const override {
+    allocating("gauss_newton_product", gradient_bytes(problem()),
+               [&] { cpu::gauss_newton_product(problem(), theta, v, product); });
+  }
+
+  LastLayer solve_last_layer(std::span<const double> theta, double ridge, const Control& control) const override {
+    return allocating("solve_last_layer", last_layer_bytes(problem()),
+                      [&] { return cpu::solve_last_layer(problem(), theta, ridge, control); });
+  }
+
+ private:
+  Problem problem() const { return {network_, data_, loss_, threads_}; }
+
+  std::int64_t section_bytes(const SectionPlan& plan, std::span<const double> points, Precision precision) const {
+    const std::int64_t count = static_cast<std::int64_t>(points.size()) / std::max<std::int64_t>(1, plan.rank);
+    return plan.cost(data_.size(), count, precision).workspace;
+  }
+
+  Network network_;
+  Dataset data_;
+  LabelStatistics statistics_;
+  Loss loss_;
+  int threads_;
+};
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(int threads) : threads_(threads) {}
+
+  std::string describe() const override {
+    return "cpu, " + std::to_string(threads_) + (threads_ == 1 ? " thread, " : " threads, ") + simd_target_name();
+  }
+
+  std::unique_ptr<DeviceLandscape> landscape(const Network& network, const Dataset& data, Loss loss) const override {
+    return std::make_unique<CpuLandscape>(network, data, loss, threads_);
+  }
+
+ private:
+  int threads_;
+};
+
+}  // namespace
+
+std::shared_ptr<const Backend> make_backend(int threads) {
+  require(threads > 0, "make_backend", "received ", threads, " threads, expected at least 1; use Device::cpu()");
+  return std::make_shared<CpuBackend>(threads);
+}
+
+}  // namespace lossatlas::cpu

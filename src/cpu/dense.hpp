@@ -1,0 +1,51 @@
+// Losses, gradients and Gauss–Newton products on the CPU: products by BLAS over fixed chunks of samples, chunks in
+// parallel, partial results added in an order that depends on the problem only.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include <lossatlas/dataset.hpp>
+#include <lossatlas/loss.hpp>
+#include <lossatlas/network.hpp>
+
+#include "cpu/blas.hpp"
+
+namespace lossatlas::cpu {
+
+/// Samples of one product.
+inline constexpr std::int64_t kChunk = 512;
+
+struct Problem {
+  const Network& network;
+  const Dataset& data;
+  Loss loss;
+  int threads;
+};
+
+/// losses (H) and accuracy (H) at θ (M). A sample is right when its first largest output is the label, wrong when an
+/// output of the head is NaN; NaN for real targets.
+void evaluate(const Problem& problem, std::span<const double> theta, std::span<double> losses,
+              std::span<double> accuracy);
+
+/// ∇R (M) averaged over samples first..last−1. Throws InvalidArgument on an empty range or a wrong size.
+void gradient(const Problem& problem, std::span<const double> theta, std::int64_t first, std::int64_t last,
+              std::span<double> gradient);
+
+/// product (M) = (1/N) Σ_n J_nᵀ (∇²ℓ_n) J_n v.
+void gauss_newton_product(const Problem& problem, std::span<const double> theta, std::span<const double> v,
+                          std::span<double> product);
+
+/// Units of the last hidden layer (the inputs, if there is none).
+std::int64_t feature_count(const Network& network);
+
+/// Activations (rows, F) of the last hidden layer for samples first..first+rows−1, rows ≤ kChunk. Single-threaded; the
+/// caller holds a SingleThreadedBlas.
+void hidden_features(const Network& network, std::span<const double> theta, const Dataset& data, std::int64_t first,
+                     std::int64_t rows, Matrix features);
+
+/// Bytes that evaluate, and gradient or gauss_newton_product, hold at once.
+std::int64_t evaluate_bytes(const Problem& problem);
+std::int64_t gradient_bytes(const Problem& problem);
+
+}  // namespace lossatlas::cpu

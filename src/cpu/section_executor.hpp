@@ -1,0 +1,28 @@
+// Section plans on the CPU: fused SIMD kernels on several threads. Bits depend on the plan, the data and the SIMD
+// target, never on the number of threads or on how points are cut into calls.
+#pragma once
+
+#include <span>
+
+#include <lossatlas/dataset.hpp>
+#include <lossatlas/device.hpp>
+#include <lossatlas/progress.hpp>
+
+#include "plan.hpp"
+
+namespace lossatlas::cpu {
+
+/// losses (G, H) of a plan at points (G, z) on `threads` threads; returns the precision that ran (a quadratic plan is
+/// f64 whatever was asked for; fast is f32). Throws Interrupted, OutOfMemory.
+Precision section_losses(const SectionPlan& plan, const Dataset& data, const LabelStatistics& statistics,
+                         std::span<const double> points, Precision precision, int threads, const Control& control,
+                         std::span<double> losses);
+
+/// outputs (G, H·C) of a sample-free plan at points (G, z), in f64. Throws Interrupted, OutOfMemory.
+void section_outputs(const SectionPlan& plan, std::span<const double> points, int threads, const Control& control,
+                     std::span<double> outputs);
+
+/// The SIMD target that runs on this machine: "AVX3", "AVX2", "SSE4", or "SCALAR" on anything older.
+const char* simd_target_name();
+
+}  // namespace lossatlas::cpu

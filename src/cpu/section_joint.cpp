@@ -1,0 +1,334 @@
+#include "cpu/section_joint.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "cpu/section_chain.hpp"
+#include "cpu/section_pack.hpp"
+#include "parallel.hpp"
+
+namespace lossatlas::cpu {
+namespace {
+
+constexpr std::int64_t kChunkSamples = 1024;  // a partial sum covers at most this many samples
+constexpr std::int64_t kChunkStep = 64;       // a multiple of every target's row tile
+constexpr double kItemFlop = 1e9;             // tens of milliseconds on one core, so that a stop is quick
+constexpr double kActivationFlop = 30;
+constexpr std::int64_t kPartialSums = std::int64_t{1} << 20;  // held at a time, 8 MiB
+
+// Work for one point and sample.
+double pair_flop(const SectionPlan& plan) {
+  double flop = static_cast<double>(plan.outputs) * kActivationFlop;
+  if (plan.kind == PlanKind::joint) {
+    const auto parts = static_cast<double>(1 + plan.joint_sample.weight_directions.size());
+    flop += static_cast<double>(plan.joint_sample.out) * (2 * parts + kActivationFlop);
+  }
+  for (const ChainLayer& layer : plan.later) {
+    flop += static_cast<double>(layer.out) * (2 * static_cast<double>(layer.in) + kActivationFlop);
+  }
+  return flop;
+}
+
+// B: the point-only units up to the joint layer's pre-activation.
+std::vector<ChainLayer> point_layers(const SectionPlan& plan) {
+  std::vector<ChainLayer> layers = plan.point_chain;
+  layers.push_back(plan.joint_point);
+  layers.back().activation = Activation::identity;
+  return layers;
+}
+
+// How G × N is cut. Chunks decide the order of sums and follow from the plan and N; items only who computes what when.
+struct Cut {
+  std::int64_t chunk = 0;         // samples in a partial sum
+  std::int64_t chunks = 0;        // of N
+  std::int64_t item_points = 1;   // points of one item
+  std::int64_t item_chunks = 1;   // chunks of one item
+  std::int64_t block_points = 1;  // points between two reductions
+
+  Cut(const SectionPlan& plan, std::int64_t samples, std::int64_t points, std::int64_t most_points, bool moving,
+      int threads) {
+    const double flop = pair_flop(plan);
+    chunk =
+        std::clamp(static_cast<std::int64_t>(kItemFlop / flop) / kChunkStep * kChunkStep, kChunkStep, kChunkSamples);
+    chunks = ceil_divide(samples, chunk);
+    const double chunk_flop = flop * static_cast<double>(std::min(chunk, samples));
+    const auto fits = std::max<std::int64_t>(1, static_cast<std::int64_t>(kItemFlop / chunk_flop));
+    const std::int64_t share = std::clamp<std::int64_t>(ceil_divide(points, std::int64_t{4} * threads), 1, most_points);
+    if (moving) {  // weights formed for a point should serve many samples; else A_d in cache many points
+      item_chunks = std::min(fits, chunks);
+      item_points = std::clamp<std::int64_t>(fits / item_chunks, 1, share);
+    } else {
+      item_points = std::min(fits, share);
+      item_chunks = std::min(fits / item_points, chunks);
+    }
+    block_points = round_up(std::max<std::int64_t>(1, kPartialSums / (chunks * plan.heads)), item_points);
+  }
+};
+
+template <class T>
+class PairRun {
+ public:
+  PairRun(const SectionPlan& plan, const Dataset& data, std::span<const double> points, int threads,
+          const Control& control)
+      : plan_(plan),
+        data_(data),
+        points_(points),
+        threads_(threads),
+        control_(control),
+        point_chain_(section_kernels<double>(), point_layers(plan)),
+        cut_(plan, data.size(), point_count(), section_kernels<double>().rows, moving(), threads),
+        tiles_(ceil_divide(data.size(), rows())),
+        units_(plan.kind == PlanKind::direct ? data.features() : plan.joint_sample.out),
+        base_size_(static_cast<std::int64_t>(1 + coefficient_directions().size()) * units_ * rows()),
+        width_(units_) {
+    for (const ChainLayer& layer : plan.later) {
+      later_.emplace_back(kernels_, layer);
+      width_ = std::max(width_, layer.out);
+    }
+    load_targets();
+    load_base();
+  }
+
+  void run(std::span<double> losses) {
+    const std::int64_t groups = ceil_divide(cut_.chunks, cut_.item_chunks);
+    const std::int64_t total = ceil_divide(point_count(), cut_.item_points) * groups;
+    std::vector<std::unique_ptr<Scratch>> scratch(static_cast<std::size_t>(threads_));
+    for (std::int64_t first = 0; first < point_count(); first += cut_.block_points) {
+      const std::int64_t last = std::min(point_count(), first + cut_.block_points);
+      const std::int64_t before = first / cut_.item_points * groups;
+      std::vector<double> sums(static_cast<std::size_t>((last - first) * cut_.chunks * plan_.heads), 0.0);
+      const auto item = [&](std::int64_t index, int thread) {
+        auto& own = scratch[static_cast<std::size_t>(thread)];
+        if (!own) own = std::make_unique<Scratch>(*this);
+        const std::int64_t g = first + index / groups * cut_.item_points;
+        const std::int64_t chunk = index % groups * cut_.item_chunks;
+        run_item(*own, {g, std::min(last, g + cut_.item_points)},
+                 {chunk, std::min(cut_.chunks, chunk + cut_.item_chunks)},
+                 sums.data() + (g - first) * cut_.chunks * plan_.heads);
+      };
+      parallel_for(ceil_divide(last - first, cut_.item_points) * groups, threads_, shifted(before, total), "section",
+                   item);
+      reduce(sums, losses.subspan(static_cast<std::size_t>(first * plan_.heads),
+                                  static_cast<std::size_t>((last - first) * plan_.heads)));
+    }
+  }
+
+ private:
+  struct Interval {
+    std::int64_t first;
+    std::int64_t last;
+  };
+
+  // Memory of one thread.
+  struct Scratch {
+    explicit Scratch(const PairRun& run)
+        : tile(2 * run.width_ * run.rows()),
+          alpha(run.plan_.rank * section_kernels<double>().rows),
+          chain(run.point_chain_.scratch()),
+          bias(section_kernels<double>().rows * run.units_) {
+      std::int64_t size = 0;
+      for (const PackedParts<T>& layer : run.later_) size += layer.scratch();
+      weights = AlignedBuffer<T>(size);
+    }
+    AlignedBuffer<T> tile;        // two activations (width, R)
+    AlignedBuffer<double> alpha;  // (z, R of f64)
+    AlignedBuffer<double> chain;  // of the point chain
+    AlignedBuffer<T> bias;        // B: (points, m_j)
+    AlignedBuffer<T> weights;     // of moving layers at one point
+    std::vector<T> point;         // α of one point (z)
+    std::vector<T> coefficients;  // α_d of the A_d
+    std::vector<PackedLayer<T>> layers;
+  };
+
+  std::int64_t rows() const { return kernels_.rows; }
+  std::int64_t point_count() const { return static_cast<std::int64_t>(points_.size()) / plan_.rank; }
+  bool moving() const {
+    return std::any_of(plan_.later.begin(), plan_.later.end(), [](const ChainLayer& l) { return !l.shared(); });
+  }
+  const std::vector<std::int32_t>& coefficient_directions() const { return plan_.joint_sample.weight_directions; }
+
+  Control shifted(std::int64_t before, std::int64_t total) const {
+    Control control{{}, control_.stop};
+    if (control_.progress) {
+      control.progress = [this, before, total](const ProgressEvent& event) {
+        control_.progress({event.stage, before + event.done, total});
+      };
+    }
+    return control;
+  }
+
+  void load_targets() {
+    const std::int64_t classes = plan_.outputs / plan_.heads;
+    const bool has_labels = data_.has_labels();
+    const std::int64_t width = has_labels ? 1 : classes;
+    targets_ = AlignedBuffer<T>(tiles_ * rows() * width);
+    for (std::int64_t row = 0; row < tiles_ * rows(); ++row) {
+      const std::int64_t n = std::min(row, data_.size() - 1);
+      T* at = targets_.data() + row / rows() * width * rows() + row % rows();
+      if (has_labels) {
+        *at = static_cast<T>(data_.labels()[static_cast<std::size_t>(n)]);
+      } else {
+        for (std::int64_t c = 0; c < classes; ++c) at[c * rows()] = static_cast<T>(data_.target(n, c));
+      }
+    }
+  }
+
+  // base_ (tiles, 1 + directions, units, R): the inputs of a direct plan, the A_d of a joint one.
+  void load_base() {
+    base_ = AlignedBuffer<T>(tiles_ * base_size_);
+    const Control stop{{}, control_.stop};
+    if (plan_.kind == PlanKind::direct) {
+      parallel_for(tiles_, threads_, stop, "inputs", [&](std::int64_t tile, int) {
+        load_inputs(data_, tile * rows(), rows(), base_.data() + tile * base_size_);
+      });
+      return;
+    }
+    const SampleChain chain(plan_, data_);
+    std::vector<AlignedBuffer<double>> scratch(static_cast<std::size_t>(threads_));
+    parallel_for(tiles_ * (rows() / chain.rows()), threads_, stop, "samples", [&](std::int64_t index, int thread) {
+      auto& own = scratch[static_cast<std::size_t>(thread)];
+      if (own.size() == 0) own = AlignedBuffer<double>(chain.scratch());
+      const std::int64_t first = index * chain.rows();
+      T* tile = base_.data() + first / rows() * base_size_ + first % rows();
+      chain.tile(first, own.data(), [&](std::int64_t d, const double* part) {
+        for (std::int64_t unit = 0; unit < units_; ++unit) {
+          T* to = tile + (d * units_ + unit) * rows();
+          const double* from = part + unit * chain.rows();
+          std::transform(from, from + chain.rows(), to, [](double a) { return static_cast<T>(a); });
+        }
+      });
+    });
+  }
+
+  // sums (points, chunks of N, H) += the losses of every pair of the item.
+  void run_item(Scratch& scratch, Interval points, Interval chunks, double* sums) const {
+    if (plan_.kind == PlanKind::joint) form_bias(scratch, points);
+    const std::int64_t chunk_tiles = cut_.chunk / rows();
+    const Interval tiles{chunks.first * chunk_tiles, std::min(tiles_, chunks.last * chunk_tiles)};
+    const auto pair = [&](std::int64_t p, std::int64_t tile) {
+      run_tile(scratch, p, tile, sums + (p * cut_.chunks + tile / chunk_tiles) * plan_.heads);
+    };
+    const std::int64_t count = points.last - points.first;
+    if (moving()) {
+      for (std::int64_t p = 0; p < count; ++p) {
+        set_point(scratch, points.first + p);
+        for (std::int64_t tile = tiles.first; tile < tiles.last; ++tile) pair(p, tile);
+      }
+    } else {
+      for (std::int64_t tile = tiles.first; tile < tiles.last; ++tile) {
+        for (std::int64_t p = 0; p < count; ++p) {
+          set_point(scratch, points.first + p);
+          pair(p, tile);
+        }
+      }
+    }
+  }
+
+  void form_bias(Scratch& scratch, Interval points) const {
+    const std::int64_t lanes = section_kernels<double>().rows;
+    load_points(points_, plan_.rank, points.first, points.last, lanes, scratch.alpha.data());
+    const double* bias = point_chain_.run(scratch.alpha.data(), scratch.chain.data());
+    for (std::int64_t p = 0; p < points.last - points.first; ++p) {
+      for (std::int64_t unit = 0; unit < units_; ++unit) {
+        scratch.bias.data()[p * units_ + unit] = static_cast<T>(bias[unit * lanes + p]);
+      }
+    }
+  }
+
+  void set_point(Scratch& scratch, std::int64_t g) const {
+    const double* alpha = points_.data() + g * plan_.rank;
+    scratch.point.assign(alpha, alpha + plan_.rank);
+    const std::span<const T> point = scratch.point;
+    scratch.layers.clear();
+    T* weights = scratch.weights.data();
+    for (const PackedParts<T>& layer : later_) {
+      scratch.layers.push_back(layer.form(kernels_, point, scratch.coefficients, weights));
+      weights += layer.scratch();
+    }
+    choose(point, coefficient_directions(), scratch.coefficients);
+  }
+
+  void run_tile(Scratch& scratch, std::int64_t p, std::int64_t tile, double* sums) const {
+    const T* base = base_.data() + tile * base_size_;
+    T* outputs = scratch.tile.data();
+    T* spare = outputs + width_ * rows();
+    const T* inputs = base;
+    if (plan_.kind == PlanKind::joint) {
+      kernels_.joint({units_, static_cast<std::int64_t>(scratch.coefficients.size()), base, scratch.coefficients.data(),
+                      scratch.bias.data() + p * units_, plan_.joint_sample.activation},
+                     outputs);
+      inputs = outputs;
+      std::swap(outputs, spare);
+    }
+    for (const PackedLayer<T>& layer : scratch.layers) {
+      kernels_.dense(layer, inputs, outputs);
+      inputs = outputs;
+      std::swap(outputs, spare);
+    }
+    const std::int64_t classes = plan_.outputs / plan_.heads;
+    const bool labels = data_.has_labels();
+    const T* targets = targets_.data() + tile * rows() * (labels ? 1 : classes);
+    const std::int64_t valid = std::min(rows(), data_.size() - tile * rows());
+    kernels_.add_losses(
+        {plan_.loss, plan_.heads, classes, valid, inputs, labels ? targets : nullptr, labels ? nullptr : targets},
+        sums);
+  }
+
+  // losses (points, H) = Σ over chunks / N, in the order of the chunks.
+  void reduce(const std::vector<double>& sums, std::span<double> losses) const {
+    const std::int64_t heads = plan_.heads;
+    for (std::int64_t i = 0; i < static_cast<std::int64_t>(losses.size()); ++i) {
+      double sum = 0;
+      for (std::int64_t chunk = 0; chunk < cut_.chunks; ++chunk) {
+        sum += sums[static_cast<std::size_t>((i / heads * cut_.chunks + chunk) * heads + i % heads)];
+      }
+      losses[static_cast<std::size_t>(i)] = sum / static_cast<double>(data_.size());
+    }
+  }
+
+  const SectionPlan& plan_;
+  const Dataset& data_;
+  std::span<const double> points_;
+  int threads_;
+  const Control& control_;
+  const SectionKernels<T>& kernels_ = section_kernels<T>();
+  PointChain<double> point_chain_;
+  Cut cut_;
+  std::int64_t tiles_;
+  std::int64_t units_;      // m_j; direct: d
+  std::int64_t base_size_;  // values of base_ for one tile
+  std::int64_t width_;
+  std::vector<PackedParts<T>> later_;
+  AlignedBuffer<T> targets_;  // labels (tiles, R) or targets (tiles, C, R)
+  AlignedBuffer<T> base_;
+};
+
+}  // namespace
+
+template <class T>
+std::int64_t pair_bytes(const SectionPlan& plan, const Dataset& data) {
+  const bool direct = plan.kind == PlanKind::direct;
+  const std::int64_t parts = 1 + static_cast<std::int64_t>(plan.joint_sample.weight_directions.size());
+  const std::int64_t units = direct ? data.features() : parts * plan.joint_sample.out;
+  auto values = round_up(data.size(), section_kernels<T>().rows) * (units + (data.has_labels() ? 1 : data.outputs()));
+  for (const ChainLayer& layer : plan.later) {
+    values += static_cast<std::int64_t>(layer.weights.size() + layer.biases.size());
+  }
+  return values * static_cast<std::int64_t>(sizeof(T));
+}
+
+template <class T>
+void pair_losses(const SectionPlan& plan, const Dataset& data, std::span<const double> points, int threads,
+                 const Control& control, std::span<double> losses) {
+  PairRun<T>(plan, data, points, threads, control).run(losses);
+}
+
+template std::int64_t pair_bytes<float>(const SectionPlan&, const Dataset&);
+template std::int64_t pair_bytes<double>(const SectionPlan&, const Dataset&);
+template void pair_losses<float>(const SectionPlan&, const Dataset&, std::span<const double>, int, const Control&,
+                                 std::span<double>);
+template void pair_losses<double>(const SectionPlan&, const Dataset&, std::span<const double>, int, const Control&,
+                                  std::span<double>);
+
+}  // namespace lossatlas::cpu

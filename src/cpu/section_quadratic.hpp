@@ -1,0 +1,19 @@
+// Quadratic plans: the last layer alone moves and the loss is the mean squared error. The residual of a head is
+//   r(α) = E β,  E = [E_0 − y, E_1, .., E_z] (N·C, z+1),  β = (1, α),
+// and with E = Q F, F upper triangular, R(α) = ‖r‖²/N = ‖F β‖²/N: no cancellation, as it would be with EᵀE.
+#pragma once
+
+#include <span>
+
+#include <lossatlas/dataset.hpp>
+#include <lossatlas/progress.hpp>
+
+#include "plan.hpp"
+
+namespace lossatlas::cpu {
+
+/// losses (G, H) at points (G, z), f64.
+void quadratic_losses(const SectionPlan& plan, const Dataset& data, std::span<const double> points, int threads,
+                      const Control& control, std::span<double> losses);
+
+}  // namespace lossatlas::cpu

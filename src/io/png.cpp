@@ -1,0 +1,171 @@
+#include "io/png.hpp"
+
+#include <png.h>
+
+#include <array>
+#include <bit>
+#include <csetjmp>
+#include <cstdio>
+#include <cstring>
+#include <span>
+#include <string>
+
+#include <lossatlas/image.hpp>
+
+#include "io/atomic_file.hpp"
+#include "io/bytes.hpp"
+#include "io/input_file.hpp"
+
+namespace lossatlas {
+namespace {
+
+constexpr std::int64_t kMaxSide = 16384;
+
+/// libpng's state. Its errors jump: no function that calls libpng may hold an object with a destructor.
+struct Decoder {
+  explicit Decoder(std::span<const std::byte> bytes_) : bytes(bytes_) {}
+  ~Decoder() { png_destroy_read_struct(&png, &info, nullptr); }
+  Decoder(const Decoder&) = delete;
+  Decoder& operator=(const Decoder&) = delete;
+
+  png_structp png = nullptr;
+  png_infop info = nullptr;
+  std::span<const std::byte> bytes;
+  std::size_t position = 0;
+  std::int64_t file_row_bytes = 0;
+  std::array<char, 80> reason{};
+};
+
+void on_error(png_structp png, png_const_charp text) {
+  auto* decoder = static_cast<Decoder*>(png_get_error_ptr(png));
+  std::snprintf(decoder->reason.data(), decoder->reason.size(), "%s", text);
+  png_longjmp(png, 1);
+}
+
+void on_warning(png_structp, png_const_charp) {}
+
+void on_read(png_structp png, png_bytep out, std::size_t count) {
+  auto* decoder = static_cast<Decoder*>(png_get_io_ptr(png));
+  if (count > decoder->bytes.size() - decoder->position) png_error(png, "it ends too early");
+  std::memcpy(out, decoder->bytes.data() + decoder->position, count);
+  decoder->position += count;
+}
+
+bool read_header(Decoder& decoder) {
+  decoder.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &decoder, on_error, on_warning);
+  if (decoder.png == nullptr) return false;
+  if (setjmp(png_jmpbuf(decoder.png)) != 0) return false;
+  decoder.info = png_create_info_struct(decoder.png);
+  if (decoder.info == nullptr) return false;
+  png_set_read_fn(decoder.png, &decoder, on_read);
+  // Without this libpng allocates what a chunk claims as its length, up to 2 GB.
+  png_set_chunk_malloc_max(decoder.png, decoder.bytes.size());
+  png_read_info(decoder.png, decoder.info);
+  decoder.file_row_bytes = static_cast<std::int64_t>(png_get_rowbytes(decoder.png, decoder.info));
+  // Palette and transparent colour to samples and alpha, 1, 2 and 4 bits to 8. Gamma is left alone.
+  png_set_expand(decoder.png);
+  png_set_interlace_handling(decoder.png);
+  png_read_update_info(decoder.png, decoder.info);
+  return true;
+}
+
+bool read_pixels(Decoder& decoder, png_bytepp rows) {
+  if (setjmp(png_jmpbuf(decoder.png)) != 0) return false;
+  png_read_image(decoder.png, rows);
+  png_read_end(decoder.png, nullptr);
+  return true;
+}
+
+/// The sizes in IHDR, refused before libpng allocates for them.
+void check_start(std::span<const std::byte> bytes, const FileContext& context) {
+  constexpr std::size_t kHeader = 33;
+  constexpr std::size_t kSignature = 8;
+  const bool png = bytes.size() >= kSignature &&
+                   png_sig_cmp(reinterpret_cast<png_const_bytep>(bytes.data()), 0, kSignature) == 0;
+  context.require(png, "which is not a PNG file, expected one");
+  context.require(bytes.size() >= kHeader, "of ", bytes.size(), " bytes, expected a complete PNG; it is truncated");
+  const auto width = load<std::uint32_t>(bytes.data() + 16, std::endian::big);
+  const auto height = load<std::uint32_t>(bytes.data() + 20, std::endian::big);
+  const bool fits = width >= 1 && height >= 1 && width <= kMaxSide && height <= kMaxSide;
+  context.require(fits, "of ", width, " x ", height, " pixels, expected 1 to ", kMaxSide, " on a side");
+}
+
+[[noreturn]] void fail(const Decoder& decoder, const FileContext& context) {
+  context.fail("which is not a readable PNG (", decoder.reason.data(), "), expected an intact file");
+}
+
+/// All rows as libpng delivers them: 8 or 16 bits, big-endian.
+std::vector<std::byte> read_samples(Decoder& decoder, std::int64_t height, const FileContext& context) {
+  const auto row_bytes = static_cast<std::int64_t>(png_get_rowbytes(decoder.png, decoder.info));
+  // Deflate shrinks nothing by more than 1032 to 1.
+  constexpr std::int64_t kRatio = 1032;
+  context.require(decoder.file_row_bytes * height <= kRatio * std::ssize(decoder.bytes), "of ", decoder.bytes.size(),
+                  " bytes, expected more for its size in pixels; it is truncated or its header is wrong");
+  std::vector<std::byte> samples(static_cast<std::size_t>(row_bytes * height));
+  std::vector<png_bytep> rows;
+  for (std::int64_t r = 0; r < height; ++r) rows.push_back(reinterpret_cast<png_bytep>(samples.data() + r * row_bytes));
+  if (!read_pixels(decoder, rows.data())) fail(decoder, context);
+  context.require(decoder.position == decoder.bytes.size(), "with bytes after the end of its PNG data, expected none");
+  return samples;
+}
+
+/// (pixels, source_channels) samples to (pixels, channels) values.
+void convert(std::span<const std::byte> samples, int depth, int source_channels, Raster& raster) {
+  const bool alpha = source_channels == 2 || source_channels == 4;
+  const int bytes = depth / 8;
+  const double white = depth == 16 ? 65535.0 : 255.0;
+  const auto sample = [&](std::int64_t index) {
+    const std::byte* at = samples.data() + index * bytes;
+    return depth == 16 ? load<std::uint16_t>(at, std::endian::big) : std::to_integer<int>(*at);
+  };
+  const std::int64_t pixels = raster.width * raster.height;
+  raster.values.reserve(static_cast<std::size_t>(pixels * raster.channels));
+  for (std::int64_t pixel = 0; pixel < pixels; ++pixel) {
+    const std::int64_t first = pixel * source_channels;
+    const double opacity = alpha ? sample(first + raster.channels) / white : 1.0;
+    for (std::int64_t c = 0; c < raster.channels; ++c) {
+      raster.values.push_back(sample(first + c) / white * opacity + (1.0 - opacity));
+    }
+  }
+}
+
+}  // namespace
+
+Raster read_png(const std::filesystem::path& file, std::string_view function) {
+  const std::string bytes = read_file(file, function);
+  const FileContext context{file, function};
+  const auto raw = std::as_bytes(std::span(bytes));
+  check_start(raw, context);
+  Decoder decoder(raw);
+  if (!read_header(decoder)) fail(decoder, context);
+  Raster raster;
+  raster.width = png_get_image_width(decoder.png, decoder.info);
+  raster.height = png_get_image_height(decoder.png, decoder.info);
+  const int source_channels = png_get_channels(decoder.png, decoder.info);
+  raster.channels = source_channels <= 2 ? 1 : 3;
+  const std::vector<std::byte> samples = read_samples(decoder, raster.height, context);
+  convert(samples, png_get_bit_depth(decoder.png, decoder.info), source_channels, raster);
+  return raster;
+}
+
+void write_png(const std::filesystem::path& file, const Image& image) {
+  constexpr std::string_view kFunction = "write_png";
+  constexpr std::int64_t kMaxWritten = 65535;
+  const bool sizes = image.width >= 1 && image.height >= 1 && image.width <= kMaxWritten && image.height <= kMaxWritten;
+  require(sizes && std::ssize(image.rgb) == image.width * image.height * 3, kFunction, "received an image of ",
+          image.width, " x ", image.height, " pixels with ", image.rgb.size(), " samples, expected 1 to ", kMaxWritten,
+          " pixels on a side and 3 samples each");
+  png_image header{};
+  header.version = PNG_IMAGE_VERSION;
+  header.width = static_cast<png_uint_32>(image.width);
+  header.height = static_cast<png_uint_32>(image.height);
+  header.format = PNG_FORMAT_RGB;
+  std::string bytes(PNG_IMAGE_PNG_SIZE_MAX(header), '\0');
+  png_alloc_size_t size = bytes.size();
+  const int written = png_image_write_to_memory(&header, bytes.data(), &size, 0, image.rgb.data(), 0, nullptr);
+  require<FileError>(written != 0, kFunction, "received ", display(file), " whose picture cannot be encoded: ",
+                     static_cast<const char*>(header.message));
+  write_file(file, std::string_view(bytes).substr(0, size), kFunction);
+}
+
+}  // namespace lossatlas

@@ -1,0 +1,223 @@
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <map>
+#include <string>
+
+#include <lossatlas/model_file.hpp>
+#include <nlohmann/json.hpp>
+
+#include "io/atomic_file.hpp"
+#include "io/bounded_json.hpp"
+#include "io/bytes.hpp"
+#include "io/safetensors_header.hpp"
+
+namespace lossatlas {
+namespace {
+
+using Json = nlohmann::json;
+
+nlohmann::ordered_json architecture_json(const Network& network) {
+  nlohmann::ordered_json layers = nlohmann::ordered_json::array();
+  for (const Layer& layer : network.layers()) {
+    const Dense& dense = std::get<Dense>(layer);
+    layers.push_back({{"type", "dense"},
+                      {"in", dense.in},
+                      {"out", dense.out},
+                      {"bias", dense.bias},
+                      {"activation", name(dense.activation)}});
+  }
+  return {{"layers", layers}, {"heads", network.heads()}};
+}
+
+std::int64_t positive(const Json& object, const char* key, const FileContext& context) {
+  constexpr std::uint64_t kMost = std::uint64_t{1} << 31;
+  const auto found = object.find(key);
+  const bool fits = found != object.end() && found->is_number_unsigned() && found->get<std::uint64_t>() >= 1 &&
+                    found->get<std::uint64_t>() <= kMost;
+  context.require(fits, "whose metadata lossatlas.network has no whole number ", key, ", expected 1..2^31");
+  return found->get<std::int64_t>();
+}
+
+Dense parse_dense(const Json& object, const FileContext& context) {
+  const bool whole = object.is_object() && object.contains("type") && object["type"] == "dense" &&
+                     object.contains("bias") && object["bias"].is_boolean() && object.contains("activation") &&
+                     object["activation"].is_string();
+  context.require(whole, "whose metadata lossatlas.network has a malformed layer, ",
+                  "expected type \"dense\", in, out, bias and activation");
+  return {.in = positive(object, "in", context),
+          .out = positive(object, "out", context),
+          .bias = object["bias"].get<bool>(),
+          .activation = parse_activation(object["activation"].get_ref<const std::string&>())};
+}
+
+Network parse_architecture(const std::string& text, std::int64_t data_bytes, const FileContext& context) {
+  const Json json = parse_bounded_json(text, "metadata lossatlas.network", context);
+  const bool whole = json.contains("layers") && json["layers"].is_array() && !json["layers"].empty();
+  context.require(whole, "whose metadata lossatlas.network has no layers, expected at least one");
+  try {
+    std::vector<Layer> layers;
+    std::int64_t bytes_left = data_bytes;
+    for (const Json& object : json["layers"]) {
+      const Dense dense = parse_dense(object, context);
+      // No element takes less than two bytes, so that no sum of sizes below can overflow.
+      bytes_left -= std::min(bytes_left + 1, 2 * std::min(dense.in * dense.out, data_bytes + 1));
+      context.require(bytes_left >= 0, "whose metadata lossatlas.network describes more parameters than its ",
+                      data_bytes, " bytes of data can hold");
+      layers.emplace_back(dense);
+    }
+    return Network(std::move(layers), positive(json, "heads", context));
+  } catch (const InvalidArgument& error) {
+    context.fail("whose metadata lossatlas.network describes no network: ", error.what());
+  }
+}
+
+struct LayerTensors {
+  const TensorEntry* weight = nullptr;
+  const TensorEntry* bias = nullptr;
+};
+
+struct TensorName {
+  std::string prefix;
+  std::uint32_t number = 0;
+  bool weight = false;
+};
+
+/// "net.10.weight" is {"net.", 10, true}; nothing for other names.
+std::optional<TensorName> parse_name(std::string_view text) {
+  const std::size_t dot = text.rfind('.');
+  if (dot == std::string_view::npos) return std::nullopt;
+  const std::string_view kind = text.substr(dot + 1);
+  const std::string_view stem = text.substr(0, dot);
+  const std::size_t start = stem.find_last_not_of("0123456789") + 1;
+  const std::string_view digits = stem.substr(start);
+  std::uint32_t number = 0;
+  const auto [last, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  const bool canonical = error == std::errc() && (digits.size() == 1 || digits.front() != '0');
+  const bool separated = start == 0 || stem[start - 1] == '.';
+  if (!canonical || !separated || (kind != "weight" && kind != "bias")) return std::nullopt;
+  return TensorName{std::string(stem.substr(0, start)), number, kind == "weight"};
+}
+
+/// Weight and bias of each layer in the order of the numbers in their names.
+std::vector<LayerTensors> group_layers(const SafetensorsHeader& header, const FileContext& context) {
+  std::map<std::uint32_t, LayerTensors> layers;
+  std::optional<std::string> prefix;
+  for (const TensorEntry& entry : header.tensors) {
+    const std::optional<TensorName> parsed = parse_name(entry.name);
+    context.require(parsed.has_value() && parsed->prefix == prefix.value_or(parsed->prefix), "with tensor ",
+                    printable(entry.name), ", expected names such as \"0.weight\" and \"0.bias\" with one prefix");
+    prefix = parsed->prefix;
+    LayerTensors& layer = layers[parsed->number];
+    (parsed->weight ? layer.weight : layer.bias) = &entry;
+  }
+  std::vector<LayerTensors> ordered;
+  for (const auto& [number, layer] : layers) {
+    context.require(layer.weight != nullptr, "with a bias but no weight of number ", number, ", expected both");
+    ordered.push_back(layer);
+  }
+  return ordered;
+}
+
+void require_shape(const TensorEntry& entry, const std::vector<std::int64_t>& shape, const FileContext& context) {
+  const auto text = [](const std::vector<std::int64_t>& sizes) {
+    std::string out;
+    for (const std::int64_t size : sizes) out += (out.empty() ? "" : ", ") + std::to_string(size);
+    return '(' + out + ')';
+  };
+  context.require(entry.shape == shape, "with tensor ", printable(entry.name), " of shape ", text(entry.shape),
+                  ", expected ", text(shape), " of the architecture");
+}
+
+/// The tensors of θ in order, checked against the network.
+std::vector<const TensorEntry*> match_layers(const std::vector<LayerTensors>& tensors, const Network& network,
+                                             const FileContext& context) {
+  context.require(std::ssize(tensors) == network.depth(), "with ", tensors.size(), " layers of tensors, expected the ",
+                  network.depth(), " of the architecture ", network.describe());
+  std::vector<const TensorEntry*> ordered;
+  for (std::size_t index = 0; index < tensors.size(); ++index) {
+    const Dense& dense = std::get<Dense>(network.layers()[index]);
+    const auto [weight, bias] = tensors[index];
+    require_shape(*weight, {dense.out, dense.in}, context);
+    ordered.push_back(weight);
+    context.require((bias != nullptr) == dense.bias, "with ", bias != nullptr ? "a" : "no", " bias beside ",
+                    printable(weight->name), ", expected ", dense.bias ? "one" : "none", " by the architecture");
+    if (bias == nullptr) continue;
+    require_shape(*bias, {dense.out}, context);
+    ordered.push_back(bias);
+  }
+  return ordered;
+}
+
+double element(const TensorEntry& entry, const std::byte* bytes) {
+  constexpr std::endian kOrder = std::endian::little;
+  if (entry.dtype == "F64") return load<double>(bytes, kOrder);
+  if (entry.dtype == "F32") return load<float>(bytes, kOrder);
+  const auto bits = load<std::uint16_t>(bytes, kOrder);
+  return entry.dtype == "F16" ? half_to_double(bits) : bfloat_to_double(bits);
+}
+
+void append_values(InputFile& input, const SafetensorsHeader& header, const TensorEntry& entry, std::vector<double>& theta) {
+  std::vector<std::byte> bytes(static_cast<std::size_t>(entry.end - entry.begin));
+  input.seek(header.data_start + entry.begin);
+  input.read(bytes);
+  for (std::int64_t i = 0; i < entry.count(); ++i) {
+    const double value = element(entry, bytes.data() + i * entry.element_bytes());
+    input.context().require(std::isfinite(value), "with tensor ", printable(entry.name), " whose entry ", i, " is ", value,
+                            ", expected finite parameters");
+    theta.push_back(value);
+  }
+}
+
+std::string header_text(const Network& network) {
+  nlohmann::ordered_json json;
+  json["__metadata__"] = {{"format", "pt"}, {"lossatlas.network", architecture_json(network).dump()}};
+  for (const ParameterBlock& block : network.blocks()) {
+    const bool weight = block.kind == ParameterBlock::Kind::weight;
+    nlohmann::ordered_json& entry = json["layers." + std::to_string(block.layer) + (weight ? ".weight" : ".bias")];
+    entry["dtype"] = "F64";
+    entry["shape"] = weight ? std::vector{block.rows, block.cols} : std::vector{block.rows};
+    constexpr std::int64_t kBytes = sizeof(double);
+    entry["data_offsets"] = {block.offset * kBytes, (block.offset + block.size()) * kBytes};
+  }
+  std::string text = json.dump();
+  constexpr std::size_t kAlign = 8;
+  text.append((kAlign - text.size() % kAlign) % kAlign, ' ');
+  return text;
+}
+
+}  // namespace
+
+void write_model(const std::filesystem::path& file, const Network& network, std::span<const double> theta) {
+  constexpr std::string_view kFunction = "write_model";
+  require(network.depth() > 0 && std::ssize(theta) == network.parameter_count(), kFunction, "received ", theta.size(),
+          " parameters, expected the ", network.parameter_count(), " of the network");
+  require_finite(theta, kFunction, "theta");
+  AtomicFile output(file, kFunction);
+  const std::string header = header_text(network);
+  output.require_space(static_cast<std::int64_t>(header.size() + theta.size_bytes()));
+  output.write_u64(header.size());
+  output.write(header);
+  output.write(theta);
+  output.commit();
+}
+
+Model read_model(const std::filesystem::path& file, const std::optional<Network>& architecture) {
+  InputFile input(file, "read_model");
+  const FileContext& context = input.context();
+  const SafetensorsHeader header = read_safetensors_header(input);
+  std::optional<Network> network = architecture;
+  if (!header.architecture.empty()) {
+    network = parse_architecture(header.architecture, input.size() - header.data_start, context);
+    context.require(!architecture || *architecture == *network, "which holds the network ", network->describe(),
+                    ", expected the given ", architecture ? architecture->describe() : std::string());
+  }
+  context.require(network.has_value(), "without metadata lossatlas.network, expected a file of write_model; ",
+                  "give the architecture (--layers and --activation)");
+  const std::vector<LayerTensors> layers = group_layers(header, context);
+  std::vector<double> theta;
+  for (const TensorEntry* entry : match_layers(layers, *network, context)) append_values(input, header, *entry, theta);
+  return {std::move(*network), std::move(theta)};
+}
+
+}  // namespace lossatlas

@@ -1,0 +1,144 @@
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <limits>
+
+#include <gtest/gtest.h>
+#include <lossatlas/array.hpp>
+
+#include "expect_error.hpp"
+#include "io/atomic_file.hpp"
+#include "sample_files.hpp"
+
+namespace lossatlas {
+namespace {
+
+using testing::bytes_of;
+using testing::TemporaryFolder;
+
+/// Lets no file of this process grow beyond `bytes`: writes fail in the middle as on a full disk.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit{bytes, before_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FileSizeLimit() {
+    setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  rlimit before_{};
+  void (*handler_)(int);
+};
+
+TEST(AtomicFile, AppearsOnlyAtCommit) {
+  const TemporaryFolder folder;
+  const auto target = folder.file("out.bin", "old");
+  {
+    AtomicFile file(target, "test");
+    file.write("new");
+    EXPECT_EQ(bytes_of(target), "old");
+    file.commit();
+  }
+  EXPECT_EQ(bytes_of(target), "new");
+  EXPECT_EQ(folder.count(), 1);
+}
+
+TEST(AtomicFile, LeavesNothingWithoutCommit) {
+  const TemporaryFolder folder;
+  const auto target = folder.file("out.bin", "old");
+  AtomicFile(target, "test").write("new");
+  EXPECT_EQ(bytes_of(target), "old");
+  EXPECT_EQ(folder.count(), 1);
+}
+
+TEST(AtomicFile, JoinsPiecesSmallAndLarge) {
+  const TemporaryFolder folder;
+  std::string expected;
+  AtomicFile file(folder / "out.bin", "test");
+  for (const std::size_t size : {1, 300000, 0, 7, 262143, 2, 262144, 5}) {
+    const std::string piece(size, static_cast<char>('a' + expected.size() % 26));
+    file.write(piece);
+    expected += piece;
+  }
+  file.commit();
+  EXPECT_EQ(bytes_of(folder / "out.bin"), expected);
+}
+
+TEST(AtomicFile, FailsOnAFullDiskAndKeepsTheTarget) {
+  const TemporaryFolder folder;
+  const auto target = folder.file("out.npy", "old");
+  const std::vector<double> values(100000, 1.0);
+  const std::vector<std::int64_t> shape = {100000};
+  {
+    const FileSizeLimit limit(65536);
+    EXPECT_ERROR(write_npy(target, shape, values), FileError, "out.npy\" which cannot be written (File too large)");
+    EXPECT_ERROR(write_file(target, std::string(70000, 'x'), "test"), FileError, "File too large");
+  }
+  EXPECT_EQ(bytes_of(target), "old");
+  EXPECT_EQ(folder.count(), 1);
+}
+
+TEST(AtomicFile, WritesToADeviceWithoutReplacingIt) {
+  if (::access("/dev/full", W_OK) != 0) GTEST_SKIP() << "no /dev/full here";
+  EXPECT_ERROR(write_file("/dev/full", "x", "test"), FileError, "No space left on device");
+  struct stat status {};
+  ASSERT_EQ(::stat("/dev/full", &status), 0);
+  EXPECT_TRUE(S_ISCHR(status.st_mode));
+  EXPECT_NO_THROW(write_file("/dev/null", "x", "test"));
+}
+
+TEST(AtomicFile, NamesATargetThatCannotBeWritten) {
+  const TemporaryFolder folder;
+  EXPECT_ERROR(write_file(folder / "none/out", "x", "test"), FileError, "none/out\" which cannot be written (No such");
+  EXPECT_ERROR(write_file(folder.path(), "x", "test"), FileError, "Is a directory");
+  EXPECT_ERROR(write_file(folder / "new/", "x", "test"), FileError, "cannot be written");
+  EXPECT_ERROR(write_file("", "x", "test"), FileError, "cannot be written");
+  EXPECT_ERROR(write_file(folder / std::string(300, 'n'), "x", "test"), FileError, "File name too long");
+  folder.file("plain", "");
+  EXPECT_ERROR(write_file(folder / "plain/out", "x", "test"), FileError, "Not a directory");
+  EXPECT_EQ(folder.count(), 1);
+}
+
+TEST(AtomicFile, RespectsPermissions) {
+  if (::geteuid() == 0) GTEST_SKIP() << "the superuser may write everywhere";
+  const TemporaryFolder folder;
+  const auto target = folder.file("out", "old");
+  std::filesystem::permissions(target, std::filesystem::perms::owner_read);
+  EXPECT_ERROR(write_file(target, "x", "test"), FileError, "Permission denied");
+  std::filesystem::permissions(folder.path(), std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
+  EXPECT_ERROR(write_file(folder / "new", "x", "test"), FileError, "Permission denied");
+  std::filesystem::permissions(folder.path(), std::filesystem::perms::owner_all);
+}
+
+TEST(AtomicFile, FollowsALinkAndKeepsTheMode) {
+  const TemporaryFolder folder;
+  const auto target = folder.file("out", "old");
+  constexpr auto kMode = std::filesystem::perms::owner_all;
+  std::filesystem::permissions(target, kMode);
+  std::filesystem::create_symlink(target, folder / "link");
+  write_file(folder / "link", "new", "test");
+  EXPECT_EQ(bytes_of(target), "new");
+  EXPECT_TRUE(std::filesystem::is_symlink(folder / "link"));
+  EXPECT_EQ(std::filesystem::status(target).permissions(), kMode);
+}
+
+TEST(AtomicFile, SaysBeforehandThatTheDiskIsTooSmall) {
+  const TemporaryFolder folder;
+  AtomicFile file(folder / "out", "test");
+  EXPECT_NO_THROW(file.require_space(1));
+  EXPECT_ERROR(file.require_space(std::numeric_limits<std::int64_t>::max()), FileError, "bytes free on that disk");
+}
+
+TEST(AtomicFile, KeepsMessagesOnOneLine) {
+  const TemporaryFolder folder;
+  EXPECT_ERROR(write_file(folder / "a\nb/c", "x", "test"), FileError, "a\\x0ab/c");
+}
+
+}  // namespace
+}  // namespace lossatlas

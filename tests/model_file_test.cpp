@@ -1,0 +1,197 @@
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include <gtest/gtest.h>
+#include <lossatlas/model_file.hpp>
+
+#include "expect_error.hpp"
+#include "sample_files.hpp"
+
+namespace lossatlas {
+namespace {
+
+using namespace testing;
+
+using Theta = std::vector<double>;
+
+/// One tensor of a header: "name":{"dtype":...}.
+std::string tensor(const std::string& name, const std::string& dtype, const std::string& shape, int begin, int end) {
+  return '"' + name + "\":{\"dtype\":\"" + dtype + "\",\"shape\":" + shape + ",\"data_offsets\":[" +
+         std::to_string(begin) + ',' + std::to_string(end) + "]}";
+}
+
+std::string metadata(const std::string& json) {
+  std::string escaped;
+  for (const char c : json) escaped += c == '"' ? "\\\"" : std::string(1, c);
+  return "\"__metadata__\":{\"lossatlas.network\":\"" + escaped + "\"}";
+}
+
+class ModelFile : public ::testing::Test {
+ protected:
+  Model read(const std::string& header, const std::string& data, const std::optional<Network>& network = std::nullopt) {
+    return read_model(folder_.file("m.safetensors", safetensors(header, data)), network);
+  }
+  /// A dense layer 2 → 1 with bias.
+  Model read_small(const std::string& header) { return read(header, std::string(24, '\0'), mlp({2, 1}, Activation::tanh)); }
+
+  TemporaryFolder folder_;
+  const std::string weight_ = tensor("0.weight", "F64", "[1,2]", 0, 16);
+  const std::string bias_ = tensor("0.bias", "F64", "[1]", 16, 24);
+};
+
+TEST_F(ModelFile, RoundTripKeepsEveryBit) {
+  const std::vector<Network> networks = {
+      mlp({3, 4, 5, 6}, Activation::gelu, {.heads = 3}), mlp({2, 3, 1}, Activation::leaky_relu, {.bias = Bias::none}),
+      mlp({2, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1}, Activation::sine, {.bias = Bias::hidden})};
+  for (const Network& network : networks) {
+    Theta theta = random_parameters(network, {.seed = 5});
+    theta[0] = -0.0;
+    theta[1] = 5e-324;
+    write_model(folder_ / "m", network, theta);
+    for (const Model& model : {read_model(folder_ / "m"), read_model(folder_ / "m", network)}) {
+      EXPECT_EQ(model.network, network);
+      ASSERT_EQ(model.theta.size(), theta.size());
+      for (std::size_t i = 0; i < theta.size(); ++i) {
+        EXPECT_EQ(std::bit_cast<std::uint64_t>(model.theta[i]), std::bit_cast<std::uint64_t>(theta[i])) << i;
+      }
+    }
+  }
+}
+
+TEST_F(ModelFile, WritesTheDocumentedFormat) {
+  write_model(folder_ / "m", mlp({2, 1}, Activation::tanh), Theta{1, 2, 3});
+  std::string header = "{\"__metadata__\":{\"format\":\"pt\",\"lossatlas.network\":\"{\\\"layers\\\":[{\\\"type\\\":\\\"dense\\\","
+                       "\\\"in\\\":2,\\\"out\\\":1,\\\"bias\\\":true,\\\"activation\\\":\\\"identity\\\"}],\\\"heads\\\":1}\"},"
+                       "\"layers.0.weight\":{\"dtype\":\"F64\",\"shape\":[1,2],\"data_offsets\":[0,16]},"
+                       "\"layers.0.bias\":{\"dtype\":\"F64\",\"shape\":[1],\"data_offsets\":[16,24]}}";
+  header.append((8 - header.size() % 8) % 8, ' ');
+  EXPECT_EQ(bytes_of(folder_ / "m"), safetensors(header, little_list<double>({1, 2, 3})));
+}
+
+TEST_F(ModelFile, ReadsSequentialFilesByNumber) {
+  // Layers 0, 2 and 10 stored in another order, in several types; 10 sorts after 2.
+  const std::string data = little(0.5f) + little(-1.5f) + little_list<std::uint16_t>({0x3c00, 0xc000}) +
+                           little_list<std::uint16_t>({0x3f80, 0xc040}) + little_list<double>({7, 8});
+  const Network network = mlp({1, 2, 1, 2}, Activation::relu, {.bias = Bias::none});
+  for (const std::string prefix : {"", "net.", "model.3."}) {
+    const std::string header = "{" + tensor(prefix + "10.weight", "F32", "[2,1]", 0, 8) + "," +
+                               tensor(prefix + "2.weight", "F16", "[1,2]", 8, 12) + "," +
+                               tensor(prefix + "0.weight", "BF16", "[2,1]", 12, 16) + "}";
+    const Model model = read(header, data.substr(0, 16), network);
+    EXPECT_EQ(model.theta, (Theta{1, -3, 1, -2, 0.5, -1.5}));
+    EXPECT_EQ(model.network, network);
+  }
+}
+
+TEST_F(ModelFile, ReadsBiases) {
+  const std::string data = little_list<double>({1, 2, 3});
+  const Network network = mlp({2, 1}, Activation::tanh);
+  EXPECT_EQ(read("{" + weight_ + "," + bias_ + "}", data, network).theta, (Theta{1, 2, 3}));
+  EXPECT_EQ(read("{" + tensor("0.bias", "F64", "[1]", 0, 8) + "," + tensor("0.weight", "F64", "[1,2]", 8, 24) + "}   ", data,
+                 network)
+                .theta,
+            (Theta{2, 3, 1}));
+}
+
+TEST_F(ModelFile, AsksForTheArchitecture) {
+  EXPECT_ERROR(read("{" + weight_ + "," + bias_ + "}", std::string(24, '\0')), FileError, "--layers");
+}
+
+TEST_F(ModelFile, RefusesTensorsThatDoNotFit) {
+  const std::string data(24, '\0');
+  const std::string header = "{" + weight_ + "," + bias_ + "}";
+  const auto with = [&](const Network& network) { return read(header, data, network); };
+  EXPECT_ERROR(with(mlp({1, 2}, Activation::tanh)), FileError, "\"0.weight\" of shape (1, 2), expected (2, 1)");
+  EXPECT_ERROR(with(mlp({2, 1, 1}, Activation::tanh)), FileError, "with 1 layers of tensors, expected the 2");
+  EXPECT_ERROR(with(mlp({2, 1}, Activation::tanh, {.bias = Bias::none})), FileError, "with a bias beside \"0.weight\"");
+  EXPECT_ERROR(read("{" + weight_ + "}", data.substr(0, 16), mlp({2, 1}, Activation::tanh)), FileError, "with no bias");
+  EXPECT_ERROR(read("{" + tensor("0.bias", "F64", "[1]", 0, 8) + "}", data.substr(0, 8), mlp({2, 1}, Activation::tanh)), FileError,
+               "no weight of number 0");
+  EXPECT_ERROR(read("{}", "", mlp({2, 1}, Activation::tanh)), FileError, "with 0 layers");
+}
+
+TEST_F(ModelFile, RefusesOtherNames) {
+  for (const std::string name : {"weight", "0.gamma", "a0.weight", "00.weight", ".weight", "99999999999.weight", "other.0.bias"}) {
+    EXPECT_ERROR(read_small("{" + weight_ + "," + tensor(name, "F64", "[1]", 16, 24) + "}"), FileError, "with one prefix") << name;
+  }
+}
+
+TEST_F(ModelFile, RefusesWrongOffsetsAndShapes) {
+  const auto second = [&](const std::string& entry) { return read_small("{" + weight_ + "," + entry + "}"); };
+  EXPECT_ERROR(second(tensor("0.bias", "F64", "[1]", 8, 16)), FileError, "overlap or leave a hole");
+  EXPECT_ERROR(second(tensor("0.bias", "F64", "[1]", 0, 8)), FileError, "overlap or leave a hole");
+  EXPECT_ERROR(second(tensor("0.bias", "F32", "[1]", 20, 24)), FileError, "overlap or leave a hole");
+  EXPECT_ERROR(second(tensor("0.bias", "F32", "[1]", 16, 20)), FileError, "with 24 bytes of data, expected the 20");
+  EXPECT_ERROR(second(tensor("0.bias", "F64", "[1]", 24, 32)), FileError, "not inside the 24 bytes");
+  EXPECT_ERROR(second(tensor("0.bias", "F64", "[1]", 24, 16)), FileError, "not inside the 24 bytes");
+  EXPECT_ERROR(second(tensor("0.bias", "F64", "[2]", 16, 24)), FileError, "shape and dtype");
+  EXPECT_ERROR(second(tensor("0.bias", "F64", "[2305843009213693953]", 16, 24)), FileError, "shape and dtype");
+  EXPECT_ERROR(second(tensor("0.bias", "F64", "[4294967296,4294967296]", 16, 24)), FileError, "shape and dtype");
+  EXPECT_ERROR(second(tensor("0.bias", "F64", "[-1]", 16, 24)), FileError, "an entry outside 0..2^63-1");
+  EXPECT_ERROR(second(tensor("0.bias", "F64", "[1.0]", 16, 24)), FileError, "an entry outside");
+  EXPECT_ERROR(second(tensor("0.bias", "F64", "[18446744073709551615]", 16, 24)), FileError, "an entry outside");
+  EXPECT_ERROR(second(tensor("0.bias", "I64", "[1]", 16, 24)), FileError, "of type \"I64\"");
+  EXPECT_ERROR(second(tensor("0.weight", "F64", "[1]", 16, 24)), FileError, "the key \"0.weight\" twice");
+  EXPECT_ERROR(second("\"0.bias\":{\"dtype\":\"F64\",\"shape\":[1]}"), FileError, "malformed");
+  EXPECT_ERROR(second("\"0.bias\":{\"dtype\":\"F64\",\"shape\":[1],\"data_offsets\":[16]}"), FileError, "not inside");
+  EXPECT_ERROR(second("\"0.bias\":3"), FileError, "malformed");
+}
+
+TEST_F(ModelFile, RefusesHostileHeaders) {
+  const auto raw = [&](const std::string& bytes) { return read_model(folder_.file("m", bytes), mlp({2, 1}, Activation::tanh)); };
+  EXPECT_ERROR(raw(""), FileError, "truncated");
+  EXPECT_ERROR(raw(little(~std::uint64_t{0}) + "{}"), FileError, "header of 18446744073709551615 bytes, expected at most 2");
+  EXPECT_ERROR(raw(little(std::uint64_t{3}) + "{}"), FileError, "header of 3 bytes");
+  EXPECT_ERROR(raw(safetensors("[]", "")), FileError, "not a JSON object");
+  EXPECT_ERROR(raw(safetensors("{} x", "")), FileError, "not valid JSON at byte");
+  EXPECT_ERROR(raw(safetensors("", "")), FileError, "not valid JSON");
+  EXPECT_ERROR(raw(safetensors("{\"\xff\":1}", "")), FileError, "not valid JSON");
+  EXPECT_ERROR(raw(safetensors("{\"a\":1e999}", "")), FileError, "number out of range");
+  EXPECT_ERROR(raw(safetensors("{\"a\":" + std::string(1000000, '['), "")), FileError, "nested too deeply");
+  std::string nested;
+  for (int i = 0; i < 100000; ++i) nested += "{\"a\":";
+  EXPECT_ERROR(raw(safetensors(nested, "")), FileError, "nested too deeply");
+  std::string wide = "{\"a\":[0";
+  for (int i = 0; i < 200000; ++i) wide += ",0";
+  EXPECT_ERROR(raw(safetensors(wide + "]}", "")), FileError, "too large, expected at most 100000 values");
+  EXPECT_ERROR(raw(safetensors("{\"__metadata__\":{\"lossatlas.network\":1}}", "")), FileError, "malformed __metadata__");
+  EXPECT_ERROR(raw(safetensors("{\"__metadata__\":[]}", "")), FileError, "malformed __metadata__");
+}
+
+TEST_F(ModelFile, RefusesWrongArchitectures) {
+  const std::string data(24, '\0');
+  const auto with = [&](const std::string& json) { return read("{" + metadata(json) + "," + weight_ + "," + bias_ + "}", data); };
+  const std::string dense = R"({"type":"dense","in":2,"out":1,"bias":true,"activation":"identity"})";
+  EXPECT_EQ(with(R"({"layers":[)" + dense + R"(],"heads":1})").network, mlp({2, 1}, Activation::tanh));
+  EXPECT_ERROR(with("{"), FileError, "lossatlas.network is not valid JSON");
+  EXPECT_ERROR(with("[]"), FileError, "not a JSON object");
+  EXPECT_ERROR(with("{}"), FileError, "no layers");
+  EXPECT_ERROR(with(R"({"layers":[]})"), FileError, "no layers");
+  EXPECT_ERROR(with(R"({"layers":[1],"heads":1})"), FileError, "malformed layer");
+  EXPECT_ERROR(with(R"({"layers":[)" + dense + "]}"), FileError, "no whole number heads");
+  EXPECT_ERROR(with(R"({"layers":[)" + dense + R"(],"heads":2})"), FileError, "describes no network");
+  EXPECT_ERROR(with(R"({"layers":[{"type":"conv"}],"heads":1})"), FileError, "malformed layer");
+  EXPECT_ERROR(with(R"({"layers":[{"type":"dense","in":2,"out":1,"bias":true,"activation":"swish"}],"heads":1})"), FileError, "swish");
+  EXPECT_ERROR(with(R"({"layers":[{"type":"dense","in":0,"out":1,"bias":true,"activation":"relu"}],"heads":1})"), FileError, "number in");
+  const std::string huge = R"({"type":"dense","in":2147483648,"out":2147483648,"bias":true,"activation":"identity"})";
+  EXPECT_ERROR(with(R"({"layers":[)" + huge + "," + huge + "," + huge + R"(],"heads":1})"), FileError, "more parameters than");
+}
+
+TEST_F(ModelFile, MetadataAndArchitectureMustAgree) {
+  write_model(folder_ / "m", mlp({2, 3, 1}, Activation::tanh), Theta(13, 0.5));
+  EXPECT_ERROR(read_model(folder_ / "m", mlp({2, 3, 1}, Activation::relu)), FileError, "expected the given 2-3-1 relu");
+}
+
+TEST_F(ModelFile, RefusesParametersThatAreNotFinite) {
+  const Network network = mlp({2, 1}, Activation::tanh);
+  const std::string header = "{" + weight_ + "," + bias_ + "}";
+  EXPECT_ERROR(read(header, little_list<double>({0, NAN, 0}), network), FileError, "\"0.weight\" whose entry 1 is nan");
+  EXPECT_ERROR(read(header, little_list<double>({0, 0, -INFINITY}), network), FileError, "\"0.bias\" whose entry 0 is -inf");
+  EXPECT_ERROR(write_model(folder_ / "w", network, Theta({0, NAN, 0})), InvalidArgument, "theta with entry 1");
+  EXPECT_ERROR(write_model(folder_ / "w", network, Theta({0, 0})), InvalidArgument, "received 2 parameters, expected the 3");
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "w"));
+}
+
+}  // namespace
+}  // namespace lossatlas
