@@ -197,6 +197,8 @@ class Fitter {
     const Dataset data = shuffled(task_.data, task_.data.size(), options_.seed);
     const auto landscape = backend_->landscape(task_.network, data, Loss::mean_squared_error);
     std::vector<double> theta = even_features(task_.network, {}, options_.seed);
+    const std::vector<double> mean = label_statistics(data).mean;  // the start that the last layer has nothing to learn for
+    std::copy(mean.begin(), mean.end(), task_.network.view(std::span<double>(theta), task_.network.depth() - 1).bias.begin());
     AdamOptions adam_options{.control = options_.control};
     if (options_.iterations) adam_options.iterations = options_.iterations;
     adam_options.reported = [&](std::span<const double> now) { keep_if_better(now, fit); };
