@@ -218,7 +218,8 @@ std::vector<double> levenberg_marquardt(const Regression& regression, std::vecto
 
 std::vector<double> adam(const Regression& regression, std::vector<double> theta, const AdamOptions& options) {
   constexpr double kMean = 0.9, kSquare = 0.999, kEpsilon = 1e-8;
-  std::vector<double> gradient(theta.size()), mean(theta.size(), 0.0), square(theta.size(), 0.0);
+  const std::size_t size = theta.size();
+  std::vector<double> gradient(size), mean(size), square(size);
   const std::int64_t samples = regression.data.size(), batches = std::max<std::int64_t>(1, samples / options.batch);
   for (std::int64_t i = 0; i < options.iterations; ++i) {
     check_stop(options.control);
@@ -227,7 +228,7 @@ std::vector<double> adam(const Regression& regression, std::vector<double> theta
     const double done = static_cast<double>(i) / static_cast<double>(options.iterations);
     const double rate = options.rate * 0.5 * (1 + std::cos(std::numbers::pi * done));
     const double unbias_mean = 1 - std::pow(kMean, i + 1), unbias_square = 1 - std::pow(kSquare, i + 1);
-    for (std::size_t m = 0; m < theta.size(); ++m) {
+    for (std::size_t m = 0; m < size; ++m) {
       mean[m] = kMean * mean[m] + (1 - kMean) * gradient[m];
       square[m] = kSquare * square[m] + (1 - kSquare) * gradient[m] * gradient[m];
       theta[m] -= rate * (mean[m] / unbias_mean) / (std::sqrt(square[m] / unbias_square) + kEpsilon);

@@ -99,9 +99,14 @@ class ProgramTest : public ::testing::Test {
     _exit(127);
   }
 
+  /// Waits for the program; one that takes more than two minutes is killed.
   Outcome finish(pid_t child) const {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(2);
     int status = 0;
-    waitpid(child, &status, 0);
+    while (waitpid(child, &status, WNOHANG) == 0) {
+      if (std::chrono::steady_clock::now() > deadline) kill(child, SIGKILL);
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
     const int code = WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
     return {code, read_text(log("out")), read_text(log("err"))};
   }

@@ -22,7 +22,9 @@ Labels labels(const Dataset& data) { return {data.labels().begin(), data.labels(
 
 class DatasetIo : public ::testing::Test {
  protected:
-  Dataset csv(const std::string& text, CsvOptions options = {}) { return read_csv(folder_.file("t.csv", text), options); }
+  Dataset csv(const std::string& text, CsvOptions options = {}) {
+    return read_csv(folder_.file("t.csv", text), options);
+  }
   Dataset images(const std::string& image_bytes, const std::string& label_bytes) {
     return read_idx(folder_.file("x", image_bytes), folder_.file("y", label_bytes));
   }
@@ -36,7 +38,8 @@ class DatasetIo : public ::testing::Test {
 };
 
 TEST_F(DatasetIo, ReadsIdxPlainAndGzip) {
-  for (const Dataset& data : {images(images_, labels_), images(gzip(images_), gzip(labels_)), images(images_, gzip(labels_))}) {
+  for (const Dataset& data :
+       {images(images_, labels_), images(gzip(images_), gzip(labels_)), images(images_, gzip(labels_))}) {
     EXPECT_EQ(data.size(), 3);
     EXPECT_EQ(data.features(), 2);
     EXPECT_EQ(data.outputs(), 5);
@@ -109,7 +112,8 @@ TEST_F(DatasetIo, ReadsRealFiles) {
   EXPECT_EQ(iris.outputs(), 3);
   EXPECT_EQ(iris.name(), "iris");
   EXPECT_EQ(std::accumulate(iris.labels().begin(), iris.labels().end(), 0), 150);
-  const Dataset digits = read_dataset("idx:" + root + "mnist-t10k-images-idx3-ubyte.gz," + root + "mnist-t10k-labels-idx1-ubyte.gz");
+  const Dataset digits =
+      read_dataset("idx:" + root + "mnist-t10k-images-idx3-ubyte.gz," + root + "mnist-t10k-labels-idx1-ubyte.gz");
   EXPECT_EQ(digits.features(), 784);
   Labels counts(10);
   for (const std::int32_t label : digits.labels()) ++counts[static_cast<std::size_t>(label)];
@@ -136,7 +140,10 @@ TEST_F(DatasetIo, ReadsCsvQuotes) {
 TEST_F(DatasetIo, TellsHeadersFromData) {
   EXPECT_EQ(csv("1,a\n2,b\n").size(), 2);
   EXPECT_EQ(csv("x,y\n1,2\n").size(), 1);
-  EXPECT_EQ(csv("\xef\xbb\xbf" "1,2\n3,4\n").size(), 2);
+  EXPECT_EQ(csv("\xef\xbb\xbf"
+                "1,2\n3,4\n")
+                .size(),
+            2);
   EXPECT_EQ(csv("0,1,2\n3,4,5\n", {.target = "0"}).inputs()[0], 1);
   EXPECT_EQ(csv("x,7\n1,2\n", {.target = "7"}).targets()[0], 2);
 }
@@ -201,7 +208,8 @@ TEST_F(DatasetIo, RefusesWrongNpyPairs) {
   EXPECT_ERROR(arrays(x, npy("<i2", "(2,)", little_list<std::int16_t>({0, 1000}))), FileError, "the label 1000");
   EXPECT_ERROR(arrays(x, npy("|i1", "(2, 1)", "\1\1")), FileError, "2 axes");
   EXPECT_ERROR(arrays(x, npy("<f8", "(2,)", little_list<double>({1, NAN}))), FileError, "y.npy\" with entry 1 = nan");
-  EXPECT_ERROR(arrays(npy("<f8", "(2,)", little_list<double>({INFINITY, 1})), x), FileError, "x.npy\" with entry 0 = inf");
+  EXPECT_ERROR(arrays(npy("<f8", "(2,)", little_list<double>({INFINITY, 1})), x), FileError,
+               "x.npy\" with entry 0 = inf");
   EXPECT_ERROR(arrays(npy("<f8", "(2, 0)", ""), x), FileError, "empty shape");
   EXPECT_ERROR(arrays(npy("<f8", "()", little(1.0)), x), FileError, "empty shape");
 }
@@ -241,11 +249,39 @@ TEST_F(DatasetIo, ReadsFileNamesWithCommasAndAts) {
 }
 
 TEST_F(DatasetIo, RefusesWrongDescriptions) {
-  for (const std::string spec : {"", "mnist", "idx", "idx:", "idx:a", "idx:a,", "idx:,b", "idx:a,b,c", "csv:", "csv:,standardise",
-                                 "npy:a.npy", "glyphs", "glyphs:", "glyphs:0", "glyphs:-1", "glyphs:1e3", "glyphs:2000000",
-                                 "glyphs:5,seed=", "glyphs:5,sede=1", "glyphs:5,seed=1,seed=2", "tanh3:", "tanh3@", "tanh3@1",
-                                 "tanh3@1:", "tanh3@:5", "tanh3@5:5", "tanh3@5:4", "tanh3@-1:4", "tanh3@0:51",
-                                 "tanh3@0:99999999999999999999", "csv:a.csv,standardize", "csv:a.csv,target=", "a\nb"}) {
+  for (const std::string spec : {"",
+                                 "mnist",
+                                 "idx",
+                                 "idx:",
+                                 "idx:a",
+                                 "idx:a,",
+                                 "idx:,b",
+                                 "idx:a,b,c",
+                                 "csv:",
+                                 "csv:,standardise",
+                                 "npy:a.npy",
+                                 "glyphs",
+                                 "glyphs:",
+                                 "glyphs:0",
+                                 "glyphs:-1",
+                                 "glyphs:1e3",
+                                 "glyphs:2000000",
+                                 "glyphs:5,seed=",
+                                 "glyphs:5,sede=1",
+                                 "glyphs:5,seed=1,seed=2",
+                                 "tanh3:",
+                                 "tanh3@",
+                                 "tanh3@1",
+                                 "tanh3@1:",
+                                 "tanh3@:5",
+                                 "tanh3@5:5",
+                                 "tanh3@5:4",
+                                 "tanh3@-1:4",
+                                 "tanh3@0:51",
+                                 "tanh3@0:99999999999999999999",
+                                 "csv:a.csv,standardize",
+                                 "csv:a.csv,target=",
+                                 "a\nb"}) {
     EXPECT_ERROR(read_dataset(spec), InvalidArgument, "[read_dataset] received \"") << spec;
   }
   EXPECT_ERROR(read_dataset("csv:none.csv"), FileError, "none.csv");

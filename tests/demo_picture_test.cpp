@@ -40,7 +40,7 @@ TEST(DemoPicture, IsFixed) {
   for (std::int64_t g = 0; g < picture.size(); ++g) {
     for (std::int64_t k = 0; k < 3; ++k) mean[static_cast<std::size_t>(k)] += picture.at(g, k) / 16384;
   }
-  // Printed by this test when the picture was drawn; a sample on an edge moves a mean by at most 1/(16 · 16384).
+  // Recorded when the picture was drawn; a sample on an edge moves a mean by at most 1/(16 · 16384).
   const std::array<double, 3> expected{0.483045, 0.499028, 0.502988};
   for (std::size_t k = 0; k < 3; ++k) EXPECT_NEAR(mean[k], expected[k], 2e-5) << k;
 }

@@ -37,7 +37,7 @@ TEST(Glyphs, ASampleDependsOnTheSeedAndItsPlaceOnly) {
 TEST(Glyphs, AreFixed) {
   const Dataset data = glyphs(100);
   const double bytes = 255 * std::accumulate(data.inputs().begin(), data.inputs().end(), 0.0);
-  // Printed by this test when the digits were drawn; a last bit of the mathematics library may move one byte by one.
+  // Recorded when the digits were drawn; a last bit of the mathematics library may move one byte by one.
   EXPECT_NEAR(bytes, 2760643, 3);
   const std::vector<std::int32_t> expected{3, 5, 0, 9, 9, 7, 4, 8, 2, 9, 1, 0};
   EXPECT_TRUE(std::equal(expected.begin(), expected.end(), data.labels().begin()));

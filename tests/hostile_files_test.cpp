@@ -30,6 +30,7 @@ std::atomic<std::size_t> largest_allocation{0};
   if (void* memory = std::malloc(size)) return memory;
   throw std::bad_alloc();
 }
+[[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return std::malloc(size); }
 [[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
 [[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
@@ -93,7 +94,8 @@ class HostileFiles : public ::testing::Test {
   }
 
   /// Random damage, after which `repair` may restore checksums so that it reaches deeper code.
-  void mutate(const std::string& bytes, const Reader& reader, const Repair& repair = [](std::string b) { return b; }) {
+  void mutate(
+      const std::string& bytes, const Reader& reader, const Repair& repair = [](std::string b) { return b; }) {
     ASSERT_TRUE(reads(repair(bytes), reader)) << "the undamaged file";
     std::mt19937 random(kSeed);
     for (int i = 0; i < kMutations && !HasFailure(); ++i) {
@@ -111,11 +113,20 @@ class HostileFiles : public ::testing::Test {
     for (auto changes = 1 + random() % 3; changes > 0 && !bytes.empty(); --changes) {
       const std::size_t at = random() % bytes.size();
       switch (random() % 8) {
-        case 0: bytes[at] = '\xff'; break;
-        case 1: bytes[at] = '\0'; break;
-        case 2: bytes.erase(at, 1 + random() % 8); break;
-        case 3: bytes.insert(at, bytes.substr(random() % bytes.size(), 1 + random() % 8)); break;
-        default: bytes[at] = static_cast<char>(bytes[at] ^ (1 << random() % 8));
+        case 0:
+          bytes[at] = '\xff';
+          break;
+        case 1:
+          bytes[at] = '\0';
+          break;
+        case 2:
+          bytes.erase(at, 1 + random() % 8);
+          break;
+        case 3:
+          bytes.insert(at, bytes.substr(random() % bytes.size(), 1 + random() % 8));
+          break;
+        default:
+          bytes[at] = static_cast<char>(bytes[at] ^ (1 << random() % 8));
       }
     }
     return bytes;
@@ -203,11 +214,15 @@ TEST_F(HostileFiles, SafetensorsOfAnotherProgram) {
 TEST_F(HostileFiles, Png) {
   const auto reader = [](const Path& file) { read_picture(file); };
   const std::string colours = png_chunk("PLTE", "abcdefghi") + png_chunk("tRNS", "xyz");
-  const std::vector<std::string> files = {
-      png({.width = 5, .height = 4}, "abcdefghijklmnopqrst"),
-      png({.width = 9, .height = 2, .depth = 2, .colour = 3, .chunks = colours}, std::string("\x1b\x05\0\x16\x50\x40", 6)),
-      png({.width = 2, .height = 3, .depth = 16, .colour = 6, .chunks = png_chunk("tEXt", "key") + png_chunk("gAMA", "abcd")},
-          std::string(48, 'x'))};
+  const std::vector<std::string> files = {png({.width = 5, .height = 4}, "abcdefghijklmnopqrst"),
+                                          png({.width = 9, .height = 2, .depth = 2, .colour = 3, .chunks = colours},
+                                              std::string("\x1b\x05\0\x16\x50\x40", 6)),
+                                          png({.width = 2,
+                                               .height = 3,
+                                               .depth = 16,
+                                               .colour = 6,
+                                               .chunks = png_chunk("tEXt", "key") + png_chunk("gAMA", "abcd")},
+                                              std::string(48, 'x'))};
   for (const std::string& file : files) {
     attack(file, reader);
     mutate(file, reader, repair_png);
@@ -218,7 +233,9 @@ TEST_F(HostileFiles, AnythingToEveryReader) {
   const std::vector<Reader> readers = {[](const Path& file) { read_npy(file); },
                                        [](const Path& file) { read_idx(file, file); },
                                        [](const Path& file) { read_csv(file); },
-                                       [](const Path& file) { read_model(file, mlp({1, 1}, Activation::tanh)); },
+                                       [](const Path& file) {
+                                         read_model(file, mlp({1, 1}, Activation::tanh));
+                                       },
                                        [](const Path& file) { read_picture(file); }};
   std::mt19937 random(kSeed);
   for (int i = 0; i < 300; ++i) {

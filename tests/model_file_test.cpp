@@ -33,7 +33,9 @@ class ModelFile : public ::testing::Test {
     return read_model(folder_.file("m.safetensors", safetensors(header, data)), network);
   }
   /// A dense layer 2 → 1 with bias.
-  Model read_small(const std::string& header) { return read(header, std::string(24, '\0'), mlp({2, 1}, Activation::tanh)); }
+  Model read_small(const std::string& header) {
+    return read(header, std::string(24, '\0'), mlp({2, 1}, Activation::tanh));
+  }
 
   TemporaryFolder folder_;
   const std::string weight_ = tensor("0.weight", "F64", "[1,2]", 0, 16);
@@ -61,10 +63,11 @@ TEST_F(ModelFile, RoundTripKeepsEveryBit) {
 
 TEST_F(ModelFile, WritesTheDocumentedFormat) {
   write_model(folder_ / "m", mlp({2, 1}, Activation::tanh), Theta{1, 2, 3});
-  std::string header = "{\"__metadata__\":{\"format\":\"pt\",\"lossatlas.network\":\"{\\\"layers\\\":[{\\\"type\\\":\\\"dense\\\","
-                       "\\\"in\\\":2,\\\"out\\\":1,\\\"bias\\\":true,\\\"activation\\\":\\\"identity\\\"}],\\\"heads\\\":1}\"},"
-                       "\"layers.0.weight\":{\"dtype\":\"F64\",\"shape\":[1,2],\"data_offsets\":[0,16]},"
-                       "\"layers.0.bias\":{\"dtype\":\"F64\",\"shape\":[1],\"data_offsets\":[16,24]}}";
+  std::string header =
+      "{\"__metadata__\":{\"format\":\"pt\",\"lossatlas.network\":\"{\\\"layers\\\":[{\\\"type\\\":\\\"dense\\\","
+      "\\\"in\\\":2,\\\"out\\\":1,\\\"bias\\\":true,\\\"activation\\\":\\\"identity\\\"}],\\\"heads\\\":1}\"},"
+      "\"layers.0.weight\":{\"dtype\":\"F64\",\"shape\":[1,2],\"data_offsets\":[0,16]},"
+      "\"layers.0.bias\":{\"dtype\":\"F64\",\"shape\":[1],\"data_offsets\":[16,24]}}";
   header.append((8 - header.size() % 8) % 8, ' ');
   EXPECT_EQ(bytes_of(folder_ / "m"), safetensors(header, little_list<double>({1, 2, 3})));
 }
@@ -88,8 +91,8 @@ TEST_F(ModelFile, ReadsBiases) {
   const std::string data = little_list<double>({1, 2, 3});
   const Network network = mlp({2, 1}, Activation::tanh);
   EXPECT_EQ(read("{" + weight_ + "," + bias_ + "}", data, network).theta, (Theta{1, 2, 3}));
-  EXPECT_EQ(read("{" + tensor("0.bias", "F64", "[1]", 0, 8) + "," + tensor("0.weight", "F64", "[1,2]", 8, 24) + "}   ", data,
-                 network)
+  EXPECT_EQ(read("{" + tensor("0.bias", "F64", "[1]", 0, 8) + "," + tensor("0.weight", "F64", "[1,2]", 8, 24) + "}   ",
+                 data, network)
                 .theta,
             (Theta{2, 3, 1}));
 }
@@ -106,14 +109,17 @@ TEST_F(ModelFile, RefusesTensorsThatDoNotFit) {
   EXPECT_ERROR(with(mlp({2, 1, 1}, Activation::tanh)), FileError, "with 1 layers of tensors, expected the 2");
   EXPECT_ERROR(with(mlp({2, 1}, Activation::tanh, {.bias = Bias::none})), FileError, "with a bias beside \"0.weight\"");
   EXPECT_ERROR(read("{" + weight_ + "}", data.substr(0, 16), mlp({2, 1}, Activation::tanh)), FileError, "with no bias");
-  EXPECT_ERROR(read("{" + tensor("0.bias", "F64", "[1]", 0, 8) + "}", data.substr(0, 8), mlp({2, 1}, Activation::tanh)), FileError,
-               "no weight of number 0");
+  EXPECT_ERROR(read("{" + tensor("0.bias", "F64", "[1]", 0, 8) + "}", data.substr(0, 8), mlp({2, 1}, Activation::tanh)),
+               FileError, "no weight of number 0");
   EXPECT_ERROR(read("{}", "", mlp({2, 1}, Activation::tanh)), FileError, "with 0 layers");
 }
 
 TEST_F(ModelFile, RefusesOtherNames) {
-  for (const std::string name : {"weight", "0.gamma", "a0.weight", "00.weight", ".weight", "99999999999.weight", "other.0.bias"}) {
-    EXPECT_ERROR(read_small("{" + weight_ + "," + tensor(name, "F64", "[1]", 16, 24) + "}"), FileError, "with one prefix") << name;
+  for (const std::string name :
+       {"weight", "0.gamma", "a0.weight", "00.weight", ".weight", "99999999999.weight", "other.0.bias"}) {
+    EXPECT_ERROR(read_small("{" + weight_ + "," + tensor(name, "F64", "[1]", 16, 24) + "}"), FileError,
+                 "with one prefix")
+        << name;
   }
 }
 
@@ -139,9 +145,12 @@ TEST_F(ModelFile, RefusesWrongOffsetsAndShapes) {
 }
 
 TEST_F(ModelFile, RefusesHostileHeaders) {
-  const auto raw = [&](const std::string& bytes) { return read_model(folder_.file("m", bytes), mlp({2, 1}, Activation::tanh)); };
+  const auto raw = [&](const std::string& bytes) {
+    return read_model(folder_.file("m", bytes), mlp({2, 1}, Activation::tanh));
+  };
   EXPECT_ERROR(raw(""), FileError, "truncated");
-  EXPECT_ERROR(raw(little(~std::uint64_t{0}) + "{}"), FileError, "header of 18446744073709551615 bytes, expected at most 2");
+  EXPECT_ERROR(raw(little(~std::uint64_t{0}) + "{}"), FileError,
+               "header of 18446744073709551615 bytes, expected at most 2");
   EXPECT_ERROR(raw(little(std::uint64_t{3}) + "{}"), FileError, "header of 3 bytes");
   EXPECT_ERROR(raw(safetensors("[]", "")), FileError, "not a JSON object");
   EXPECT_ERROR(raw(safetensors("{} x", "")), FileError, "not valid JSON at byte");
@@ -155,13 +164,16 @@ TEST_F(ModelFile, RefusesHostileHeaders) {
   std::string wide = "{\"a\":[0";
   for (int i = 0; i < 200000; ++i) wide += ",0";
   EXPECT_ERROR(raw(safetensors(wide + "]}", "")), FileError, "too large, expected at most 100000 values");
-  EXPECT_ERROR(raw(safetensors("{\"__metadata__\":{\"lossatlas.network\":1}}", "")), FileError, "malformed __metadata__");
+  EXPECT_ERROR(raw(safetensors("{\"__metadata__\":{\"lossatlas.network\":1}}", "")), FileError,
+               "malformed __metadata__");
   EXPECT_ERROR(raw(safetensors("{\"__metadata__\":[]}", "")), FileError, "malformed __metadata__");
 }
 
 TEST_F(ModelFile, RefusesWrongArchitectures) {
   const std::string data(24, '\0');
-  const auto with = [&](const std::string& json) { return read("{" + metadata(json) + "," + weight_ + "," + bias_ + "}", data); };
+  const auto with = [&](const std::string& json) {
+    return read("{" + metadata(json) + "," + weight_ + "," + bias_ + "}", data);
+  };
   const std::string dense = R"({"type":"dense","in":2,"out":1,"bias":true,"activation":"identity"})";
   EXPECT_EQ(with(R"({"layers":[)" + dense + R"(],"heads":1})").network, mlp({2, 1}, Activation::tanh));
   EXPECT_ERROR(with("{"), FileError, "lossatlas.network is not valid JSON");
@@ -172,10 +184,13 @@ TEST_F(ModelFile, RefusesWrongArchitectures) {
   EXPECT_ERROR(with(R"({"layers":[)" + dense + "]}"), FileError, "no whole number heads");
   EXPECT_ERROR(with(R"({"layers":[)" + dense + R"(],"heads":2})"), FileError, "describes no network");
   EXPECT_ERROR(with(R"({"layers":[{"type":"conv"}],"heads":1})"), FileError, "malformed layer");
-  EXPECT_ERROR(with(R"({"layers":[{"type":"dense","in":2,"out":1,"bias":true,"activation":"swish"}],"heads":1})"), FileError, "swish");
-  EXPECT_ERROR(with(R"({"layers":[{"type":"dense","in":0,"out":1,"bias":true,"activation":"relu"}],"heads":1})"), FileError, "number in");
+  EXPECT_ERROR(with(R"({"layers":[{"type":"dense","in":2,"out":1,"bias":true,"activation":"swish"}],"heads":1})"),
+               FileError, "swish");
+  EXPECT_ERROR(with(R"({"layers":[{"type":"dense","in":0,"out":1,"bias":true,"activation":"relu"}],"heads":1})"),
+               FileError, "number in");
   const std::string huge = R"({"type":"dense","in":2147483648,"out":2147483648,"bias":true,"activation":"identity"})";
-  EXPECT_ERROR(with(R"({"layers":[)" + huge + "," + huge + "," + huge + R"(],"heads":1})"), FileError, "more parameters than");
+  EXPECT_ERROR(with(R"({"layers":[)" + huge + "," + huge + "," + huge + R"(],"heads":1})"), FileError,
+               "more parameters than");
 }
 
 TEST_F(ModelFile, MetadataAndArchitectureMustAgree) {
@@ -187,9 +202,11 @@ TEST_F(ModelFile, RefusesParametersThatAreNotFinite) {
   const Network network = mlp({2, 1}, Activation::tanh);
   const std::string header = "{" + weight_ + "," + bias_ + "}";
   EXPECT_ERROR(read(header, little_list<double>({0, NAN, 0}), network), FileError, "\"0.weight\" whose entry 1 is nan");
-  EXPECT_ERROR(read(header, little_list<double>({0, 0, -INFINITY}), network), FileError, "\"0.bias\" whose entry 0 is -inf");
+  EXPECT_ERROR(read(header, little_list<double>({0, 0, -INFINITY}), network), FileError,
+               "\"0.bias\" whose entry 0 is -inf");
   EXPECT_ERROR(write_model(folder_ / "w", network, Theta({0, NAN, 0})), InvalidArgument, "theta with entry 1");
-  EXPECT_ERROR(write_model(folder_ / "w", network, Theta({0, 0})), InvalidArgument, "received 2 parameters, expected the 3");
+  EXPECT_ERROR(write_model(folder_ / "w", network, Theta({0, 0})), InvalidArgument,
+               "received 2 parameters, expected the 3");
   EXPECT_FALSE(std::filesystem::exists(folder_ / "w"));
 }
 

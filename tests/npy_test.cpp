@@ -41,7 +41,8 @@ TYPED_TEST(NpyType, ReadsBothByteOrders) {
     little_data += little(value);
     big_data += big(value);
   }
-  for (const Array& array : {this->read(npy("<" + type, "(4,)", little_data)), this->read(npy(">" + type, "(4,)", big_data))}) {
+  for (const Array& array :
+       {this->read(npy("<" + type, "(4,)", little_data)), this->read(npy(">" + type, "(4,)", big_data))}) {
     EXPECT_EQ(array.shape, std::vector<std::int64_t>{4});
     EXPECT_EQ(array.values, std::vector<double>(values.begin(), values.end()));
     EXPECT_EQ(array.integral, std::is_integral_v<T>);
@@ -49,7 +50,8 @@ TYPED_TEST(NpyType, ReadsBothByteOrders) {
 }
 
 TEST_F(Npy, ReadsHalves) {
-  const std::string data = little_list<std::uint16_t>({0x3c00, 0xc000, 0x0001, 0x7bff, 0x3555, 0x03ff, 0x0400, 0xfc00, 0x7e00, 0x8000});
+  const std::string data =
+      little_list<std::uint16_t>({0x3c00, 0xc000, 0x0001, 0x7bff, 0x3555, 0x03ff, 0x0400, 0xfc00, 0x7e00, 0x8000});
   const Array array = read(npy("<f2", "(10,)", data));
   const std::vector<double> expected = {1, -2, 0x1p-24, 65504, 0x1.554p-2, 0x3ffp-24, 0x1p-14, -kInfinity};
   EXPECT_EQ(std::vector<double>(array.values.begin(), array.values.begin() + 8), expected);
@@ -101,7 +103,8 @@ TEST_F(Npy, ReadsEveryVersionAndSpelling) {
 }
 
 TEST_F(Npy, RoundTripKeepsEveryBit) {
-  const std::vector<double> values = {0.1, -0.0, std::nan("0x123"), kInfinity, -kInfinity, 5e-324, 1.7976931348623157e308, 3};
+  const std::vector<double> values = {0.1,        -0.0,   std::nan("0x123"),      kInfinity,
+                                      -kInfinity, 5e-324, 1.7976931348623157e308, 3};
   for (const std::vector<std::int64_t>& shape : {std::vector<std::int64_t>{8}, {2, 4}, {2, 1, 2, 2}}) {
     write_npy(folder_ / "b.npy", shape, values);
     const Array array = read_npy(folder_ / "b.npy");
@@ -143,14 +146,17 @@ TEST_F(Npy, RefusesWrongSizes) {
 
 TEST_F(Npy, RefusesMalformedHeaders) {
   const std::string rest = ", 'fortran_order': False, 'shape': (1,)}";
-  for (const std::string descr : {"'<f1'", "'<c8'", "'|O'", "'|f8'", "'=f8'", "'<f16'", "'<U4'", "[('a', '<f8')]", "' <f8'"}) {
-    EXPECT_ERROR(read(npy_with_header("{'descr': " + descr + rest, little(1.0))), FileError, "astype('float64')") << descr;
+  for (const std::string descr :
+       {"'<f1'", "'<c8'", "'|O'", "'|f8'", "'=f8'", "'<f16'", "'<U4'", "[('a', '<f8')]", "' <f8'"}) {
+    EXPECT_ERROR(read(npy_with_header("{'descr': " + descr + rest, little(1.0))), FileError, "astype('float64')")
+        << descr;
   }
   for (const std::string dict :
-       {"", "{", "{}", "{'descr': '<f8'}", "{'descr': '<f8', 'descr': '<f8'" , "{'descr': '<f8'" , "['descr']",
+       {"", "{", "{}", "{'descr': '<f8'}", "{'descr': '<f8', 'descr': '<f8'", "{'descr': '<f8'", "['descr']",
         "{'descr': '<f8', 'fortran_order': 0, 'shape': (1,)}", "{'descr': '<f8', 'fortran_order': False, 'shape': (1)}",
-        "{'descr': '<f8', 'fortran_order': False, 'shape': 1}", "{'descr': '<f8', 'fortran_order': False, 'shape': (1,}",
-        "{'descr': '<f8', 'fortran_order': False, 'shape': (1,), 'more': 1}", "{'descr': '<f8" ,
+        "{'descr': '<f8', 'fortran_order': False, 'shape': 1}",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (1,}",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (1,), 'more': 1}", "{'descr': '<f8",
         "{'descr': '<f8', 'fortran_order': False, 'shape': (1,)} x"}) {
     EXPECT_ERROR(read(npy_with_header(dict, little(1.0))), FileError, "header is malformed") << dict;
   }
@@ -177,7 +183,8 @@ TEST_F(Npy, WriterChecksShape) {
   const auto write = [&](const std::vector<std::int64_t>& shape) { write_npy(folder_ / "b.npy", shape, values); };
   EXPECT_ERROR(write({5}), InvalidArgument, "received 6 values");
   EXPECT_ERROR(write(std::vector<std::int64_t>({-2, -3})), InvalidArgument, "negative size");
-  EXPECT_ERROR(write(std::vector<std::int64_t>({std::int64_t{1} << 62, 8})), InvalidArgument, "as many as the shape says");
+  EXPECT_ERROR(write(std::vector<std::int64_t>({std::int64_t{1} << 62, 8})), InvalidArgument,
+               "as many as the shape says");
   EXPECT_EQ(folder_.count(), 0);
 }
 

@@ -33,8 +33,10 @@ TEST_F(Png, ReadsGreyOfEveryDepth) {
   expect_values(read(png({.width = 3, .height = 1, .depth = 1}, "\xa0")), 1, {1, 0, 1});
   expect_values(read(png({.width = 3, .height = 1, .depth = 2}, "\x1b")), 1, {0, 1 / 3.0, 2 / 3.0});
   expect_values(read(png({.width = 2, .height = 1, .depth = 4}, "\x5f")), 1, {5 / 15.0, 1});
-  expect_values(read(png({.width = 2, .height = 2, .depth = 8}, std::string("\0\1\x80\xff", 4))), 1, {0, 1 / 255.0, 128 / 255.0, 1});
-  expect_values(read(png({.width = 2, .height = 1, .depth = 16}, std::string("\0\1\x80\0", 4))), 1, {1 / 65535.0, 32768 / 65535.0});
+  expect_values(read(png({.width = 2, .height = 2, .depth = 8}, std::string("\0\1\x80\xff", 4))), 1,
+                {0, 1 / 255.0, 128 / 255.0, 1});
+  expect_values(read(png({.width = 2, .height = 1, .depth = 16}, std::string("\0\1\x80\0", 4))), 1,
+                {1 / 65535.0, 32768 / 65535.0});
 }
 
 TEST_F(Png, ReadsColours) {
@@ -42,21 +44,26 @@ TEST_F(Png, ReadsColours) {
   expect_values(pattern, 3, {0, 0.2, 1, 0.4, 0.6, 0.8});
   EXPECT_EQ(pattern.shape(), (std::vector<std::int64_t>{2, 1}));
   EXPECT_EQ(pattern.name(), "p");
-  expect_values(read(png({.depth = 16, .colour = 2}, std::string("\0\1\0\2\xff\xff", 6))), 3, {1 / 65535.0, 2 / 65535.0, 1});
+  expect_values(read(png({.depth = 16, .colour = 2}, std::string("\0\1\0\2\xff\xff", 6))), 3,
+                {1 / 65535.0, 2 / 65535.0, 1});
 }
 
 TEST_F(Png, CompositesOnWhite) {
-  expect_values(read(png({.width = 3, .height = 1, .colour = 4}, std::string("\x33\xff\x33\0\0\x33", 6))), 1, {0.2, 1, 0.8});
+  expect_values(read(png({.width = 3, .height = 1, .colour = 4}, std::string("\x33\xff\x33\0\0\x33", 6))), 1,
+                {0.2, 1, 0.8});
   expect_values(read(png({.colour = 6}, std::string("\0\x33\xff\x66", 4))), 3, {0.6, 0.2 * 0.4 + 0.6, 1});
-  expect_values(read(png({.depth = 16, .colour = 6}, std::string("\0\0\x80\0\xff\xff\xff\xff", 8))), 3, {0, 32768 / 65535.0, 1});
+  expect_values(read(png({.depth = 16, .colour = 6}, std::string("\0\0\x80\0\xff\xff\xff\xff", 8))), 3,
+                {0, 32768 / 65535.0, 1});
 }
 
 TEST_F(Png, ReadsPalettes) {
   const std::string palette = png_chunk("PLTE", std::string("\0\0\0\xff\x33\x66", 6));
   const std::string transparency = png_chunk("tRNS", std::string("\x33", 1));
-  expect_values(read(png({.width = 2, .height = 1, .depth = 1, .colour = 3, .chunks = palette}, "\x40")), 3, {0, 0, 0, 1, 0.2, 0.4});
-  expect_values(read(png({.width = 2, .height = 1, .depth = 8, .colour = 3, .chunks = palette + transparency}, std::string("\0\1", 2))), 3,
-                {0.8, 0.8, 0.8, 1, 0.2, 0.4});
+  expect_values(read(png({.width = 2, .height = 1, .depth = 1, .colour = 3, .chunks = palette}, "\x40")), 3,
+                {0, 0, 0, 1, 0.2, 0.4});
+  expect_values(read(png({.width = 2, .height = 1, .depth = 8, .colour = 3, .chunks = palette + transparency},
+                         std::string("\0\1", 2))),
+                3, {0.8, 0.8, 0.8, 1, 0.2, 0.4});
 }
 
 TEST_F(Png, AppliesNoGamma) {
@@ -79,8 +86,10 @@ TEST_F(Png, WritesWhatItReads) {
 
 TEST_F(Png, WriterChecksSizes) {
   EXPECT_ERROR(write_png(folder_ / "i.png", Image{}), InvalidArgument, "0 x 0 pixels");
-  EXPECT_ERROR(write_png(folder_ / "i.png", Image({.width = 2, .height = 1, .rgb = {1, 2, 3}})), InvalidArgument, "with 3 samples");
-  EXPECT_ERROR(write_png(folder_ / "none/i.png", Image({.width = 1, .height = 1, .rgb = {1, 2, 3}})), FileError, "none/i.png");
+  EXPECT_ERROR(write_png(folder_ / "i.png", Image({.width = 2, .height = 1, .rgb = {1, 2, 3}})), InvalidArgument,
+               "with 3 samples");
+  EXPECT_ERROR(write_png(folder_ / "none/i.png", Image({.width = 1, .height = 1, .rgb = {1, 2, 3}})), FileError,
+               "none/i.png");
   EXPECT_EQ(folder_.count(), 0);
 }
 
@@ -89,12 +98,18 @@ TEST_F(Png, RefusesDamagedFiles) {
   EXPECT_ERROR(read(""), FileError, "not a PNG file");
   EXPECT_ERROR(read("GIF89a and more"), FileError, "p.png\" which is not a PNG file");
   EXPECT_ERROR(read(good.substr(0, 20)), FileError, "truncated");
-  EXPECT_ERROR(read(good.substr(0, good.size() - 13)), FileError, "not a readable PNG");
-  EXPECT_ERROR(read(good + "x"), FileError, "bytes after the end");
+  EXPECT_ERROR(read(good.substr(0, good.size() - 13)), FileError, "goes beyond the file");
+  EXPECT_ERROR(read(good.substr(0, good.size() - 12)), FileError, "not a readable PNG (it ends too early)");
+  EXPECT_ERROR(read(good + "x"), FileError, "followed by other data");
+  EXPECT_ERROR(read(good + png_chunk("tEXt", "key")), FileError, "bytes after the end");
   std::string flipped = good;
   flipped[45] = static_cast<char>(flipped[45] ^ 4);
   EXPECT_ERROR(read(flipped), FileError, "not a readable PNG (IDAT");
-  EXPECT_ERROR(read(png({.width = 2, .height = 3}, "ab" "cd" "e")), FileError, "not a readable PNG");
+  EXPECT_ERROR(read(png({.width = 2, .height = 3},
+                        "ab"
+                        "cd"
+                        "e")),
+               FileError, "not a readable PNG");
   EXPECT_ERROR(read(png({.depth = 5}, "a")), FileError, "not a readable PNG");
   EXPECT_ERROR(read_picture(folder_ / "none.png"), FileError, "none.png");
 }
@@ -102,7 +117,9 @@ TEST_F(Png, RefusesDamagedFiles) {
 TEST_F(Png, RefusesLargeSizesBeforeAllocating) {
   EXPECT_ERROR(read(png({.width = 16385}, "a")), FileError, "of 16385 x 1 pixels");
   EXPECT_ERROR(read(png({.width = 0}, "a")), FileError, "of 0 x 1 pixels");
-  EXPECT_ERROR(read(png({.width = 16384, .height = 16384, .depth = 16, .colour = 6}, "a")), FileError, "truncated or its header");
+  EXPECT_ERROR(read(png({.chunks = big(std::uint32_t{1} << 30) + "tEXtkey"}, "a")), FileError, "goes beyond the file");
+  EXPECT_ERROR(read(png({.width = 16384, .height = 16384, .depth = 16, .colour = 6}, "a")), FileError,
+               "truncated or its header");
 }
 
 TEST_F(Png, PatternsComeFromPictureArrayOrName) {
@@ -125,7 +142,8 @@ TEST_F(Png, RefusesArraysThatAreNoPattern) {
   EXPECT_ERROR(read_array(npy("<f8", "(1, 1, 1, 1)", little(1.0))), FileError, "with 4 axes");
   EXPECT_ERROR(read_array(npy("<f8", "()", little(1.0))), FileError, "with 0 axes");
   EXPECT_ERROR(read_array(npy("<f8", "(0, 3)", "")), FileError, "none empty");
-  EXPECT_ERROR(read_array(npy("<f8", "(2,)", little(1.0) + little(std::numeric_limits<double>::quiet_NaN()))), FileError, "entry 1 is not finite");
+  EXPECT_ERROR(read_array(npy("<f8", "(2,)", little(1.0) + little(std::numeric_limits<double>::quiet_NaN()))),
+               FileError, "entry 1 is not finite");
 }
 
 }  // namespace

@@ -82,15 +82,16 @@ inline std::string npy_with_header(const std::string& dict, std::string_view dat
   std::string file = "\x93NUMPY";
   file += version;
   file += '\0';
-  file += version == 1 ? little(static_cast<std::uint16_t>(dict.size())) : little(static_cast<std::uint32_t>(dict.size()));
+  file +=
+      version == 1 ? little(static_cast<std::uint16_t>(dict.size())) : little(static_cast<std::uint32_t>(dict.size()));
   return file.append(dict).append(data);
 }
 
 inline std::string npy(const std::string& descr, const std::string& shape, std::string_view data, bool fortran = false,
                        char version = 1) {
-  return npy_with_header("{'descr': '" + descr + "', 'fortran_order': " + (fortran ? "True" : "False") +
-                             ", 'shape': " + shape + ", }\n",
-                         data, version);
+  return npy_with_header(
+      "{'descr': '" + descr + "', 'fortran_order': " + (fortran ? "True" : "False") + ", 'shape': " + shape + ", }\n",
+      data, version);
 }
 
 /// An IDX file of unsigned bytes.
@@ -118,8 +119,8 @@ inline std::string gzip(std::string_view bytes) {
 
 inline std::string png_chunk(const std::string& type, std::string_view data) {
   const std::string body = type + std::string(data);
-  const auto sum = static_cast<std::uint32_t>(
-      crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size())));
+  const auto sum =
+      static_cast<std::uint32_t>(crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size())));
   return big(static_cast<std::uint32_t>(data.size())) + body + big(sum);
 }
 
@@ -140,8 +141,10 @@ inline std::string png(const PngLayout& layout, std::string_view rows) {
   std::string packed(size, '\0');
   compress(reinterpret_cast<Bytef*>(packed.data()), &size, reinterpret_cast<const Bytef*>(raw.data()), raw.size());
   packed.resize(size);
-  const std::string header = big(layout.width) + big(layout.height) + layout.depth + layout.colour + std::string(3, '\0');
-  return "\x89PNG\r\n\x1a\n" + png_chunk("IHDR", header) + layout.chunks + png_chunk("IDAT", packed) + png_chunk("IEND", "");
+  const std::string header =
+      big(layout.width) + big(layout.height) + layout.depth + layout.colour + std::string(3, '\0');
+  return "\x89PNG\r\n\x1a\n" + png_chunk("IHDR", header) + layout.chunks + png_chunk("IDAT", packed) +
+         png_chunk("IEND", "");
 }
 
 inline std::string safetensors(std::string_view header, std::string_view data) {

@@ -19,7 +19,8 @@ Surface counting_surface(std::vector<Axis> axes, std::int64_t heads) {
   surface.grid = Grid(std::move(axes));
   surface.heads = heads;
   for (std::int64_t g = 0; g < surface.size(); ++g) {
-    for (std::int64_t k = 0; k < heads; ++k) surface.losses.push_back(10.0 * static_cast<double>(g) + static_cast<double>(k) + 0.5);
+    for (std::int64_t k = 0; k < heads; ++k)
+      surface.losses.push_back(10.0 * static_cast<double>(g) + static_cast<double>(k) + 0.5);
   }
   return surface;
 }

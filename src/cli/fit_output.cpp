@@ -1,21 +1,22 @@
 #include "fit_output.hpp"
 
+#include <algorithm>
 #include <cctype>
 #include <cmath>
 #include <cstdio>
 #include <numeric>
-#include <set>
 
 namespace lossatlas::cli {
 namespace {
 
 namespace fs = std::filesystem;
 
-Json transfer_json(const SeenOn& seen) {
+Json transfer_json(const SeenOn& seen, const std::string& picture) {
   const TransferReport& report = seen.report;
   const Range range = finite_range(report.surface.losses);
   return {{"name", report.name},
           {"role", seen.role},
+          {"picture", picture},
           {"rms_difference", report.rms_difference},
           {"predicted_rms_difference", report.predicted_rms_difference},
           {"max_disagreement", report.max_disagreement},
@@ -23,19 +24,26 @@ Json transfer_json(const SeenOn& seen) {
           {"loss_max", range.hi}};
 }
 
-// Letters, digits, dot, dash and underscore of a data set's name; numbered where two are the same.
-std::string file_name(const SeenOn& seen, std::set<std::string>& taken) {
-  std::string stem = "surface-" + seen.role;
-  if (seen.role == "transfer") {
-    stem += "-";
-    for (const char c : seen.report.name) {
-      const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' || c == '-' || c == '_';
-      stem += plain ? c : '-';
+// surface-test.png and surface-transfer-NAME.png, with letters, digits, dot, dash and underscore of a data set's name;
+// numbered where two are the same.
+std::vector<std::string> picture_files(const std::vector<SeenOn>& others) {
+  std::vector<std::string> files;
+  for (const SeenOn& seen : others) {
+    std::string stem = "surface-" + seen.role;
+    if (seen.role == "transfer") {
+      stem += "-";
+      for (const char c : seen.report.name) {
+        const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' || c == '-' || c == '_';
+        stem += plain ? c : '-';
+      }
     }
+    std::string file = stem + ".png";
+    for (int copy = 2; std::find(files.begin(), files.end(), file) != files.end(); ++copy) {
+      file = stem + "-" + std::to_string(copy) + ".png";
+    }
+    files.push_back(file);
   }
-  std::string unique = stem;
-  for (int copy = 2; !taken.insert(unique).second; ++copy) unique = stem + "-" + std::to_string(copy);
-  return unique + ".png";
+  return files;
 }
 
 // The same colours for the target and for every surface: three heads are red, green and blue above the offset;
@@ -80,10 +88,11 @@ void write_pictures(const FitResult& result, const fs::path& folder) {
   add(render(result.target, chosen.target), "target.png");
   chosen.surface.title = "train: " + result.train.name();
   add(render(result.surface, chosen.surface), "surface-train.png");
-  std::set<std::string> taken;
-  for (const SeenOn& seen : result.others) {
+  const auto files = picture_files(result.others);
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    const SeenOn& seen = result.others[i];
     chosen.surface.title = seen.role + ": " + seen.report.name;
-    add(render(seen.report.surface, chosen.surface), file_name(seen, taken));
+    add(render(seen.report.surface, chosen.surface), files[i]);
   }
   write_png(folder / "compare.png", side_by_side(images));
 }
@@ -94,7 +103,8 @@ Json fit_report(const FitResult& result) {
   const PatternFit& fit = result.fit;
   const Range range = finite_range(result.surface.losses);
   Json transfer = Json::array();
-  for (const SeenOn& seen : result.others) transfer.push_back(transfer_json(seen));
+  const auto pictures = picture_files(result.others);
+  for (std::size_t i = 0; i < pictures.size(); ++i) transfer.push_back(transfer_json(result.others[i], pictures[i]));
   Json steps = Json::array();
   for (const FitStep& step : fit.steps) steps.push_back({{"seconds", step.seconds}, {"psnr_db", step.psnr_db}});
   return {{"psnr_db", result.error.psnr_db},

@@ -4,13 +4,13 @@
 #include <exception>
 #include <memory>
 #include <new>
-#include <sstream>
 #include <string>
 
 #include <lossatlas/error.hpp>
 #include <lossatlas/version.hpp>
 
 #include "commands.hpp"
+#include "help.hpp"
 
 namespace {
 
@@ -27,29 +27,9 @@ constexpr const char* kFooter =
     "  lossatlas section --model out/model.safetensors --data glyphs:200 --loss ce --directions filter --grid 15x15 "
     "--out plane.npy --png plane.png\n"
     "  lossatlas reproduce\n"
-    "\nResults go to stdout (JSON with --json), progress and errors to stderr.\n"
+    "\nResults go to stdout (with --json as JSON, where NaN and infinity are null), progress and errors to stderr.\n"
     "Exit status: 0 done, 1 failed, 2 wrong usage or bad input, 130 interrupted.\n"
     "lossatlas SUBCOMMAND --help says more.\n";
-
-// Wraps the description of an option.
-class HelpFormatter : public CLI::Formatter {
- public:
-  HelpFormatter() { column_width(32); }
-
-  std::string make_option_desc(const CLI::Option* option) const override {
-    constexpr std::size_t kWidth = 80;
-    std::istringstream words(CLI::Formatter::make_option_desc(option));
-    std::string text;
-    std::size_t length = 0;
-    for (std::string word; words >> word;) {
-      const bool fits = length + word.size() < kWidth;
-      if (!text.empty()) text += fits ? ' ' : '\n';
-      length = fits ? length + 1 + word.size() : word.size();
-      text += word;
-    }
-    return text;
-  }
-};
 
 int fail(int status, std::string text) {
   std::replace(text.begin(), text.end(), '\n', ' ');
@@ -83,7 +63,7 @@ int main(int argc, char** argv) {
   CLI::App app(kDescription, "lossatlas");
   app.set_version_flag("--version", std::string("lossatlas ") + version(), "Print the version and exit");
   app.footer(kFooter);
-  app.formatter(std::make_shared<HelpFormatter>());
+  app.formatter(std::make_shared<cli::HelpFormatter>());
   cli::Command command;
   cli::add_fit(app, command);
   cli::add_section(app, command);

@@ -245,7 +245,7 @@ void add_section(CLI::App& program, Command& chosen) {
       std::string(
           "L(alpha) = R(theta_0 + sum_i alpha_i theta_i) at every point of a grid; theta_0 is the model, theta_i\n"
           "the directions. Prints the cosines between them, the smallest and largest finite loss of any head,\n"
-          "and how many losses are not finite.\n\n") +
+          "and how many losses are not finite (null in JSON).\n\n") +
       kSpecHelp +
       "\nExamples:\n"
       "  lossatlas fit --target demo --train glyphs:1000 --hidden 64,256 --out out\n"

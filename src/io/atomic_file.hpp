@@ -41,9 +41,9 @@ class AtomicFile {
   void flush();
   void discard() noexcept;
 
-  FileContext context_;                ///< the path as given
-  std::filesystem::path target_;       ///< links resolved
-  std::filesystem::path temporary_;    ///< empty when the target is written directly
+  FileContext context_;              ///< the path as given
+  std::filesystem::path target_;     ///< links resolved
+  std::filesystem::path temporary_;  ///< empty when the target is written directly
   int descriptor_ = -1;
   std::vector<std::byte> buffer_;
 };

@@ -14,7 +14,8 @@ nlohmann::json parse_bounded_json(std::string_view text, std::string_view what, 
   const auto check = [&](int depth, Json::parse_event_t event, Json& parsed) {
     context.require(depth < limits.depth || event == Json::parse_event_t::value, "whose ", what,
                     " is nested too deeply, expected at most ", limits.depth, " levels");
-    context.require(++values <= limits.values, "whose ", what, " is too large, expected at most ", limits.values, " values");
+    context.require(++values <= limits.values, "whose ", what, " is too large, expected at most ", limits.values,
+                    " values");
     if (event == Json::parse_event_t::object_start) keys.emplace_back();
     if (event == Json::parse_event_t::object_end) keys.pop_back();
     if (event == Json::parse_event_t::key) {

@@ -10,7 +10,7 @@
 namespace lossatlas {
 
 struct JsonLimits {
-  int depth = 4;               ///< arrays and objects inside one another
+  int depth = 4;                 ///< arrays and objects inside one another
   std::int64_t values = 100000;  ///< of any kind, keys included
 };
 

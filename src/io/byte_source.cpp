@@ -80,7 +80,8 @@ void ByteSource::require_possible(std::int64_t bytes) const {
 void ByteSource::require_end() {
   std::array<std::byte, 1> extra{};
   const bool longer = inflater_ == nullptr ? input_.remaining() > 0 : inflate(extra) > 0;
-  context().require(!longer, "with bytes after the last that its header announces, expected a file of exactly that length");
+  context().require(!longer,
+                    "with bytes after the last that its header announces, expected a file of exactly that length");
 }
 
 }  // namespace lossatlas

@@ -77,7 +77,8 @@ Table read_table(CsvReader& reader, const CsvOptions& options, const FileContext
   bool more = columns.header ? reader.next(fields) : true;
   context.require(more, "without a line of data after its header, expected a table");
   for (; more; more = reader.next(fields)) {
-    context.require(fields.size() == width, "with ", fields.size(), " fields on line ", reader.line(), ", expected ", width);
+    context.require(fields.size() == width, "with ", fields.size(), " fields on line ", reader.line(), ", expected ",
+                    width);
     for (std::size_t column = 0; column < width; ++column) {
       if (column == columns.target) continue;
       const std::optional<double> value = number(fields[column]);
@@ -128,7 +129,8 @@ Dataset text_classification(Table table, const FileContext& context) {
   std::sort(names.begin(), names.end());
   names.erase(std::unique(names.begin(), names.end()), names.end());
   context.require(names.size() <= kMaxClasses, "with ", names.size(), " different text targets, expected at most ",
-                  kMaxClasses, " classes; if the target is a number, look for text such as that on line ", table.lines[0]);
+                  kMaxClasses, " classes; if the target is a number, look for text such as that on line ",
+                  table.lines[0]);
   std::vector<std::int32_t> labels;
   for (const std::string& target : table.targets) {
     labels.push_back(static_cast<std::int32_t>(std::lower_bound(names.begin(), names.end(), target) - names.begin()));

@@ -45,7 +45,8 @@ std::string CsvReader::quoted_field() {
   std::string field;
   ++position_;
   while (true) {
-    context_.require(position_ < text_.size(), "with a quote that opens on line ", start, " and never closes, expected \"");
+    context_.require(position_ < text_.size(), "with a quote that opens on line ", start,
+                     " and never closes, expected \"");
     const char c = text_[position_++];
     if (c == '"') {
       if (position_ >= text_.size() || text_[position_] != '"') break;

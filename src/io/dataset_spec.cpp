@@ -137,7 +137,8 @@ Dataset read_whole(std::string_view spec, std::string_view text) {
 }
 
 void require_finite_file(const Array& array, const FileContext& context) {
-  const auto wrong = std::find_if_not(array.values.begin(), array.values.end(), [](double v) { return std::isfinite(v); });
+  const auto wrong =
+      std::find_if_not(array.values.begin(), array.values.end(), [](double v) { return std::isfinite(v); });
   context.require(wrong == array.values.end(), "with entry ", wrong - array.values.begin(), " = ",
                   wrong == array.values.end() ? 0.0 : *wrong, ", expected finite values");
 }

@@ -19,8 +19,9 @@ std::vector<std::int64_t> read_header(ByteSource& source, int rank, std::string_
   constexpr int kUnsignedByte = 0x08;
   const int type = std::to_integer<int>(magic[2]);
   const int axes = std::to_integer<int>(magic[3]);
-  context.require(magic[0] == std::byte{0} && magic[1] == std::byte{0}, "which is not an IDX file, expected magic number ",
-                  rank == 1 ? "0x00000801" : "0x00000803", " of ", content);
+  context.require(magic[0] == std::byte{0} && magic[1] == std::byte{0},
+                  "which is not an IDX file, expected magic number ", rank == 1 ? "0x00000801" : "0x00000803", " of ",
+                  content);
   context.require(type == kUnsignedByte, "of IDX element type ", type, ", expected type 8, unsigned bytes");
   context.require(axes == rank, "with ", axes, " IDX axes, expected the ", rank, " of ", content,
                   "; check that images and labels are not exchanged");

@@ -28,8 +28,10 @@ double decode_bool(const std::byte* bytes, std::endian) { return *bytes != std::
 
 Decoder decoder(const NpyHeader& header) {
   switch (header.kind) {
-    case 'f': return header.bytes == 2 ? decode_half : header.bytes == 4 ? decode<float> : decode<double>;
-    case 'b': return decode_bool;
+    case 'f':
+      return header.bytes == 2 ? decode_half : header.bytes == 4 ? decode<float> : decode<double>;
+    case 'b':
+      return decode_bool;
     case 'i':
       return header.bytes == 1   ? decode<std::int8_t>
              : header.bytes == 2 ? decode<std::int16_t>
@@ -137,8 +139,8 @@ Array read_npy(const std::filesystem::path& file) {
 void write_npy(const std::filesystem::path& file, std::span<const std::int64_t> shape, std::span<const double> values) {
   constexpr std::size_t kMaxRank = 64;
   const bool sizes = std::all_of(shape.begin(), shape.end(), [](std::int64_t size) { return size >= 0; });
-  require(sizes && shape.size() <= kMaxRank, "write_npy", "received a shape with a negative size or more than 64 axes, ",
-          "expected sizes of at least 0");
+  require(sizes && shape.size() <= kMaxRank, "write_npy",
+          "received a shape with a negative size or more than 64 axes, ", "expected sizes of at least 0");
   const std::optional<std::int64_t> count = checked_product(shape);
   require(count == static_cast<std::int64_t>(values.size()), "write_npy", "received ", values.size(),
           " values, expected as many as the shape says; pass matching shape and values");

@@ -35,7 +35,8 @@ class Parser {
 
  private:
   [[noreturn]] void malformed(std::string_view expected) const {
-    context_.fail("whose .npy header is malformed at byte ", position_, " of ", printable(text_), ", expected ", expected);
+    context_.fail("whose .npy header is malformed at byte ", position_, " of ", printable(text_), ", expected ",
+                  expected);
   }
 
   void skip_space() {
@@ -88,7 +89,8 @@ class Parser {
     skip_space();
     if (text_.substr(position_, 1) == "[") unsupported("a structured type");
     const std::string_view type = string();
-    if (type.size() != 3 || std::string_view("<>|").find(type[0]) == std::string_view::npos) unsupported(printable(type));
+    if (type.size() != 3 || std::string_view("<>|").find(type[0]) == std::string_view::npos)
+      unsupported(printable(type));
     header.order = type[0] == '>' ? std::endian::big : std::endian::little;
     header.kind = type[1];
     header.bytes = type[2] - '0';
@@ -98,7 +100,8 @@ class Parser {
   }
 
   [[noreturn]] void unsupported(std::string_view type) const {
-    context_.fail("of element type ", type, ", expected f2, f4, f8, i1..i8, u1..u8 or b1; convert it with astype('float64')");
+    context_.fail("of element type ", type,
+                  ", expected f2, f4, f8, i1..i8, u1..u8 or b1; convert it with astype('float64')");
   }
 
   void shape(std::vector<std::int64_t>& sizes) {

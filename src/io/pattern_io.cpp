@@ -20,8 +20,10 @@ Pattern pattern_of(Array array, std::int64_t channels, const FileContext& contex
   }
   constexpr std::size_t kMaxRank = 3;
   context.require(!array.shape.empty() && array.shape.size() <= kMaxRank && array.size() > 0, "with ",
-                  array.shape.size(), " axes and ", array.size(), " values, expected 1 to 3 axes without channels, none empty");
-  const auto wrong = std::find_if_not(array.values.begin(), array.values.end(), [](double v) { return std::isfinite(v); });
+                  array.shape.size(), " axes and ", array.size(),
+                  " values, expected 1 to 3 axes without channels, none empty");
+  const auto wrong =
+      std::find_if_not(array.values.begin(), array.values.end(), [](double v) { return std::isfinite(v); });
   context.require(wrong == array.values.end(), "whose entry ", wrong - array.values.begin(),
                   " is not finite, expected finite values");
   return Pattern(std::move(array.shape), channels, std::move(array.values), context.file.stem().string());

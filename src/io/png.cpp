@@ -58,8 +58,6 @@ bool read_header(Decoder& decoder) {
   decoder.info = png_create_info_struct(decoder.png);
   if (decoder.info == nullptr) return false;
   png_set_read_fn(decoder.png, &decoder, on_read);
-  // Without this libpng allocates what a chunk claims as its length, up to 2 GB.
-  png_set_chunk_malloc_max(decoder.png, decoder.bytes.size());
   png_read_info(decoder.png, decoder.info);
   decoder.file_row_bytes = static_cast<std::int64_t>(png_get_rowbytes(decoder.png, decoder.info));
   // Palette and transparent colour to samples and alpha, 1, 2 and 4 bits to 8. Gamma is left alone.
@@ -76,18 +74,32 @@ bool read_pixels(Decoder& decoder, png_bytepp rows) {
   return true;
 }
 
+/// libpng allocates whatever length a chunk claims: each must lie inside the file.
+void check_chunks(std::span<const std::byte> bytes, const FileContext& context) {
+  constexpr std::size_t kSignature = 8;
+  constexpr std::size_t kFrame = 12;  // length, type, checksum
+  for (std::size_t at = kSignature; at < bytes.size();) {
+    const std::size_t left = bytes.size() - at;
+    const bool whole = left >= kFrame && load<std::uint32_t>(bytes.data() + at, std::endian::big) <= left - kFrame;
+    context.require(whole, "with a PNG chunk at byte ", at, " that goes beyond the file, expected a complete PNG; ",
+                    "it is truncated or followed by other data");
+    at += kFrame + load<std::uint32_t>(bytes.data() + at, std::endian::big);
+  }
+}
+
 /// The sizes in IHDR, refused before libpng allocates for them.
 void check_start(std::span<const std::byte> bytes, const FileContext& context) {
   constexpr std::size_t kHeader = 33;
   constexpr std::size_t kSignature = 8;
-  const bool png = bytes.size() >= kSignature &&
-                   png_sig_cmp(reinterpret_cast<png_const_bytep>(bytes.data()), 0, kSignature) == 0;
+  const bool png =
+      bytes.size() >= kSignature && png_sig_cmp(reinterpret_cast<png_const_bytep>(bytes.data()), 0, kSignature) == 0;
   context.require(png, "which is not a PNG file, expected one");
   context.require(bytes.size() >= kHeader, "of ", bytes.size(), " bytes, expected a complete PNG; it is truncated");
   const auto width = load<std::uint32_t>(bytes.data() + 16, std::endian::big);
   const auto height = load<std::uint32_t>(bytes.data() + 20, std::endian::big);
   const bool fits = width >= 1 && height >= 1 && width <= kMaxSide && height <= kMaxSide;
   context.require(fits, "of ", width, " x ", height, " pixels, expected 1 to ", kMaxSide, " on a side");
+  check_chunks(bytes, context);
 }
 
 [[noreturn]] void fail(const Decoder& decoder, const FileContext& context) {
@@ -163,8 +175,8 @@ void write_png(const std::filesystem::path& file, const Image& image) {
   std::string bytes(PNG_IMAGE_PNG_SIZE_MAX(header), '\0');
   png_alloc_size_t size = bytes.size();
   const int written = png_image_write_to_memory(&header, bytes.data(), &size, 0, image.rgb.data(), 0, nullptr);
-  require<FileError>(written != 0, kFunction, "received ", display(file), " whose picture cannot be encoded: ",
-                     static_cast<const char*>(header.message));
+  require<FileError>(written != 0, kFunction, "received ", display(file),
+                     " whose picture cannot be encoded: ", static_cast<const char*>(header.message));
   write_file(file, std::string_view(bytes).substr(0, size), kFunction);
 }
 

@@ -157,14 +157,15 @@ double element(const TensorEntry& entry, const std::byte* bytes) {
   return entry.dtype == "F16" ? half_to_double(bits) : bfloat_to_double(bits);
 }
 
-void append_values(InputFile& input, const SafetensorsHeader& header, const TensorEntry& entry, std::vector<double>& theta) {
+void append_values(InputFile& input, const SafetensorsHeader& header, const TensorEntry& entry,
+                   std::vector<double>& theta) {
   std::vector<std::byte> bytes(static_cast<std::size_t>(entry.end - entry.begin));
   input.seek(header.data_start + entry.begin);
   input.read(bytes);
   for (std::int64_t i = 0; i < entry.count(); ++i) {
     const double value = element(entry, bytes.data() + i * entry.element_bytes());
-    input.context().require(std::isfinite(value), "with tensor ", printable(entry.name), " whose entry ", i, " is ", value,
-                            ", expected finite parameters");
+    input.context().require(std::isfinite(value), "with tensor ", printable(entry.name), " whose entry ", i, " is ",
+                            value, ", expected finite parameters");
     theta.push_back(value);
   }
 }

@@ -30,15 +30,16 @@ std::vector<std::int64_t> whole_numbers(const Json& object, const char* key, std
   return values;
 }
 
-TensorEntry parse_entry(const std::string& name, const Json& object, std::int64_t data_bytes, const FileContext& context) {
+TensorEntry parse_entry(const std::string& name, const Json& object, std::int64_t data_bytes,
+                        const FileContext& context) {
   context.require(object.is_object() && object.size() == 3 && object.contains("dtype") && object["dtype"].is_string(),
                   "with tensor ", printable(name), " that is malformed, expected dtype, shape and data_offsets");
   TensorEntry entry;
   entry.name = name;
   entry.dtype = object["dtype"].get<std::string>();
   constexpr std::array<std::string_view, 4> kTypes = {"F64", "F32", "F16", "BF16"};
-  context.require(std::find(kTypes.begin(), kTypes.end(), entry.dtype) != kTypes.end(), "with tensor ",
-                  printable(name), " of type ", printable(entry.dtype), ", expected F64, F32, F16 or BF16");
+  context.require(std::find(kTypes.begin(), kTypes.end(), entry.dtype) != kTypes.end(), "with tensor ", printable(name),
+                  " of type ", printable(entry.dtype), ", expected F64, F32, F16 or BF16");
   entry.shape = whole_numbers(object, "shape", name, context);
   const std::vector<std::int64_t> offsets = whole_numbers(object, "data_offsets", name, context);
   context.require(offsets.size() == 2 && offsets[0] <= offsets[1] && offsets[1] <= data_bytes, "with tensor ",
@@ -49,7 +50,8 @@ TensorEntry parse_entry(const std::string& name, const Json& object, std::int64_
   const std::optional<std::int64_t> count = checked_product(entry.shape);
   const std::int64_t bytes = entry.end - entry.begin;
   const bool agrees = count && bytes % entry.element_bytes() == 0 && *count == bytes / entry.element_bytes();
-  context.require(agrees, "with tensor ", printable(name), " of ", bytes, " bytes, expected what its shape and dtype say");
+  context.require(agrees, "with tensor ", printable(name), " of ", bytes,
+                  " bytes, expected what its shape and dtype say");
   return entry;
 }
 
@@ -65,8 +67,8 @@ std::string network_metadata(const Json& metadata, const FileContext& context) {
 void require_gapless(const SafetensorsHeader& header, std::int64_t data_bytes, const FileContext& context) {
   std::int64_t position = 0;
   for (const TensorEntry& entry : header.tensors) {
-    context.require(entry.begin == position, "with tensor ", printable(entry.name), " that begins at byte ", entry.begin,
-                    " of the data, expected ", position, ": tensors overlap or leave a hole");
+    context.require(entry.begin == position, "with tensor ", printable(entry.name), " that begins at byte ",
+                    entry.begin, " of the data, expected ", position, ": tensors overlap or leave a hole");
     position = entry.end;
   }
   context.require(position == data_bytes, "with ", data_bytes, " bytes of data, expected the ", position,

@@ -11,9 +11,9 @@ namespace lossatlas {
 
 struct TensorEntry {
   std::string name;
-  std::string dtype;                ///< F64, F32, F16 or BF16
+  std::string dtype;  ///< F64, F32, F16 or BF16
   std::vector<std::int64_t> shape;
-  std::int64_t begin = 0;           ///< in bytes from the start of the data
+  std::int64_t begin = 0;  ///< in bytes from the start of the data
   std::int64_t end = 0;
 
   std::int64_t count() const { return (end - begin) / element_bytes(); }

@@ -52,7 +52,8 @@ std::string xml(const Geometry& box, const std::vector<std::string>& names, std:
     text << ' ' << name << "=\"" << values[0] << ' ' << values[1] << ' ' << values[2] << '"';
   };
   const auto extent = [&](std::string_view name) {
-    text << ' ' << name << "=\"0 " << box.points[0] - 1 << " 0 " << box.points[1] - 1 << " 0 " << box.points[2] - 1 << '"';
+    text << ' ' << name << "=\"0 " << box.points[0] - 1 << " 0 " << box.points[1] - 1 << " 0 " << box.points[2] - 1
+         << '"';
   };
   text << "<?xml version=\"1.0\"?>\n"
        << "<VTKFile type=\"ImageData\" version=\"1.0\" byte_order=\"LittleEndian\" header_type=\"UInt64\">\n<ImageData";
@@ -75,7 +76,9 @@ std::string xml(const Geometry& box, const std::vector<std::string>& names, std:
 template <class Value>
 void write_points(AtomicFile& output, const Geometry& box, const Value& value) {
   const auto& [nx, ny, nz] = box.points;
-  const auto index = [&](std::size_t axis, std::int64_t k) { return box.reversed[axis] ? box.points[axis] - 1 - k : k; };
+  const auto index = [&](std::size_t axis, std::int64_t k) {
+    return box.reversed[axis] ? box.points[axis] - 1 - k : k;
+  };
   std::vector<double> line(static_cast<std::size_t>(nx));
   for (std::int64_t z = 0; z < nz; ++z) {
     for (std::int64_t y = 0; y < ny; ++y) {
