@@ -21,10 +21,10 @@ namespace lossatlas {
 
 /// The best last layer for fixed hidden layers, by ridge-regularised least squares.
 struct LastLayer {
-  std::vector<double> weights;   ///< (K, F): F units of the last hidden layer
-  std::vector<double> bias;      ///< (K), or empty when the layer has none
-  double ridge = 0;              ///< λ that was used, relative to the mean diagonal of the Gram matrix
-  bool factored_by_qr = false;   ///< Cholesky failed or its condition asked for QR
+  std::vector<double> weights;  ///< (K, F): F units of the last hidden layer
+  std::vector<double> bias;     ///< (K), or empty when the layer has none
+  double ridge = 0;             ///< λ that was used, relative to the mean diagonal of the Gram matrix
+  bool factored_by_qr = false;  ///< Cholesky failed or its condition asked for QR
 };
 
 /// One network, data set and loss on one device. All calls are const and may run concurrently.

@@ -88,9 +88,9 @@ Dataset Dataset::slice(std::int64_t first, std::int64_t last) const {
     if (values.empty()) return Values{};
     return Values(values.begin() + first * width, values.begin() + last * width);
   };
-  return Dataset(std::make_shared<const Data>(Data{part(data_->inputs, features()), part(data_->labels, 1),
-                                                   part(data_->targets, outputs()), last - first, features(),
-                                                   outputs(), name()}));
+  return Dataset(
+      std::make_shared<const Data>(Data{part(data_->inputs, features()), part(data_->labels, 1),
+                                        part(data_->targets, outputs()), last - first, features(), outputs(), name()}));
 }
 
 Dataset Dataset::with_inputs(std::vector<double> inputs, std::int64_t features) const {

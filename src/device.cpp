@@ -25,9 +25,12 @@ int usable_processors() {
 
 const char* name(Precision precision) {
   switch (precision) {
-    case Precision::f64: return "f64";
-    case Precision::f32: return "f32";
-    case Precision::fast: return "fast";
+    case Precision::f64:
+      return "f64";
+    case Precision::f32:
+      return "f32";
+    case Precision::fast:
+      return "fast";
   }
   return "unknown";
 }
@@ -48,8 +51,8 @@ Device Device::cpu(CpuOptions options) {
 }
 
 Device Device::cuda(CudaOptions options) {
-  throw DeviceError(message("Device::cuda", "received CUDA device ", options.index, ", but ", kNoCuda,
-                            "; use Device::cpu()"));
+  throw DeviceError(
+      message("Device::cuda", "received CUDA device ", options.index, ", but ", kNoCuda, "; use Device::cpu()"));
 }
 
 Device Device::best() {

@@ -52,7 +52,8 @@ std::vector<double> even_features(const Network& network, EvenScale scale, std::
       for (double& w : view.weight.row(j)) centre += w = spread * random.normal();
       // A sigmoid's outputs lie around 1/2, not 0.
       const double shift = below > 1 ? -centre / 2 : 0;
-      view.bias[static_cast<std::size_t>(j)] = shift + kBiasSpread * scale.upper * gain(layer.activation) * random.normal();
+      view.bias[static_cast<std::size_t>(j)] =
+          shift + kBiasSpread * scale.upper * gain(layer.activation) * random.normal();
     }
   }
   return theta;

@@ -56,7 +56,8 @@ void Grid::point(std::int64_t g, std::span<double> alpha) const {
 
 std::string Grid::describe() const {
   std::ostringstream text;
-  for (std::size_t i = 0; i < axes_.size(); ++i) text << (i ? " × [" : "[") << axes_[i].lo << ", " << axes_[i].hi << ']';
+  for (std::size_t i = 0; i < axes_.size(); ++i)
+    text << (i ? " × [" : "[") << axes_[i].lo << ", " << axes_[i].hi << ']';
   for (std::size_t i = 0; i < axes_.size(); ++i) text << (i ? " × " : ", ") << axes_[i].points;
   text << " points";
   return text.str();

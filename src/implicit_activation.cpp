@@ -66,7 +66,8 @@ ImplicitActivation::ImplicitActivation(Loss loss, LabelStatistics statistics)
   }
   smallest_ = mean[rarest];
   base_.resize(mean.size());
-  for (std::size_t c = 0; c < mean.size(); ++c) base_[c] = std::log(mean[c] == 0 ? smallest_ : mean[c]) - (mean[c] == 0 ? kAbsentLogit : 0);
+  for (std::size_t c = 0; c < mean.size(); ++c)
+    base_[c] = std::log(mean[c] == 0 ? smallest_ : mean[c]) - (mean[c] == 0 ? kAbsentLogit : 0);
   direction_.assign(mean.size(), 0);
   if (present > 1) {
     direction_[rarest] = 1;

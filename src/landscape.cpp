@@ -29,8 +29,8 @@ void check_distributions(const Dataset& data) {
       positive = positive && data.target(n, c) >= 0;
     }
     require(positive && std::abs(sum - 1) <= 1e-9, "Landscape", "received targets of sample ", n, " with sum ", sum,
-            positive ? "" : " and a negative entry", ", expected a label distribution for cross entropy; use labels or ",
-            "mean squared error");
+            positive ? "" : " and a negative entry",
+            ", expected a label distribution for cross entropy; use labels or ", "mean squared error");
   }
 }
 
@@ -75,8 +75,8 @@ Landscape::Landscape(Network network, Dataset data, Loss loss, Device device) {
   check_problem(network, data, loss);
   auto backend = make_backend(device);
   auto on_device = backend->landscape(network, data, loss);
-  state_ = std::make_unique<State>(State{std::move(network), std::move(data), loss, std::move(device),
-                                         std::move(backend), std::move(on_device)});
+  state_ = std::make_unique<State>(
+      State{std::move(network), std::move(data), loss, std::move(device), std::move(backend), std::move(on_device)});
 }
 
 Landscape::~Landscape() = default;
@@ -122,7 +122,8 @@ Surface Landscape::evaluate(const Section& section, std::span<const double> poin
   surface.points.assign(points.begin(), points.end());
   surface.heads = network().heads();
   surface.losses.resize(static_cast<std::size_t>(count * surface.heads));
-  surface.precision = state_->on_device->section_losses(plan, points, options.precision, options.control, surface.losses);
+  surface.precision =
+      state_->on_device->section_losses(plan, points, options.precision, options.control, surface.losses);
   for (const double loss : surface.losses) surface.nonfinite += !std::isfinite(loss);
   surface.device = state_->backend->describe();
   surface.plan = plan.explain(data().size(), count, surface.precision);

@@ -121,8 +121,10 @@ std::vector<double> random_parameters(const Network& network, InitOptions option
     const auto layer = static_cast<std::size_t>(block.layer);
     const double fan_in = static_cast<double>(dense(network.layers()[layer]).in);
     const double scale = options.scale.empty() ? 1 / std::sqrt(fan_in) : options.scale[layer];
-    Random random(options.seed, static_cast<std::uint64_t>(2 * block.layer) + (block.cols == 1 && block.kind == ParameterBlock::Kind::bias));
-    for (std::int64_t i = 0; i < block.size(); ++i) theta[static_cast<std::size_t>(block.offset + i)] = scale * random.normal();
+    Random random(options.seed, static_cast<std::uint64_t>(2 * block.layer) +
+                                    (block.cols == 1 && block.kind == ParameterBlock::Kind::bias));
+    for (std::int64_t i = 0; i < block.size(); ++i)
+      theta[static_cast<std::size_t>(block.offset + i)] = scale * random.normal();
   }
   return theta;
 }

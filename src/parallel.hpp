@@ -19,9 +19,9 @@ inline void check_stop(const Control& control) {
   if (control.stop.stop_requested()) throw Interrupted("interrupted");
 }
 
-/// item(i, thread) for i = 0..count−1 on up to `threads` threads, the caller's among them; thread < threads is the index of
-/// the thread, for scratch memory. Between items it reports progress and looks for a requested stop. The first exception
-/// ends the work and is thrown to the caller.
+/// item(i, thread) for i = 0..count−1 on up to `threads` threads, the caller's among them; thread < threads is the
+/// index of the thread, for scratch memory. Between items it reports progress and looks for a requested stop. The first
+/// exception ends the work and is thrown to the caller.
 template <class Item>
 void parallel_for(std::int64_t count, int threads, const Control& control, const char* stage, Item&& item) {
   std::atomic<std::int64_t> next{0};

@@ -17,13 +17,14 @@
 namespace lossatlas {
 namespace {
 
-constexpr double kFinestPixels = 0.6;        // width of the finest placed features, in pixels
-constexpr std::int64_t kEvenUnits = 128;     // at most a quarter of the last hidden layer
-constexpr double kEvenEnough = 1e-2;         // held-out error, relative to the pattern's deviation, that even features must reach
+constexpr double kFinestPixels = 0.6;     // width of the finest placed features, in pixels
+constexpr std::int64_t kEvenUnits = 128;  // at most a quarter of the last hidden layer
+constexpr double kEvenEnough =
+    1e-2;  // held-out error, relative to the pattern's deviation, that even features must reach
 constexpr std::int64_t kTrialFeatures = 1024;
 constexpr std::int64_t kTrialPixels = 16000, kHeldOutPixels = 4000;
 constexpr double kPlacedRidge = 1e-9;
-constexpr EvenScale kEvenScales[] = {{2, 1}, {2, 2}, {3, 1.5}, {4, 2}};
+constexpr EvenScale kEvenScales[] = {{2, 1}, {2, 2}, {2, 3}, {3, 1.5}, {4, 2}};
 
 class Stopwatch {
  public:
@@ -40,8 +41,8 @@ void check_options(const FitOptions& options) {
   }
   require(std::isfinite(options.margin) && options.margin > 0, "fit_pattern", "received margin ", options.margin,
           ", expected a loss above 0");
-  require(!options.feature_width || (*options.feature_width > 0 && std::isfinite(*options.feature_width)), "fit_pattern",
-          "received feature_width ", options.feature_width.value_or(0), ", expected a length above 0");
+  require(!options.feature_width || (*options.feature_width > 0 && std::isfinite(*options.feature_width)),
+          "fit_pattern", "received feature_width ", options.feature_width.value_or(0), ", expected a length above 0");
   require(!options.placed_share || (*options.placed_share >= 0 && *options.placed_share <= 1), "fit_pattern",
           "received placed_share ", options.placed_share.value_or(0), ", expected 0 to 1");
   require(!options.ridge || (*options.ridge >= 0 && std::isfinite(*options.ridge)), "fit_pattern", "received ridge ",
@@ -49,7 +50,8 @@ void check_options(const FitOptions& options) {
   require(options.iterations >= 0, "fit_pattern", "received ", options.iterations, " iterations, expected at least 0");
 }
 
-/// The regression that a fit comes down to: from h to the place s on each head's path with σ(base + s·direction) = T + a.
+/// The regression that a fit comes down to: from h to the place s on each head's path with σ(base + s·direction) = T +
+/// a.
 struct Task {
   Network network;             // z → hidden → heads
   Dataset data;                // (G) points h, targets s (heads)
@@ -67,17 +69,20 @@ Task make_task(const Pattern& pattern, const ImplicitActivation& sigma, const Fi
   const Grid grid = pattern.grid();
   const auto z = static_cast<std::size_t>(pattern.rank());
   std::vector<double> inputs(static_cast<std::size_t>(points) * z), targets(static_cast<std::size_t>(points * heads));
-  for (std::int64_t g = 0; g < points; ++g) grid.point(g, std::span(inputs).subspan(static_cast<std::size_t>(g) * z, z));
+  for (std::int64_t g = 0; g < points; ++g)
+    grid.point(g, std::span(inputs).subspan(static_cast<std::size_t>(g) * z, z));
   parallel_for(points, options.device.threads(), [&](std::int64_t g, int) {
     for (std::int64_t k = 0; k < heads; ++k) {
-      targets[static_cast<std::size_t>(g * heads + k)] = sigma.inverse(pattern.at(g, k) + offset[static_cast<std::size_t>(k)]);
+      targets[static_cast<std::size_t>(g * heads + k)] =
+          sigma.inverse(pattern.at(g, k) + offset[static_cast<std::size_t>(k)]);
     }
   });
   std::vector<std::int64_t> widths = {pattern.rank()};
   widths.insert(widths.end(), options.hidden.begin(), options.hidden.end());
   widths.push_back(heads);
   return {mlp(std::move(widths), options.activation),
-          Dataset::regression(std::move(inputs), pattern.rank(), std::move(targets), heads, pattern.name()), std::move(offset)};
+          Dataset::regression(std::move(inputs), pattern.rank(), std::move(targets), heads, pattern.name()),
+          std::move(offset)};
 }
 
 /// `count` of the samples in an order drawn from the seed.
@@ -92,14 +97,15 @@ Dataset shuffled(const Dataset& data, std::int64_t count, std::uint64_t seed) {
   for (std::int64_t n = 0; n < count; ++n) {
     const auto x = data.input(order[static_cast<std::size_t>(n)]);
     inputs.insert(inputs.end(), x.begin(), x.end());
-    for (std::int64_t k = 0; k < data.outputs(); ++k) targets.push_back(data.target(order[static_cast<std::size_t>(n)], k));
+    for (std::int64_t k = 0; k < data.outputs(); ++k)
+      targets.push_back(data.target(order[static_cast<std::size_t>(n)], k));
   }
   return Dataset::regression(std::move(inputs), data.features(), std::move(targets), data.outputs(), data.name());
 }
 
 /// Solves for the last layer and writes it into theta.
-void solve_last_layer(const Network& network, const DeviceLandscape& landscape, std::vector<double>& theta, double ridge,
-                      const Control& control) {
+void solve_last_layer(const Network& network, const DeviceLandscape& landscape, std::vector<double>& theta,
+                      double ridge, const Control& control) {
   const LastLayer last = landscape.solve_last_layer(theta, ridge, control);
   const auto view = network.view(std::span<double>(theta), network.depth() - 1);
   std::copy(last.weights.begin(), last.weights.end(), view.weight.data);
@@ -109,8 +115,13 @@ void solve_last_layer(const Network& network, const DeviceLandscape& landscape, 
 class Fitter {
  public:
   Fitter(const Pattern& pattern, const Dataset& train, const FitOptions& options)
-      : pattern_(pattern), train_(train), options_(options), sigma_(options.loss, train), task_(make_task(pattern, sigma_, options)),
-        backend_(make_backend(options.device)), landscape_(backend_->landscape(task_.network, task_.data, Loss::mean_squared_error)) {}
+      : pattern_(pattern),
+        train_(train),
+        options_(options),
+        sigma_(options.loss, train),
+        task_(make_task(pattern, sigma_, options)),
+        backend_(make_backend(options.device)),
+        landscape_(backend_->landscape(task_.network, task_.data, Loss::mean_squared_error)) {}
 
   PatternFit run() {
     PatternFit fit;
@@ -130,47 +141,55 @@ class Fitter {
 
   std::vector<double> solve_features(PatternFit& fit) {
     const Stopwatch features;
-    const bool placed = options_.placed_share ? *options_.placed_share > 0 : !even_is_enough();
+    const bool placed = options_.placed_share.value_or(0) > 0 || (!even_is_enough() && !options_.placed_share);
     std::vector<double> theta = placed ? place() : even_features(task_.network, even_scale_, options_.seed);
     fit.seconds.features = features.seconds();
     const Stopwatch solve;
-    solve_last_layer(task_.network, *landscape_, theta, options_.ridge.value_or(placed ? kPlacedRidge : -1), options_.control);
+    solve_last_layer(task_.network, *landscape_, theta, options_.ridge.value_or(placed ? kPlacedRidge : -1),
+                     options_.control);
     fit.seconds.solve = solve.seconds();
     keep_if_better(theta, fit);
     return theta;
   }
 
-  /// Tries the scales of even features on part of the pixels; keeps the best in even_scale_, and says whether the
-  /// pixels left out are reproduced well enough.
+  /// Whether even features of the best scale reproduce pixels that they have not seen. A narrow network tells; the
+  /// scale itself depends on the width, so that it is chosen again at the full one.
   bool even_is_enough() {
-    if (options_.feature_width) even_scale_ = {1 / *options_.feature_width, 2};
     const std::int64_t held_out = std::min(kHeldOutPixels, task_.data.size() / 10);
-    const std::int64_t used = std::min(kTrialPixels + held_out, task_.data.size());
     if (held_out == 0) return true;
-    const Dataset pixels = shuffled(task_.data, used, options_.seed);
-    const Dataset fitted = pixels.slice(held_out, used), left_out = pixels.slice(0, held_out);
+    const Dataset pixels = shuffled(task_.data, std::min(kTrialPixels + held_out, task_.data.size()), options_.seed);
+    const Dataset fitted = pixels.slice(held_out, pixels.size()), left_out = pixels.slice(0, held_out);
+    const double loss = choose_even_scale(fitted, left_out, kTrialFeatures);
+    if (loss > kEvenEnough * kEvenEnough * label_statistics(task_.data).variance) return false;
+    const std::int64_t widest = *std::max_element(options_.hidden.begin(), options_.hidden.end());
+    if (widest > kTrialFeatures) choose_even_scale(fitted, left_out, widest);
+    return true;
+  }
+
+  /// Sets even_scale_ to the one that reproduces `left_out` best after a fit to `fitted` with widths up to `widest`.
+  double choose_even_scale(const Dataset& fitted, const Dataset& left_out, std::int64_t widest) {
     std::vector<std::int64_t> widths = {pattern_.rank()};
-    for (const std::int64_t width : options_.hidden) widths.push_back(std::min(width, kTrialFeatures));
+    for (const std::int64_t width : options_.hidden) widths.push_back(std::min(width, widest));
     widths.push_back(pattern_.channels());
-    const Network small = mlp(std::move(widths), options_.activation);
-    const auto on_fitted = backend_->landscape(small, fitted, Loss::mean_squared_error);
-    const auto on_left_out = backend_->landscape(small, left_out, Loss::mean_squared_error);
-    double least = std::numeric_limits<double>::infinity();
+    const Network network = mlp(std::move(widths), options_.activation);
+    const auto on_fitted = backend_->landscape(network, fitted, Loss::mean_squared_error);
+    const auto on_left_out = backend_->landscape(network, left_out, Loss::mean_squared_error);
     std::vector<EvenScale> scales(std::begin(kEvenScales), std::end(kEvenScales));
-    if (options_.feature_width) scales = {even_scale_};
+    if (options_.feature_width) scales = {{1 / *options_.feature_width, 2}};
+    double least = std::numeric_limits<double>::infinity();
     for (const EvenScale scale : scales) {
-      std::vector<double> theta = even_features(small, scale, options_.seed);
-      solve_last_layer(small, *on_fitted, theta, options_.ridge.value_or(-1), {{}, options_.control.stop});
-      const double loss = Regression{small, left_out, *on_left_out}.loss(theta);
+      std::vector<double> theta = even_features(network, scale, options_.seed);
+      solve_last_layer(network, *on_fitted, theta, options_.ridge.value_or(-1), {{}, options_.control.stop});
+      const double loss = Regression{network, left_out, *on_left_out}.loss(theta);
       if (loss < least) least = loss, even_scale_ = scale;
     }
-    const double variance = label_statistics(task_.data).variance;
-    return !(least > kEvenEnough * kEvenEnough * variance);
+    return least;
   }
 
   std::vector<double> place() {
     double spacing = 0;
-    for (const std::int64_t n : pattern_.shape()) spacing = std::max(spacing, n > 1 ? 1 / static_cast<double>(n - 1) : 1.0);
+    for (const std::int64_t n : pattern_.shape())
+      spacing = std::max(spacing, n > 1 ? 1 / static_cast<double>(n - 1) : 1.0);
     const std::int64_t units = options_.hidden.back();
     const auto even = options_.placed_share ? std::llround((1 - *options_.placed_share) * static_cast<double>(units))
                                             : std::min(kEvenUnits, units / 4);
@@ -197,8 +216,10 @@ class Fitter {
     const Dataset data = shuffled(task_.data, task_.data.size(), options_.seed);
     const auto landscape = backend_->landscape(task_.network, data, Loss::mean_squared_error);
     std::vector<double> theta = even_features(task_.network, {}, options_.seed);
-    const std::vector<double> mean = label_statistics(data).mean;  // the start that the last layer has nothing to learn for
-    std::copy(mean.begin(), mean.end(), task_.network.view(std::span<double>(theta), task_.network.depth() - 1).bias.begin());
+    const std::vector<double> mean =
+        label_statistics(data).mean;  // the start that the last layer has nothing to learn for
+    std::copy(mean.begin(), mean.end(),
+              task_.network.view(std::span<double>(theta), task_.network.depth() - 1).bias.begin());
     AdamOptions adam_options{.control = options_.control};
     if (options_.iterations) adam_options.iterations = options_.iterations;
     adam_options.reported = [&](std::span<const double> now) { keep_if_better(now, fit); };
@@ -214,7 +235,8 @@ class Fitter {
     PatternFit candidate;
     assemble(theta, candidate);
     const Landscape landscape(candidate.network, train_, options_.loss, options_.device);
-    const Surface surface = landscape.evaluate(candidate.section, pattern_.grid(), {.control = {{}, options_.control.stop}});
+    const Surface surface =
+        landscape.evaluate(candidate.section, pattern_.grid(), {.control = {{}, options_.control.stop}});
     PatternError error = pattern_error(surface, pattern_);
     if (best_.empty() || error.rms < best_error_.rms) {
       best_.assign(theta.begin(), theta.end());
@@ -237,7 +259,8 @@ class Fitter {
     std::copy(first.bias.begin(), first.bias.end(), origin.begin() + static_cast<std::ptrdiff_t>(first_bias));
     for (std::int64_t j = 0; j < first.weight.rows; ++j) {
       for (std::int64_t i = 0; i < first.weight.cols; ++i) {
-        directions[static_cast<std::size_t>(i) * origin.size() + first_bias + static_cast<std::size_t>(j)] = first.weight(j, i);
+        directions[static_cast<std::size_t>(i) * origin.size() + first_bias + static_cast<std::size_t>(j)] =
+            first.weight(j, i);
       }
     }
     const std::span<double> inside(origin);
@@ -254,7 +277,8 @@ class Fitter {
         const double share = sigma_.path_direction()[static_cast<std::size_t>(c)];
         const std::int64_t row = k * classes + c;
         for (std::int64_t i = 0; i < from.weight.cols; ++i) to.weight(row, i) = share * from.weight(k, i);
-        to.bias[static_cast<std::size_t>(row)] = sigma_.path_base()[static_cast<std::size_t>(c)] + share * from.bias[static_cast<std::size_t>(k)];
+        to.bias[static_cast<std::size_t>(row)] =
+            sigma_.path_base()[static_cast<std::size_t>(c)] + share * from.bias[static_cast<std::size_t>(k)];
       }
     }
     fit.section = make_section(fit.network, std::move(origin), std::move(directions));
@@ -277,9 +301,12 @@ class Fitter {
 
 std::string_view name(FitMethod method) {
   switch (method) {
-    case FitMethod::features: return "features";
-    case FitMethod::adam: return "adam";
-    case FitMethod::refine: return "refine";
+    case FitMethod::features:
+      return "features";
+    case FitMethod::adam:
+      return "adam";
+    case FitMethod::refine:
+      return "refine";
   }
   return "unknown";
 }

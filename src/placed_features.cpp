@@ -17,14 +17,14 @@ namespace {
 using cpu::AlignedBuffer;
 
 constexpr std::int64_t kRounds = 24;
-constexpr std::int64_t kPool = 4096;       // proposals of a round
-constexpr std::int64_t kShortlist = 3;     // times the features of a round: scored exactly
-constexpr double kRidge = 1e-9;            // added to every squared length per pixel
-constexpr double kLeastNorm = 1e-2;        // squared length below which a feature is nothing new
-constexpr double kWidest = 0.08;           // of a bump, the box being 1 wide
+constexpr std::int64_t kPool = 4096;    // proposals of a round
+constexpr std::int64_t kShortlist = 3;  // times the features of a round: scored exactly
+constexpr double kRidge = 1e-9;         // added to every squared length per pixel
+constexpr double kLeastNorm = 1e-2;     // squared length below which a feature is nothing new
+constexpr double kWidest = 0.08;        // of a bump, the box being 1 wide
 constexpr double kMostElongated = 10;
-constexpr double kAnywhere = 0.05;         // share of the proposals that ignore the residual
-constexpr std::int64_t kTilesPerItem = 8;  // row tiles of one parallel item
+constexpr double kAnywhere = 0.05;                           // share of the proposals that ignore the residual
+constexpr std::int64_t kTilesPerItem = 8;                    // row tiles of one parallel item
 constexpr std::int64_t kPixelBytes = std::int64_t{1} << 30;  // features of the pixels held at once
 
 /// Proposed units of the last hidden layer: weights (count, width) and biases (count).
@@ -54,7 +54,8 @@ class TiledInputs {
     tiles_ = AlignedBuffer<T>::zeroed(cpu::ceil_divide(rows, lanes) * width * lanes);
     for (std::int64_t n = 0; n < rows; ++n) {
       T* tile = tiles_.data() + n / lanes * width * lanes + n % lanes;
-      for (std::int64_t i = 0; i < width; ++i) tile[i * lanes] = static_cast<T>(inputs[static_cast<std::size_t>(n * width + i)]);
+      for (std::int64_t i = 0; i < width; ++i)
+        tile[i * lanes] = static_cast<T>(inputs[static_cast<std::size_t>(n * width + i)]);
     }
   }
 
@@ -65,7 +66,8 @@ class TiledInputs {
     const std::int64_t padded = cpu::padded_units(kernels_, units.count);
     auto weights = AlignedBuffer<T>::zeroed(padded * width_), biases = AlignedBuffer<T>::zeroed(padded);
     cpu::pack_weights(kernels_, units.weights.data(), units.count, width_, weights.data());
-    for (std::int64_t j = 0; j < units.count; ++j) biases.data()[j] = static_cast<T>(units.biases[static_cast<std::size_t>(j)]);
+    for (std::int64_t j = 0; j < units.count; ++j)
+      biases.data()[j] = static_cast<T>(units.biases[static_cast<std::size_t>(j)]);
     const cpu::PackedLayer<T> layer{width_, units.count, activation, weights.data(), biases.data()};
     std::vector<AlignedBuffer<T>> scratch(static_cast<std::size_t>(threads));
     parallel_for(items(), threads, Control{{}, control.stop}, "", [&](std::int64_t item, int thread) {
@@ -110,7 +112,8 @@ Pixels choose_pixels(const Dataset& data, std::int64_t features) {
 std::vector<double> carrier_values(const Network& network, std::span<const double> theta, const Pixels& pixels,
                                    int threads) {
   const std::int64_t last_hidden = network.depth() - 2;
-  const auto width = static_cast<std::size_t>(std::get<Dense>(network.layers()[static_cast<std::size_t>(last_hidden)]).in);
+  const auto width =
+      static_cast<std::size_t>(std::get<Dense>(network.layers()[static_cast<std::size_t>(last_hidden)]).in);
   std::vector<double> result(static_cast<std::size_t>(pixels.count) * width);
   const auto rank = static_cast<std::size_t>(network.inputs());
   parallel_for(cpu::ceil_divide(pixels.count, 256), threads, [&](std::int64_t item, int) {
@@ -151,7 +154,9 @@ class Proposer {
         const double jitter = options_.spacing * random_.uniform(-0.5, 0.5);
         centre.push_back(pixels.points[static_cast<std::size_t>(pixel * rank_ + d)] + jitter);
       }
-      const auto weights = std::span(result.weights).subspan(static_cast<std::size_t>(i * result.width), static_cast<std::size_t>(result.width));
+      const auto weights =
+          std::span(result.weights)
+              .subspan(static_cast<std::size_t>(i * result.width), static_cast<std::size_t>(result.width));
       double& bias = result.biases[static_cast<std::size_t>(i)];
       bank_.usable() ? bump(centre, weights, bias) : ridge(centre, weights, bias);
     }
@@ -214,9 +219,16 @@ class Proposer {
 class Selection {
  public:
   Selection(const Pixels& pixels, std::int64_t outputs, std::int64_t capacity, int threads, const Control& control)
-      : pixels_(pixels), rows_(pixels.count), outputs_(outputs), stride_(capacity + 1), threads_(threads), control_(control),
-        features_(static_cast<std::size_t>(rows_ * stride_)), factor_(static_cast<std::size_t>(stride_ * stride_), 0.0),
-        projected_(static_cast<std::size_t>(stride_ * outputs), 0.0), residual_(pixels.targets) {
+      : pixels_(pixels),
+        rows_(pixels.count),
+        outputs_(outputs),
+        stride_(capacity + 1),
+        threads_(threads),
+        control_(control),
+        features_(static_cast<std::size_t>(rows_ * stride_)),
+        factor_(static_cast<std::size_t>(stride_ * stride_), 0.0),
+        projected_(static_cast<std::size_t>(stride_ * outputs), 0.0),
+        residual_(pixels.targets) {
     const std::vector<double> ones(static_cast<std::size_t>(rows_), 1.0);
     append(candidates(ones, 1), std::vector<std::int64_t>{0});
   }
@@ -277,12 +289,15 @@ class Selection {
     }
     for (std::int64_t k = 0; k < count; ++k) {
       const std::int64_t j = picked[static_cast<std::size_t>(k)];
-      for (std::int64_t i = 0; i < size_; ++i) entry(i, size_ + k) = c.against[static_cast<std::size_t>(i * c.count + j)];
+      for (std::int64_t i = 0; i < size_; ++i)
+        entry(i, size_ + k) = c.against[static_cast<std::size_t>(i * c.count + j)];
       for (std::int64_t i = 0; i <= k; ++i) {
-        entry(size_ + i, size_ + k) = c.schur[static_cast<std::size_t>(picked[static_cast<std::size_t>(i)] * c.count + j)];
+        entry(size_ + i, size_ + k) =
+            c.schur[static_cast<std::size_t>(picked[static_cast<std::size_t>(i)] * c.count + j)];
       }
       for (std::int64_t o = 0; o < outputs_; ++o) {
-        projected_[static_cast<std::size_t>((size_ + k) * outputs_ + o)] = c.gain[static_cast<std::size_t>(j * outputs_ + o)];
+        projected_[static_cast<std::size_t>((size_ + k) * outputs_ + o)] =
+            c.gain[static_cast<std::size_t>(j * outputs_ + o)];
       }
     }
     const cpu::Matrix corner{&entry(size_, size_), stride_};
@@ -300,9 +315,8 @@ class Selection {
   template <class Work>
   void tiles(std::int64_t size, Work&& work) const {
     constexpr std::int64_t kTile = 64;
-    parallel_for(cpu::ceil_divide(size, kTile), threads_, Control{{}, control_.stop}, "", [&](std::int64_t tile, int) {
-      work(tile * kTile, std::min(kTile, size - tile * kTile));
-    });
+    parallel_for(cpu::ceil_divide(size, kTile), threads_, Control{{}, control_.stop}, "",
+                 [&](std::int64_t tile, int) { work(tile * kTile, std::min(kTile, size - tile * kTile)); });
   }
 
   void solve_residual() {
@@ -337,25 +351,27 @@ std::vector<double> quick_scores(const TiledInputs<float>& inputs, const Proposa
   std::vector<float> r(static_cast<std::size_t>((rows + lanes) * outputs), 0.0f);  // (K, rows), padded
   for (std::int64_t n = 0; n < rows; ++n) {
     for (std::int64_t k = 0; k < outputs; ++k) {
-      r[static_cast<std::size_t>(k * (rows + lanes) + n)] = static_cast<float>(residual[static_cast<std::size_t>(n * outputs + k)]);
+      r[static_cast<std::size_t>(k * (rows + lanes) + n)] =
+          static_cast<float>(residual[static_cast<std::size_t>(n * outputs + k)]);
     }
   }
-  inputs.features(pool, activation, threads, control, [&](std::int64_t item, std::int64_t first, std::int64_t valid, const float* values) {
-    double* sum = sums.data() + item * pool.count * moments;
-    for (std::int64_t j = 0; j < pool.count; ++j, sum += moments) {
-      const float* v = values + j * lanes;
-      float total = 0, square = 0;
-      for (std::int64_t n = 0; n < valid; ++n) total += v[n], square += v[n] * v[n];
-      sum[0] += total;
-      sum[1] += square;
-      for (std::int64_t k = 0; k < outputs; ++k) {
-        const float* residual_row = r.data() + k * (rows + lanes) + first;
-        float product = 0;
-        for (std::int64_t n = 0; n < valid; ++n) product += v[n] * residual_row[n];
-        sum[2 + k] += product;
-      }
-    }
-  });
+  inputs.features(pool, activation, threads, control,
+                  [&](std::int64_t item, std::int64_t first, std::int64_t valid, const float* values) {
+                    double* sum = sums.data() + item * pool.count * moments;
+                    for (std::int64_t j = 0; j < pool.count; ++j, sum += moments) {
+                      const float* v = values + j * lanes;
+                      float total = 0, square = 0;
+                      for (std::int64_t n = 0; n < valid; ++n) total += v[n], square += v[n] * v[n];
+                      sum[0] += total;
+                      sum[1] += square;
+                      for (std::int64_t k = 0; k < outputs; ++k) {
+                        const float* residual_row = r.data() + k * (rows + lanes) + first;
+                        float product = 0;
+                        for (std::int64_t n = 0; n < valid; ++n) product += v[n] * residual_row[n];
+                        sum[2 + k] += product;
+                      }
+                    }
+                  });
   std::vector<double> scores;
   for (std::int64_t j = 0; j < pool.count; ++j) {
     std::vector<double> total(static_cast<std::size_t>(moments), 0.0);
@@ -366,7 +382,8 @@ std::vector<double> quick_scores(const TiledInputs<float>& inputs, const Proposa
     }
     const double norm = total[1] - total[0] * total[0] / static_cast<double>(rows);
     double product = 0;
-    for (std::int64_t k = 0; k < outputs; ++k) product += total[static_cast<std::size_t>(2 + k)] * total[static_cast<std::size_t>(2 + k)];
+    for (std::int64_t k = 0; k < outputs; ++k)
+      product += total[static_cast<std::size_t>(2 + k)] * total[static_cast<std::size_t>(2 + k)];
     scores.push_back(norm > kLeastNorm && std::isfinite(product) ? product / norm : 0);
   }
   return scores;
@@ -386,7 +403,8 @@ std::vector<std::int64_t> pick_best(Selection::Candidates c, std::int64_t output
       const double length = diagonal[static_cast<std::size_t>(j)];
       if (taken[static_cast<std::size_t>(j)] || length < kLeastNorm) continue;
       double square = 0;
-      for (std::int64_t o = 0; o < outputs; ++o) square += c.gain[static_cast<std::size_t>(j * outputs + o)] * c.gain[static_cast<std::size_t>(j * outputs + o)];
+      for (std::int64_t o = 0; o < outputs; ++o)
+        square += c.gain[static_cast<std::size_t>(j * outputs + o)] * c.gain[static_cast<std::size_t>(j * outputs + o)];
       if (square / length > best_gain) best_gain = square / length, best = j;
     }
     if (best < 0) break;
@@ -417,13 +435,15 @@ std::vector<std::int64_t> pick_best(Selection::Candidates c, std::int64_t output
 std::vector<double> exact_columns(const TiledInputs<double>& inputs, const Proposals& units, Activation activation,
                                   std::int64_t rows, int threads, const Control& control) {
   std::vector<double> columns(static_cast<std::size_t>(rows * units.count));
-  inputs.features(units, activation, threads, control, [&](std::int64_t, std::int64_t first, std::int64_t valid, const double* values) {
-    for (std::int64_t n = 0; n < valid; ++n) {
-      for (std::int64_t j = 0; j < units.count; ++j) {
-        columns[static_cast<std::size_t>((first + n) * units.count + j)] = values[j * inputs.lanes() + n];
-      }
-    }
-  });
+  inputs.features(units, activation, threads, control,
+                  [&](std::int64_t, std::int64_t first, std::int64_t valid, const double* values) {
+                    for (std::int64_t n = 0; n < valid; ++n) {
+                      for (std::int64_t j = 0; j < units.count; ++j) {
+                        columns[static_cast<std::size_t>((first + n) * units.count + j)] =
+                            values[j * inputs.lanes() + n];
+                      }
+                    }
+                  });
   return columns;
 }
 
@@ -443,7 +463,8 @@ std::vector<double> placed_features(const Network& network, const Dataset& data,
   Selection selection(pixels, outputs, layer.out, options.threads, options.control);
 
   const auto append_columns = [&](const Proposals& units, std::int64_t wanted, bool all) {
-    const std::vector<double> columns = exact_columns(exact, units, layer.activation, pixels.count, options.threads, options.control);
+    const std::vector<double> columns =
+        exact_columns(exact, units, layer.activation, pixels.count, options.threads, options.control);
     const Selection::Candidates candidates = selection.candidates(columns, units.count);
     std::vector<std::int64_t> picked(static_cast<std::size_t>(units.count));
     std::iota(picked.begin(), picked.end(), 0);
@@ -453,7 +474,10 @@ std::vector<double> placed_features(const Network& network, const Dataset& data,
   };
 
   std::int64_t placed = std::min(options.even_units, layer.out);
-  Proposals even{placed, layer.in, {view.weight.data, view.weight.data + placed * layer.in}, {view.bias.begin(), view.bias.begin() + placed}};
+  Proposals even{placed,
+                 layer.in,
+                 {view.weight.data, view.weight.data + placed * layer.in},
+                 {view.bias.begin(), view.bias.begin() + placed}};
   if (placed > 0) append_columns(even, placed, true);
   Proposer proposer(bank, network.inputs(), options);
   const std::int64_t start = placed;
@@ -461,10 +485,13 @@ std::vector<double> placed_features(const Network& network, const Dataset& data,
     const std::int64_t wanted = (layer.out - start) * (round + 1) / kRounds + start - placed;
     if (wanted == 0) continue;
     const Proposals pool = proposer.draw(pixels, selection.residual(), outputs);
-    const std::vector<double> scores = quick_scores(quick, pool, layer.activation, selection.residual(), outputs, pixels.count, options.threads, options.control);
+    const std::vector<double> scores = quick_scores(quick, pool, layer.activation, selection.residual(), outputs,
+                                                    pixels.count, options.threads, options.control);
     std::vector<std::int64_t> order(static_cast<std::size_t>(pool.count));
     std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) { return scores[static_cast<std::size_t>(a)] > scores[static_cast<std::size_t>(b)]; });
+    std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
+      return scores[static_cast<std::size_t>(a)] > scores[static_cast<std::size_t>(b)];
+    });
     order.resize(static_cast<std::size_t>(std::min(pool.count, kShortlist * wanted)));
     const Proposals shortlist = pool.chosen(order);
     for (const std::int64_t j : append_columns(shortlist, wanted, false)) {

@@ -60,7 +60,8 @@ class Planner {
     const UnitFlags& flags = flags_[static_cast<std::size_t>(layers)];
     Units result;
     for (std::size_t j = 0; j < flags.live.size(); ++j) {
-      if (flags.live[j] && keep(flags.sample[j] != 0, flags.point[j] != 0)) result.push_back(static_cast<std::int32_t>(j));
+      if (flags.live[j] && keep(flags.sample[j] != 0, flags.point[j] != 0))
+        result.push_back(static_cast<std::int32_t>(j));
     }
     return result;
   }
@@ -88,7 +89,8 @@ class Planner {
     append_weights(layer.weights, section_.origin, index, rows, cols);
     if (with_bias && dense.bias) append_bias(layer.biases, section_.origin, index, rows);
     for (std::int64_t i = 0; i < section_.rank(); ++i) {
-      if (append_moving(layer.weights, [&](auto& to) { append_weights(to, section_.direction(i), index, rows, cols); })) {
+      if (append_moving(layer.weights,
+                        [&](auto& to) { append_weights(to, section_.direction(i), index, rows, cols); })) {
         layer.weight_directions.push_back(static_cast<std::int32_t>(i));
       }
       if (layer.biases.empty()) continue;
@@ -121,7 +123,8 @@ class Planner {
 
   void mark_dependence() {
     flags_.push_back({std::vector<char>(static_cast<std::size_t>(network_.inputs()), 1),
-                      std::vector<char>(static_cast<std::size_t>(network_.inputs()), 0), {}});
+                      std::vector<char>(static_cast<std::size_t>(network_.inputs()), 0),
+                      {}});
     for (const Support& support : supports_) {
       const UnitFlags& below = flags_.back();
       UnitFlags flags{std::vector<char>(support.moved.size(), 0), support.moved, {}};
@@ -157,7 +160,8 @@ class Planner {
     }
   }
 
-  void append_bias(std::vector<double>& to, std::span<const double> theta, std::int64_t index, const Units& rows) const {
+  void append_bias(std::vector<double>& to, std::span<const double> theta, std::int64_t index,
+                   const Units& rows) const {
     const auto bias = network_.view(theta, index).bias;
     for (const std::int32_t row : rows) to.push_back(bias[static_cast<std::size_t>(row)]);
   }
@@ -214,7 +218,9 @@ SectionPlan plan_section(const Network& network, Loss loss, const Section& secti
   if (choice == Plan::direct) {
     plan.kind = PlanKind::direct;
     const auto everything = [&](std::int64_t layers) {
-      Units units(static_cast<std::size_t>(layers == 0 ? network.inputs() : std::get<Dense>(network.layers()[static_cast<std::size_t>(layers - 1)]).out));
+      Units units(static_cast<std::size_t>(
+          layers == 0 ? network.inputs()
+                      : std::get<Dense>(network.layers()[static_cast<std::size_t>(layers - 1)]).out));
       for (std::size_t i = 0; i < units.size(); ++i) units[i] = static_cast<std::int32_t>(i);
       return units;
     };
@@ -237,7 +243,9 @@ SectionPlan plan_section(const Network& network, Loss loss, const Section& secti
 
 namespace {
 
-double product_flop(const ChainLayer& layer) { return 2.0 * static_cast<double>(layer.in) * static_cast<double>(layer.out); }
+double product_flop(const ChainLayer& layer) {
+  return 2.0 * static_cast<double>(layer.in) * static_cast<double>(layer.out);
+}
 
 double activations(const ChainLayer& layer) {
   return layer.activation == Activation::identity ? 0 : static_cast<double>(layer.out);
@@ -277,10 +285,14 @@ std::string layers_text(std::span<const ChainLayer> layers) {
 
 const char* title(PlanKind kind) {
   switch (kind) {
-    case PlanKind::joint: return "joint";
-    case PlanKind::sample_free: return "sample-free (the output does not depend on the input; label statistics)";
-    case PlanKind::quadratic: return "quadratic (exact quadratic form of the last layer)";
-    case PlanKind::direct: return "direct (every layer and sample at every point)";
+    case PlanKind::joint:
+      return "joint";
+    case PlanKind::sample_free:
+      return "sample-free (the output does not depend on the input; label statistics)";
+    case PlanKind::quadratic:
+      return "quadratic (exact quadratic form of the last layer)";
+    case PlanKind::direct:
+      return "direct (every layer and sample at every point)";
   }
   return "";
 }

@@ -1,14 +1,15 @@
 // SectionPlan: what is computed once, what per sample, what per grid point, and what for every pair of both.
 //
-// Along a section every unit is one of: constant, sample-only (depends on x), point-only (depends on α), joint (on both).
-// Let j be the first layer with a live joint unit. Below j the sample-only units are computed once per sample and the
-// point-only units once per point, whatever N and G are. Layer j's pre-activation splits exactly into
+// Along a section every unit is one of: constant, sample-only (depends on x), point-only (depends on α), joint (on
+// both). Let j be the first layer with a live joint unit. Below j the sample-only units are computed once per sample
+// and the point-only units once per point, whatever N and G are. Layer j's pre-activation splits exactly into
 //
-//   z_j(g, n) = Σ_d c_d(g) A_d[n] + B[g],   A_d = W_{j,d} a_{j−1}(x_n) on sample units,   B = W_j(α) a_{j−1}(α) + b_j(α),
+//   z_j(g, n) = Σ_d c_d(g) A_d[n] + B[g],   A_d = W_{j,d} a_{j−1}(x_n) on sample units,   B = W_j(α) a_{j−1}(α) +
+//   b_j(α),
 //
-// with c_0 = 1 and c_d = α_d. Only the layers above j see G·N rows. The known shortcuts are cases of this rule: a cached
-// prefix and an affine first touched layer (all units below j sample-only), Theorem 2 of [C19] (sample-only beside point-only
-// units), Theorem 1 (no joint unit at all: G rows in all and the label statistics).
+// with c_0 = 1 and c_d = α_d. Only the layers above j see G·N rows. The known shortcuts are cases of this rule: a
+// cached prefix and an affine first touched layer (all units below j sample-only), Theorem 2 of [C19] (sample-only
+// beside point-only units), Theorem 1 (no joint unit at all: G rows in all and the label statistics).
 #pragma once
 
 #include <cstdint>
@@ -27,7 +28,7 @@ namespace lossatlas {
 
 /// a = φ(W(α) a₋ + b(α)) between chosen units of two layers, W(α) = W_0 + Σ_k α[weight_directions[k]] W_{k+1}; b alike.
 struct ChainLayer {
-  std::int64_t in = 0;   ///< 0: no inputs, the pre-activation is b(α)
+  std::int64_t in = 0;  ///< 0: no inputs, the pre-activation is b(α)
   std::int64_t out = 0;
   Activation activation = Activation::identity;
   std::vector<std::int32_t> weight_directions;  ///< section directions that move W, ascending
@@ -47,13 +48,13 @@ enum class PlanKind : std::uint8_t {
 
 /// Counted work of a plan for N samples and G points.
 struct PlanCost {
-  double once_flop = 0;       ///< per call: sample chain, A_d
-  double point_flop = 0;      ///< per point: point chain, forming interpolated weights
-  double pair_flop = 0;       ///< per point and sample
-  double pair_special = 0;    ///< activations, exponentials and logarithms per point and sample
-  double point_special = 0;   ///< the same per point
-  double bytes = 0;           ///< read and written at least once over the whole call
-  std::int64_t workspace = 0; ///< bytes held besides the data, before the first point runs
+  double once_flop = 0;        ///< per call: sample chain, A_d
+  double point_flop = 0;       ///< per point: point chain, forming interpolated weights
+  double pair_flop = 0;        ///< per point and sample
+  double pair_special = 0;     ///< activations, exponentials and logarithms per point and sample
+  double point_special = 0;    ///< the same per point
+  double bytes = 0;            ///< read and written at least once over the whole call
+  std::int64_t workspace = 0;  ///< bytes held besides the data, before the first point runs
 };
 
 struct SectionPlan {
@@ -64,10 +65,11 @@ struct SectionPlan {
   std::int64_t outputs = 0;      ///< H·C
   std::int64_t joint_index = 0;  ///< j − 1, index of the joint layer in the network (unused by sample_free and direct)
   std::vector<ChainLayer> sample_chain;  ///< layers 1..j−1 at θ₀ on units that do not depend on α; from all d inputs
-  std::vector<ChainLayer> point_chain;   ///< layers 1..j−1 (sample_free: 1..L) on units that do not depend on x; first has in = 0
-  ChainLayer joint_sample;               ///< sample units of layer j−1 → layer j, no bias: the A_d
-  ChainLayer joint_point;                ///< point units of layer j−1 → layer j, with the bias: B
-  std::vector<ChainLayer> later;         ///< layers j+1..L (direct: 1..L)
+  std::vector<ChainLayer>
+      point_chain;          ///< layers 1..j−1 (sample_free: 1..L) on units that do not depend on x; first has in = 0
+  ChainLayer joint_sample;  ///< sample units of layer j−1 → layer j, no bias: the A_d
+  ChainLayer joint_point;   ///< point units of layer j−1 → layer j, with the bias: B
+  std::vector<ChainLayer> later;  ///< layers j+1..L (direct: 1..L)
 
   PlanCost cost(std::int64_t samples, std::int64_t points, Precision precision) const;
   /// One stage a line with counts; what Landscape::explain() returns.

@@ -16,10 +16,10 @@ class Random {
   explicit Random(std::uint64_t seed, std::uint64_t stream = 0);
 
   std::uint32_t bits();
-  double uniform();                          ///< [0, 1), 53 bits
+  double uniform();  ///< [0, 1), 53 bits
   double uniform(double lo, double hi);
-  double normal();                           ///< N(0, 1), Box–Muller
-  std::int64_t below(std::int64_t bound);    ///< 0..bound−1, bound < 2³²
+  double normal();                         ///< N(0, 1), Box–Muller
+  std::int64_t below(std::int64_t bound);  ///< 0..bound−1, bound < 2³²
 
  private:
   std::array<std::uint32_t, 4> counter_;

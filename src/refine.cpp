@@ -12,10 +12,11 @@
 namespace lossatlas {
 namespace {
 
-constexpr std::int64_t kProbes = 2048;      // samples behind the preconditioner
-constexpr std::int64_t kWidestBlock = 512;  // inputs up to which second moments are factored; wider layers take the diagonal
-constexpr double kFloor = 1e-6;             // added to second moments, relative to their mean diagonal
-constexpr std::int64_t kProducts = 16;      // conjugate gradient steps of one iteration
+constexpr std::int64_t kProbes = 2048;  // samples behind the preconditioner
+constexpr std::int64_t kWidestBlock =
+    512;                         // inputs up to which second moments are factored; wider layers take the diagonal
+constexpr double kFloor = 1e-6;  // added to second moments, relative to their mean diagonal
+constexpr std::int64_t kProducts = 16;  // conjugate gradient steps of one iteration
 constexpr double kFirstDamping = 1e-2, kLeastDamping = 1e-7, kMostDamping = 1e4;
 
 double dot(std::span<const double> a, std::span<const double> b) {
@@ -60,26 +61,29 @@ class Preconditioner {
 
   /// result += factor·P v.
   void multiply_add(double factor, std::span<const double> v, std::span<double> result) const {
-    each_unit(v, result, [&](const LayerBlock& layer, double square, std::span<const double> in, std::span<double> out) {
-      const std::size_t n = in.size();
-      for (std::size_t i = 0; i < n; ++i) {
-        const double* row = layer.moments.data() + (layer.diagonal ? i : i * n);
-        const double value = layer.diagonal ? *row * in[i] : dot({row, n}, in);
-        out[i] += factor * square * value;
-      }
-    });
+    each_unit(v, result,
+              [&](const LayerBlock& layer, double square, std::span<const double> in, std::span<double> out) {
+                const std::size_t n = in.size();
+                for (std::size_t i = 0; i < n; ++i) {
+                  const double* row = layer.moments.data() + (layer.diagonal ? i : i * n);
+                  const double value = layer.diagonal ? *row * in[i] : dot({row, n}, in);
+                  out[i] += factor * square * value;
+                }
+              });
   }
 
   /// result = P⁻¹ v.
   void solve(std::span<const double> v, std::span<double> result) const {
     const cpu::SingleThreadedBlas guard;
-    each_unit(v, result, [&](const LayerBlock& layer, double square, std::span<const double> in, std::span<double> out) {
-      const auto n = static_cast<std::int64_t>(in.size());
-      for (std::size_t i = 0; i < in.size(); ++i) out[i] = in[i] / square / (layer.diagonal ? layer.moments[i] : 1);
-      if (layer.diagonal) return;
-      cpu::solve_upper(cpu::Op::transpose, n, 1, {layer.factor.data(), n}, {out.data(), 1});
-      cpu::solve_upper(cpu::Op::none, n, 1, {layer.factor.data(), n}, {out.data(), 1});
-    });
+    each_unit(v, result,
+              [&](const LayerBlock& layer, double square, std::span<const double> in, std::span<double> out) {
+                const auto n = static_cast<std::int64_t>(in.size());
+                for (std::size_t i = 0; i < in.size(); ++i)
+                  out[i] = in[i] / square / (layer.diagonal ? layer.moments[i] : 1);
+                if (layer.diagonal) return;
+                cpu::solve_upper(cpu::Op::transpose, n, 1, {layer.factor.data(), n}, {out.data(), 1});
+                cpu::solve_upper(cpu::Op::none, n, 1, {layer.factor.data(), n}, {out.data(), 1});
+              });
   }
 
  private:
@@ -99,15 +103,18 @@ class Preconditioner {
     const double scale = 1 / static_cast<double>(rows_);
     if (layer.diagonal) {
       layer.moments.assign(static_cast<std::size_t>(n), 0.0);
-      for (std::size_t k = 0; k < extended.size(); ++k) layer.moments[k % static_cast<std::size_t>(n)] += scale * extended[k] * extended[k];
+      for (std::size_t k = 0; k < extended.size(); ++k)
+        layer.moments[k % static_cast<std::size_t>(n)] += scale * extended[k] * extended[k];
     } else {
       layer.moments.resize(static_cast<std::size_t>(n * n));
-      cpu::gemm(cpu::Op::transpose, cpu::Op::none, n, n, rows_, scale, {extended.data(), n}, {extended.data(), n}, 0, {layer.moments.data(), n});
+      cpu::gemm(cpu::Op::transpose, cpu::Op::none, n, n, rows_, scale, {extended.data(), n}, {extended.data(), n}, 0,
+                {layer.moments.data(), n});
     }
     const std::size_t step = layer.diagonal ? 1 : static_cast<std::size_t>(n + 1);
     double trace = 0;
     for (std::size_t k = 0; k < layer.moments.size(); k += step) trace += layer.moments[k];
-    for (std::size_t k = 0; k < layer.moments.size(); k += step) layer.moments[k] += kFloor * trace / static_cast<double>(n);
+    for (std::size_t k = 0; k < layer.moments.size(); k += step)
+      layer.moments[k] += kFloor * trace / static_cast<double>(n);
     layer.factor = layer.diagonal ? std::vector<double>{} : layer.moments;
     if (!layer.diagonal && !cpu::potrf_upper(n, {layer.factor.data(), n})) {
       throw Error("[levenberg_marquardt] received features whose second moments are not finite; choose another seed");
@@ -120,9 +127,10 @@ class Preconditioner {
     const auto view = network_.view(theta, index);
     const Activation activation = std::get<Dense>(network_.layers()[static_cast<std::size_t>(index)]).activation;
     std::vector<double> z(static_cast<std::size_t>(rows_ * view.weight.rows));
-    for (std::int64_t r = 0; r < rows_ && !view.bias.empty(); ++r) std::copy(view.bias.begin(), view.bias.end(), z.begin() + r * view.weight.rows);
-    cpu::gemm(cpu::Op::none, cpu::Op::transpose, rows_, view.weight.rows, view.weight.cols, 1, {a.data(), view.weight.cols},
-              {view.weight.data, view.weight.cols}, 1, {z.data(), view.weight.rows});
+    for (std::int64_t r = 0; r < rows_ && !view.bias.empty(); ++r)
+      std::copy(view.bias.begin(), view.bias.end(), z.begin() + r * view.weight.rows);
+    cpu::gemm(cpu::Op::none, cpu::Op::transpose, rows_, view.weight.rows, view.weight.cols, 1,
+              {a.data(), view.weight.cols}, {view.weight.data, view.weight.cols}, 1, {z.data(), view.weight.rows});
     a.assign(z.size(), 1.0);
     cpu::multiply_slope(activation, static_cast<std::int64_t>(z.size()), z.data(), a.data());
     std::vector<double> squares(static_cast<std::size_t>(view.weight.rows), 0.0);
@@ -157,8 +165,9 @@ class Preconditioner {
 };
 
 /// d with (G + μ P) d ≈ −gradient.
-std::vector<double> damped_step(const Regression& regression, std::span<const double> theta, std::span<const double> gradient,
-                                const Preconditioner& preconditioner, double damping, const Control& control) {
+std::vector<double> damped_step(const Regression& regression, std::span<const double> theta,
+                                std::span<const double> gradient, const Preconditioner& preconditioner, double damping,
+                                const Control& control) {
   const std::size_t size = theta.size();
   std::vector<double> d(size, 0.0), r(size), z(size), p(size), q(size);
   for (std::size_t i = 0; i < size; ++i) r[i] = -gradient[i];
@@ -190,7 +199,8 @@ double Regression::loss(std::span<const double> theta) const {
   return std::accumulate(losses.begin(), losses.end(), 0.0);
 }
 
-std::vector<double> levenberg_marquardt(const Regression& regression, std::vector<double> theta, const RefineOptions& options) {
+std::vector<double> levenberg_marquardt(const Regression& regression, std::vector<double> theta,
+                                        const RefineOptions& options) {
   double loss = regression.loss(theta), damping = kFirstDamping;
   std::vector<double> gradient(theta.size());
   for (std::int64_t i = 0; i < options.iterations && damping < kMostDamping; ++i) {

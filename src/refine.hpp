@@ -28,15 +28,16 @@ struct RefineOptions {
   std::function<void(std::span<const double> theta)> accepted = {};
 };
 
-/// Levenberg–Marquardt: (G + μ P) d = −∇R by conjugate gradients preconditioned with P, where G is the Gauss–Newton matrix and P
-/// its Kronecker-factored approximation (inputs' second moments times units' mean square slopes, per layer). A step is
-/// taken only if R falls. Returns the last accepted θ.
-std::vector<double> levenberg_marquardt(const Regression& regression, std::vector<double> theta, const RefineOptions& options);
+/// Levenberg–Marquardt: (G + μ P) d = −∇R by conjugate gradients preconditioned with P, where G is the Gauss–Newton
+/// matrix and P its Kronecker-factored approximation (inputs' second moments times units' mean square slopes, per
+/// layer). A step is taken only if R falls. Returns the last accepted θ.
+std::vector<double> levenberg_marquardt(const Regression& regression, std::vector<double> theta,
+                                        const RefineOptions& options);
 
 struct AdamOptions {
   std::int64_t iterations = 4000;
   std::int64_t batch = 1024;
-  double rate = 3e-3;      ///< falls to 0 as a cosine
+  double rate = 3e-3;  ///< falls to 0 as a cosine
   std::int64_t reports = 20;
   Control control = {};
   std::function<void(std::span<const double> theta)> reported = {};  ///< told of θ `reports` times

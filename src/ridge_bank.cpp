@@ -37,10 +37,13 @@ std::vector<std::vector<double>> fan_directions(std::int64_t rank, std::int64_t 
 /// Slope of a ridge times the spacing of the knots, so that neighbours overlap as tanh(0.8 x/δ) does.
 double ridge_slope(Activation activation) {
   switch (activation) {
-    case Activation::sigmoid: return 1.6;
+    case Activation::sigmoid:
+      return 1.6;
     case Activation::softplus:
-    case Activation::gelu: return 2;
-    default: return 0.8;
+    case Activation::gelu:
+      return 2;
+    default:
+      return 0.8;
   }
 }
 
@@ -121,7 +124,8 @@ void RidgeBank::solve_wells(const Network& network, std::span<const double> thet
         for (std::size_t i = 0; l == 0 && i < fan.direction.size(); ++i) {
           slope += view.weight(fan.first + k, static_cast<std::int64_t>(i)) * fan.direction[i];
         }
-        value = activate(dense(network, l).activation, slope * value + view.bias[static_cast<std::size_t>(fan.first + k)]);
+        value =
+            activate(dense(network, l).activation, slope * value + view.bias[static_cast<std::size_t>(fan.first + k)]);
       }
       carriers[static_cast<std::size_t>(s * columns + k)] = value;
     }
@@ -135,7 +139,8 @@ void RidgeBank::solve_wells(const Network& network, std::span<const double> thet
     }
   }
   const cpu::SingleThreadedBlas guard;
-  std::vector<double> gram(static_cast<std::size_t>(columns * columns)), solved(static_cast<std::size_t>(columns * kCentres));
+  std::vector<double> gram(static_cast<std::size_t>(columns * columns)),
+      solved(static_cast<std::size_t>(columns * kCentres));
   cpu::syrk_upper(columns, kSamples, 1, {carriers.data(), columns}, 0, {gram.data(), columns});
   double trace = 0;
   for (std::int64_t k = 0; k < columns; ++k) trace += gram[static_cast<std::size_t>(k * columns + k)];
@@ -163,9 +168,11 @@ void RidgeBank::subtract_wells(std::span<const double> centre, std::span<const d
     double u = 0;
     for (std::size_t i = 0; i < centre.size(); ++i) u += fan.direction[i] * centre[i];
     const double place = (u - fan.lo) / (fan.hi - fan.lo) * static_cast<double>(kCentres - 1);
-    const auto nearest = static_cast<std::int64_t>(std::lround(std::clamp(place, 0.0, static_cast<double>(kCentres - 1))));
+    const auto nearest =
+        static_cast<std::int64_t>(std::lround(std::clamp(place, 0.0, static_cast<double>(kCentres - 1))));
     const double* well = fan.wells.data() + nearest * (fan.count + 1);
-    for (std::int64_t k = 0; k < fan.count; ++k) weights[static_cast<std::size_t>(fan.first + k)] -= curvature[o] * well[k];
+    for (std::int64_t k = 0; k < fan.count; ++k)
+      weights[static_cast<std::size_t>(fan.first + k)] -= curvature[o] * well[k];
     bias -= curvature[o] * well[fan.count];
   }
 }

@@ -31,9 +31,9 @@ class RidgeBank {
     std::vector<double> direction;  // (z), of length 1
     std::int64_t first = 0;         // carrier units first..first+count−1
     std::int64_t count = 0;
-    double lo = 0, hi = 0;          // range of d·h over the box
-    double spacing = 0;             // of the knots
-    std::vector<double> wells;      // (kCentres, count + 1): coefficients of a well at each centre, its constant last
+    double lo = 0, hi = 0;      // range of d·h over the box
+    double spacing = 0;         // of the knots
+    std::vector<double> wells;  // (kCentres, count + 1): coefficients of a well at each centre, its constant last
   };
 
   void lay_first_layer(const Network& network, std::span<double> theta);

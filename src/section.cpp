@@ -49,9 +49,15 @@ void normalise_weight(std::span<double> d, std::span<const double> w, const Para
 
 void make_bias(std::span<double> d, std::span<const double> b, BiasDirection bias) {
   switch (bias) {
-    case BiasDirection::zero: std::fill(d.begin(), d.end(), 0.0); return;
-    case BiasDirection::copy: std::copy(b.begin(), b.end(), d.begin()); return;
-    case BiasDirection::scaled: scale_to(d, b); return;
+    case BiasDirection::zero:
+      std::fill(d.begin(), d.end(), 0.0);
+      return;
+    case BiasDirection::copy:
+      std::copy(b.begin(), b.end(), d.begin());
+      return;
+    case BiasDirection::scaled:
+      scale_to(d, b);
+      return;
   }
 }
 
@@ -105,8 +111,8 @@ std::vector<double> Section::at(std::span<const double> alpha) const {
 
 Section make_section(const Network& network, std::vector<double> origin, std::vector<double> directions) {
   check_parameters(network, origin, "make_section", "origin");
-  require(!directions.empty() && directions.size() % origin.size() == 0, "make_section", "received ",
-          directions.size(), " entries of directions, expected a positive multiple of ", origin.size(), " parameters");
+  require(!directions.empty() && directions.size() % origin.size() == 0, "make_section", "received ", directions.size(),
+          " entries of directions, expected a positive multiple of ", origin.size(), " parameters");
   require_finite(directions, "make_section", "directions");
   return {std::move(origin), std::move(directions), {}};
 }
@@ -147,7 +153,8 @@ std::vector<double> direction_cosines(const Section& section) {
   std::vector<double> cosines(z * z, 1.0);
   for (std::size_t i = 0; i < z; ++i) {
     for (std::size_t k = 0; k < i; ++k) {
-      const auto a = section.direction(static_cast<std::int64_t>(i)), b = section.direction(static_cast<std::int64_t>(k));
+      const auto a = section.direction(static_cast<std::int64_t>(i)),
+                 b = section.direction(static_cast<std::int64_t>(k));
       const double lengths = norm(a) * norm(b);
       cosines[i * z + k] = cosines[k * z + i] = lengths == 0 ? 0 : dot(a, b) / lengths;
     }

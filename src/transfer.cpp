@@ -38,8 +38,7 @@ TransferReport transfer_report(const Landscape& home, const Section& section, co
   double measured_square = 0, predicted_square = 0;
   for (std::size_t i = 0; i < reference.losses.size(); ++i) {
     const double measured = report.surface.losses[i] - reference.losses[i];
-    const double predicted =
-        predicted_difference(home.loss(), a, b, std::span(outputs).subspan(i * classes, classes));
+    const double predicted = predicted_difference(home.loss(), a, b, std::span(outputs).subspan(i * classes, classes));
     measured_square += measured * measured;
     predicted_square += predicted * predicted;
     const double disagreement = std::abs(measured - predicted);

@@ -1,8 +1,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <numeric>
 #include <lossatlas/implicit_activation.hpp>
+#include <numeric>
 
 #include "expect_error.hpp"
 #include "random.hpp"
@@ -43,10 +43,13 @@ double by_definition(Loss loss, const std::vector<int>& labels, std::span<const 
 }
 
 const std::vector<LabelStatistics> kCases = {
-    frequencies({1, 1}),          frequencies({1, 1, 1, 1, 1, 1, 1, 1, 1, 1}),
+    frequencies({1, 1}),
+    frequencies({1, 1, 1, 1, 1, 1, 1, 1, 1, 1}),
     frequencies({980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009}),
-    frequencies({0.9, 0.1}),      frequencies({1, 1e-6, 3}),
-    frequencies({5, 0, 3, 0, 2}), frequencies({0, 1, 0}),
+    frequencies({0.9, 0.1}),
+    frequencies({1, 1e-6, 3}),
+    frequencies({5, 0, 3, 0, 2}),
+    frequencies({0, 1, 0}),
 };
 
 TEST(ImplicitActivation, IsTheMeanLossOfAConstantOutput) {

@@ -3,9 +3,9 @@
 
 #include <cmath>
 #include <limits>
+#include <lossatlas/landscape.hpp>
 #include <map>
 #include <string>
-#include <lossatlas/landscape.hpp>
 
 #include "expect_error.hpp"
 #include "random.hpp"
@@ -139,8 +139,8 @@ TEST(Landscape, GridsOfAnyShape) {
   const Problem problem{mlp({4, 9, 3}, Activation::softplus), random_data(17, 4, 3, Loss::cross_entropy, 1),
                         Loss::cross_entropy};
   const Landscape landscape(problem.network, problem.data, problem.loss);
-  for (const std::vector<std::int64_t>& shape : std::vector<std::vector<std::int64_t>>{
-           {1}, {7}, {3, 5}, {1, 4}, {4, 1}, {2, 3, 4}, {2, 1, 3, 2}}) {
+  for (const std::vector<std::int64_t>& shape :
+       std::vector<std::vector<std::int64_t>>{{1}, {7}, {3, 5}, {1, 4}, {4, 1}, {2, 3, 4}, {2, 1, 3, 2}}) {
     const auto rank = static_cast<std::int64_t>(shape.size());
     const std::vector<double> theta = random_parameters(problem.network, {.seed = 2});
     const Section section =
@@ -172,7 +172,8 @@ TEST(Landscape, SameBitsForAnyNumberOfThreads) {
     const Surface a = one.evaluate(section, points, {.precision = precision});
     EXPECT_EQ(a.losses, three.evaluate(section, points, {.precision = precision}).losses);
     for (std::size_t g = 0; g < 9; ++g) {
-      EXPECT_EQ(a.losses[g], three.evaluate(section, std::span(points).subspan(2 * g, 2), {.precision = precision}).losses[0]);
+      EXPECT_EQ(a.losses[g],
+                three.evaluate(section, std::span(points).subspan(2 * g, 2), {.precision = precision}).losses[0]);
     }
   }
   EXPECT_EQ(one.gradient(theta), three.gradient(theta));
@@ -189,7 +190,8 @@ TEST(Landscape, LossAccuracyAndGradientAgreeWithTheOracle) {
     EXPECT_LT(reference::max_difference(evaluation.losses, reference::losses(network, theta, data, loss)), 1e-14);
     EXPECT_EQ(evaluation.accuracy, reference::accuracy(network, theta, data));
     EXPECT_DOUBLE_EQ(evaluation.loss(), reference::risk(network, theta, data, loss));
-    EXPECT_LT(reference::max_difference(landscape.gradient(theta), reference::gradient(network, theta, data, loss)), 1e-13);
+    EXPECT_LT(reference::max_difference(landscape.gradient(theta), reference::gradient(network, theta, data, loss)),
+              1e-13);
   }
 }
 
@@ -198,7 +200,8 @@ TEST(Landscape, NonFiniteLossesStayWhereTheyArise) {
   const Dataset data = random_data(10, 3, 2, Loss::cross_entropy, 1);
   Section section{random_parameters(network, {.seed = 1}), std::vector<double>(26, 0.0), {}};
   section.directions[2] = 1e308;
-  const Surface surface = Landscape(network, data, Loss::cross_entropy).evaluate(section, std::vector<double>{0, 1e5, -0.5e-308});
+  const Surface surface =
+      Landscape(network, data, Loss::cross_entropy).evaluate(section, std::vector<double>{0, 1e5, -0.5e-308});
   EXPECT_TRUE(std::isfinite(surface.losses[0]));
   EXPECT_FALSE(std::isfinite(surface.losses[1]));
   EXPECT_TRUE(std::isfinite(surface.losses[2]));
@@ -207,7 +210,9 @@ TEST(Landscape, NonFiniteLossesStayWhereTheyArise) {
 
 TEST(Landscape, OutputsOfASampleFreeSection) {
   const Network network = mlp({5, 4, 6, 6}, Activation::tanh, {.heads = 2});
-  Section section{random_parameters(network, {.seed = 1}), std::vector<double>(static_cast<std::size_t>(network.parameter_count()), 0.0), {}};
+  Section section{random_parameters(network, {.seed = 1}),
+                  std::vector<double>(static_cast<std::size_t>(network.parameter_count()), 0.0),
+                  {}};
   for (std::size_t k = 0; k < 20; ++k) section.origin[k] = 0;
   section.directions[21] = 1;
   const Landscape landscape(network, random_data(7, 5, 3, Loss::cross_entropy, 2), Loss::cross_entropy);
@@ -215,8 +220,8 @@ TEST(Landscape, OutputsOfASampleFreeSection) {
   const std::vector<double> outputs = landscape.outputs(section, points);
   ASSERT_EQ(outputs.size(), 18u);
   for (std::size_t g = 0; g < 3; ++g) {
-    const std::vector<double> expected =
-        reference::outputs(network, reference::section_point(section, std::span(points).subspan(g, 1)), landscape.data().input(3));
+    const std::vector<double> expected = reference::outputs(
+        network, reference::section_point(section, std::span(points).subspan(g, 1)), landscape.data().input(3));
     EXPECT_LT(reference::max_difference(std::span(outputs).subspan(6 * g, 6), expected), 1e-14);
   }
   section.origin[0] = 1e-6;
@@ -247,8 +252,9 @@ TEST(Landscape, BadArguments) {
   EXPECT_ERROR(Landscape(mlp({4, 2}, Activation::tanh), data, Loss::cross_entropy), InvalidArgument, "3 features");
   EXPECT_ERROR(Landscape(mlp({3, 3}, Activation::tanh), data, Loss::cross_entropy), InvalidArgument, "2 classes");
   EXPECT_ERROR(Landscape(Network(), data, Loss::cross_entropy), InvalidArgument, "empty network");
-  EXPECT_ERROR(Landscape(mlp({3, 2}, Activation::tanh), random_data(4, 3, 2, Loss::mean_squared_error, 1), Loss::cross_entropy),
-               InvalidArgument, "label distribution");
+  EXPECT_ERROR(
+      Landscape(mlp({3, 2}, Activation::tanh), random_data(4, 3, 2, Loss::mean_squared_error, 1), Loss::cross_entropy),
+      InvalidArgument, "label distribution");
   const Landscape landscape(network, data, Loss::cross_entropy);
   const std::vector<double> theta(26);
   EXPECT_ERROR(landscape.evaluate(std::vector<double>(25)), InvalidArgument, "25 parameters, expected 26");

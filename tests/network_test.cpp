@@ -68,8 +68,8 @@ TEST(Network, BadArguments) {
 TEST(Network, HiddenActivation) {
   EXPECT_EQ(hidden_activation(mlp({2, 3, 4, 1}, Activation::sine)), Activation::sine);
   EXPECT_ERROR(hidden_activation(mlp({2, 1}, Activation::sine)), InvalidArgument, "hidden layer");
-  EXPECT_ERROR(hidden_activation(Network({Dense{1, 2, true, Activation::relu}, Dense{2, 2, true, Activation::tanh},
-                                          Dense{2, 1}})),
+  EXPECT_ERROR(hidden_activation(
+                   Network({Dense{1, 2, true, Activation::relu}, Dense{2, 2, true, Activation::tanh}, Dense{2, 1}})),
                InvalidArgument, "relu and tanh");
 }
 

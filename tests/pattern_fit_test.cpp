@@ -2,14 +2,15 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <numbers>
 #include <lossatlas/implicit_activation.hpp>
 #include <lossatlas/landscape.hpp>
 #include <lossatlas/pattern_fit.hpp>
+#include <numbers>
 
 #include "expect_error.hpp"
 #include "random.hpp"
 #include "reference/oracle.hpp"
+#include "reference/sample_free.hpp"
 
 namespace lossatlas {
 namespace {
@@ -58,34 +59,6 @@ TEST(PatternFit, SmoothTargetsBetweenThePixels) {
   }
 }
 
-/// Every output's σ(q(α)) and the bound of theory.md section 1: 4 m ε max_j Σ |w_j φ_j| over the last layer's sums.
-struct Exact {
-  std::vector<double> losses;  // (G, H)
-  double bound = 0;
-};
-
-Exact exact_losses(const PatternFit& fit, const Dataset& data, Loss loss, std::span<const double> points) {
-  const ImplicitActivation sigma(loss, data);
-  const auto z = static_cast<std::size_t>(fit.section.rank());
-  const auto classes = static_cast<std::size_t>(fit.network.outputs_per_head());
-  const std::vector<double> zero(static_cast<std::size_t>(fit.network.inputs()), 0.0);
-  Exact exact;
-  for (std::size_t g = 0; g < points.size() / z; ++g) {
-    const std::vector<double> theta = reference::section_point(fit.section, points.subspan(g * z, z));
-    const auto trace = reference::forward(fit.network, theta, zero);
-    const std::vector<double>& p = trace.values.back();
-    const std::vector<double>& features = trace.values[trace.values.size() - 2];
-    for (std::size_t k = 0; k < p.size(); k += classes) exact.losses.push_back(sigma(std::span(p).subspan(k, classes)));
-    const auto last = fit.network.view(std::span<const double>(theta), fit.network.depth() - 1);
-    for (std::int64_t row = 0; row < last.weight.rows; ++row) {
-      double sum = std::abs(last.bias[static_cast<std::size_t>(row)]);
-      for (std::size_t i = 0; i < features.size(); ++i) sum += std::abs(last.weight(row, static_cast<std::int64_t>(i)) * features[i]);
-      exact.bound = std::max(exact.bound, 4 * static_cast<double>(features.size()) * 0x1p-53 * 2 * sum);
-    }
-  }
-  return exact;
-}
-
 TEST(PatternFit, SurfaceIsTheLossOfTheFullNetworkOnRealInputs) {
   const Dataset data = glyphs(40);
   const Pattern picture = demo_picture(24);
@@ -94,7 +67,7 @@ TEST(PatternFit, SurfaceIsTheLossOfTheFullNetworkOnRealInputs) {
     Random random(4);
     std::vector<double> points;
     for (int i = 0; i < 2 * 64; ++i) points.push_back(random.uniform());
-    const Exact exact = exact_losses(fit, data, loss, points);
+    const reference::SampleFree exact = reference::sample_free_losses(fit.network, fit.section, data, loss, points);
     const Landscape landscape(fit.network, data, loss);
     const Surface shortcut = landscape.evaluate(fit.section, points);
     const Surface direct = landscape.evaluate(fit.section, points, {.plan = Plan::direct});
@@ -116,7 +89,8 @@ TEST(PatternFit, SurfaceIsTheLossOfTheFullNetworkOnRealInputs) {
     const Surface broken = landscape.evaluate(fit.section, points, {.plan = Plan::direct});
     EXPECT_EQ(landscape.evaluate(fit.section, points).plan.find("sample-free"), std::string::npos);
     EXPECT_GT(reference::max_difference(broken.losses, exact.losses), exact.bound);
-    EXPECT_GT(reference::max_difference(reference::section_losses(fit.network, fit.section, few, data, loss), oracle), exact.bound);
+    EXPECT_GT(reference::max_difference(reference::section_losses(fit.network, fit.section, few, data, loss), oracle),
+              exact.bound);
     EXPECT_NE(elsewhere.evaluate(fit.section, points, {.plan = Plan::direct}).losses, broken.losses);
   }
 }
@@ -149,9 +123,11 @@ TEST(PatternFit, RefinementNeverLowersThePsnr) {
   const Pattern picture = demo_picture(32);
   const Dataset data = glyphs(50);
   const PatternFit start = fit_pattern(picture, data, {.hidden = {48, 96}});
-  const PatternFit refined = fit_pattern(picture, data, {.hidden = {48, 96}, .method = FitMethod::refine, .iterations = 6});
+  const PatternFit refined =
+      fit_pattern(picture, data, {.hidden = {48, 96}, .method = FitMethod::refine, .iterations = 6});
   EXPECT_GT(refined.error.psnr_db, start.error.psnr_db + 0.5);
-  for (std::size_t i = 1; i < refined.steps.size(); ++i) EXPECT_GE(refined.steps[i].psnr_db, refined.steps[i - 1].psnr_db);
+  for (std::size_t i = 1; i < refined.steps.size(); ++i)
+    EXPECT_GE(refined.steps[i].psnr_db, refined.steps[i - 1].psnr_db);
 }
 
 TEST(PatternFit, AdamLearnsThePatternFromScratch) {
@@ -167,7 +143,8 @@ TEST(PatternFit, AnyActivationDepthAndRank) {
   const Pattern picture = demo_picture(24);
   for (const Activation activation : all_activations()) {
     if (activation == Activation::identity) continue;
-    for (const std::vector<std::int64_t>& hidden : std::vector<std::vector<std::int64_t>>{{200}, {48, 200}, {48, 40, 200}}) {
+    for (const std::vector<std::int64_t>& hidden :
+         std::vector<std::vector<std::int64_t>>{{200}, {48, 200}, {48, 40, 200}}) {
       const PatternFit fit = fit_pattern(picture, data, {.hidden = hidden, .activation = activation});
       EXPECT_GT(fit.error.psnr_db, hidden.size() == 1 ? 17 : 20) << name(activation) << ", depth " << hidden.size();
     }
@@ -180,7 +157,8 @@ TEST(PatternFit, AnyActivationDepthAndRank) {
 TEST(PatternFit, OffsetsAndSkewedLabels) {
   const Dataset skewed = Dataset::classification(std::vector<double>(30, 0.5), 3, {0, 0, 0, 0, 0, 0, 0, 2, 2, 3}, 5);
   for (const Loss loss : {Loss::cross_entropy, Loss::mean_squared_error}) {
-    const PatternFit fit = fit_pattern(product_of_sines({40}), skewed, {.hidden = {32, 64}, .loss = loss, .margin = 0.25});
+    const PatternFit fit =
+        fit_pattern(product_of_sines({40}), skewed, {.hidden = {32, 64}, .loss = loss, .margin = 0.25});
     const ImplicitActivation sigma(loss, skewed);
     EXPECT_EQ(fit.sigma_minimum, sigma.minimum());
     EXPECT_NEAR(fit.offset[0], sigma.minimum() + 0.25, 1e-3);  // min T is near 0

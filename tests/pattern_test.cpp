@@ -28,7 +28,7 @@ const Pattern kPattern = Pattern::sample(
 
 TEST(Pattern, SampleIsOnTheUnitGrid) {
   EXPECT_EQ(kPattern.size(), 15);
-  EXPECT_EQ(kPattern.at(5, 0), 0.5);   // row 1
+  EXPECT_EQ(kPattern.at(5, 0), 0.5);    // row 1
   EXPECT_EQ(kPattern.at(6, 1), 0.125);  // row 1, column 1
   EXPECT_EQ(kPattern.at(14, 1), 1);
 }
@@ -40,8 +40,9 @@ TEST(Pattern, ErrorIsMeasuredAfterTheBestConstantOfEachHead) {
   EXPECT_NEAR(exact.offset[1], 5, 1e-14);
   EXPECT_LT(exact.rms, 1e-14);
   // ± 0.1 on alternate points of head 0: rms 0.1/√2 over both heads, up to the mean of 15 signs.
-  const Surface rough = surface_of(
-      kPattern, [](double v, std::int64_t g, std::int64_t k) { return v + (k ? 0 : g % 2 ? 0.1 : -0.1); });
+  const Surface rough = surface_of(kPattern, [](double v, std::int64_t g, std::int64_t k) {
+    return v + (k ? 0 : g % 2 ? 0.1 : -0.1);
+  });
   const PatternError error = pattern_error(rough, kPattern);
   EXPECT_NEAR(error.rms, std::sqrt((0.01 - std::pow(0.1 / 15, 2)) / 2), 1e-14);
   EXPECT_NEAR(error.max, 0.1 + 0.1 / 15, 1e-14);

@@ -16,7 +16,8 @@ Section section_in(const Network& network, const std::vector<std::size_t>& block
     std::vector<double> direction(section.origin.size(), 0.0);
     for (const std::size_t b : blocks) {
       const ParameterBlock& block = network.blocks()[b];
-      for (std::int64_t k = 0; k < block.size(); ++k) direction[static_cast<std::size_t>(block.offset + k)] = random.normal();
+      for (std::int64_t k = 0; k < block.size(); ++k)
+        direction[static_cast<std::size_t>(block.offset + k)] = random.normal();
     }
     section.directions.insert(section.directions.end(), direction.begin(), direction.end());
   }
@@ -112,8 +113,7 @@ TEST(SectionPlan, DeadUnitsAreLeftOut) {
 }
 
 TEST(SectionPlan, DirectTakesEverything) {
-  const SectionPlan p =
-      plan_section(kNetwork, Loss::mean_squared_error, section_in(kNetwork, {4}), Plan::direct);
+  const SectionPlan p = plan_section(kNetwork, Loss::mean_squared_error, section_in(kNetwork, {4}), Plan::direct);
   EXPECT_EQ(p.kind, PlanKind::direct);
   ASSERT_EQ(p.later.size(), 3u);
   EXPECT_EQ(p.later[0].in, 5);

@@ -27,7 +27,7 @@ class LOSSATLAS_API Dataset {
   bool has_labels() const;
   const std::string& name() const;
 
-  std::span<const double> inputs() const;        ///< (N, d)
+  std::span<const double> inputs() const;  ///< (N, d)
   std::span<const double> input(std::int64_t n) const;
   std::span<const std::int32_t> labels() const;  ///< (N); empty for real targets
   std::span<const double> targets() const;       ///< (N, C); empty for labels

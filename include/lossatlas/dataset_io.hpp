@@ -32,7 +32,8 @@ LOSSATLAS_API Dataset read_npy_dataset(const std::filesystem::path& inputs, cons
 
 /// A data set by its one-line description:
 ///   idx:IMAGES,LABELS[@first:last]   csv:FILE[,target=COLUMN]   npy:X.npy,Y.npy   glyphs:N[,seed=S]   tanh3
-/// Any of them may end in `@first:last` (a slice) and csv takes `,standardise`. Throws InvalidArgument on a wrong description.
+/// Any of them may end in `@first:last` (a slice) and csv takes `,standardise`. Throws InvalidArgument on a wrong
+/// description.
 LOSSATLAS_API Dataset read_dataset(std::string_view spec);
 
 }  // namespace lossatlas

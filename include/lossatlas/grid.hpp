@@ -19,7 +19,8 @@ struct Axis {
   friend bool operator==(const Axis&, const Axis&) = default;
 };
 
-/// A box grid in R^z. Point g is row-major in the axes: the last axis varies fastest, axis 1 runs down a picture's rows.
+/// A box grid in R^z. Point g is row-major in the axes: the last axis varies fastest, axis 1 runs down a picture's
+/// rows.
 class LOSSATLAS_API Grid {
  public:
   Grid() = default;

@@ -33,8 +33,8 @@ struct RenderOptions {
   std::optional<Range> range = std::nullopt;   ///< viridis: values at the ends of the colour bar; absent: finite range
   /// heads: loss of each head that is drawn as 0; absent: so that the smallest value is 0.
   std::vector<double> offset = {};
-  bool sigmoid = false;      ///< heads: draw sigmoid(L − offset) ([C19] Figure 1)
-  std::int64_t scale = 0;    ///< pixels per grid point; 0: chosen so that the plot is about 512 wide
+  bool sigmoid = false;    ///< heads: draw sigmoid(L − offset) ([C19] Figure 1)
+  std::int64_t scale = 0;  ///< pixels per grid point; 0: chosen so that the plot is about 512 wide
 };
 
 /// A surface as a figure with axes: z = 1 a line per head, z = 2 a heat map, z = 3 slices along axis 1; higher z throws
@@ -43,7 +43,8 @@ LOSSATLAS_API Image render(const Surface& surface, const RenderOptions& options 
 /// A pattern drawn the same way, value 0 black and 1 full (or viridis).
 LOSSATLAS_API Image render(const Pattern& pattern, const RenderOptions& options = {});
 /// render() and write_png().
-LOSSATLAS_API void write_png(const std::filesystem::path& file, const Surface& surface, const RenderOptions& options = {});
+LOSSATLAS_API void write_png(const std::filesystem::path& file, const Surface& surface,
+                             const RenderOptions& options = {});
 
 /// Figures side by side, tops aligned, on white.
 LOSSATLAS_API Image side_by_side(std::span<const Image> images);
@@ -61,7 +62,8 @@ struct PlotOptions {
   std::int64_t width = 560;
   std::int64_t height = 400;
 };
-/// A line plot with axes, ticks and a legend; non-finite points break the line. Throws InvalidArgument without a finite point.
+/// A line plot with axes, ticks and a legend; non-finite points break the line. Throws InvalidArgument without a finite
+/// point.
 LOSSATLAS_API Image plot(std::span<const Curve> curves, const PlotOptions& options = {});
 
 }  // namespace lossatlas

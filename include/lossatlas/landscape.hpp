@@ -68,9 +68,10 @@ class LOSSATLAS_API Landscape {
   /// The same at a list of points (G, z) row-major.
   Surface evaluate(const Section& section, std::span<const double> points, const EvaluateOptions& options = {}) const;
 
-  /// The network's output p(α) (G, H·C) at a list of points (G, z), in f64, for a section on which it does not depend on the
-  /// input (Theorem 1 of [C19]); throws InvalidArgument where it does.
-  std::vector<double> outputs(const Section& section, std::span<const double> points, const Control& control = {}) const;
+  /// The network's output p(α) (G, H·C) at a list of points (G, z), in f64, for a section on which it does not depend
+  /// on the input (Theorem 1 of [C19]); throws InvalidArgument where it does.
+  std::vector<double> outputs(const Section& section, std::span<const double> points,
+                              const Control& control = {}) const;
 
   /// The plan for a section at G points: stages, FLOP, bytes, special functions, workspace, one line each.
   std::string explain(const Section& section, std::int64_t points, const EvaluateOptions& options = {}) const;

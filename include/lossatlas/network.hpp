@@ -48,7 +48,7 @@ struct LayerView {
 struct ParameterBlock {
   enum class Kind : std::uint8_t { weight, bias };
 
-  std::int64_t layer = 0;   ///< index into Network::layers()
+  std::int64_t layer = 0;  ///< index into Network::layers()
   Kind kind = Kind::weight;
   std::int64_t offset = 0;  ///< first entry in θ
   std::int64_t rows = 0;    ///< out
@@ -71,11 +71,11 @@ class LOSSATLAS_API Network {
 
   std::span<const Layer> layers() const { return layers_; }
   std::int64_t depth() const { return static_cast<std::int64_t>(layers_.size()); }
-  std::int64_t inputs() const;                                   ///< d
-  std::int64_t outputs() const;                                  ///< H·C
-  std::int64_t heads() const { return heads_; }                  ///< H
+  std::int64_t inputs() const;                                          ///< d
+  std::int64_t outputs() const;                                         ///< H·C
+  std::int64_t heads() const { return heads_; }                         ///< H
   std::int64_t outputs_per_head() const { return outputs() / heads_; }  ///< C
-  std::int64_t parameter_count() const { return parameters_; }   ///< M
+  std::int64_t parameter_count() const { return parameters_; }          ///< M
   /// The pieces of θ in order, one for each weight and each bias that exists.
   std::span<const ParameterBlock> blocks() const { return blocks_; }
 

@@ -18,7 +18,8 @@ class LOSSATLAS_API Pattern {
  public:
   /// values (n₁, ..., n_z, channels) row-major. Throws InvalidArgument on empty shapes, sizes that disagree,
   /// z outside 1..3, or values that are not finite.
-  Pattern(std::vector<std::int64_t> shape, std::int64_t channels, std::vector<double> values, std::string name = "pattern");
+  Pattern(std::vector<std::int64_t> shape, std::int64_t channels, std::vector<double> values,
+          std::string name = "pattern");
   /// T(α) = function(α)[channel] on the unit grid; `function` fills its second argument (channels).
   static Pattern sample(const std::function<void(std::span<const double> alpha, std::span<double> value)>& function,
                         std::vector<std::int64_t> shape, std::int64_t channels = 1, std::string name = "function");
@@ -49,7 +50,8 @@ class LOSSATLAS_API Pattern {
 LOSSATLAS_API Pattern read_picture(const std::filesystem::path& file);
 /// An .npy array (n₁, ..., n_z) of one channel or, with `channels` > 1, (n₁, ..., n_z, channels).
 LOSSATLAS_API Pattern read_pattern_npy(const std::filesystem::path& file, std::int64_t channels = 1);
-/// Either of the two, by the file's ending; "demo" is demo_picture(). A trailing axis of 3 of a 3-D .npy is taken as channels.
+/// Either of the two, by the file's ending; "demo" is demo_picture(). A trailing axis of 3 of a 3-D .npy is taken as
+/// channels.
 LOSSATLAS_API Pattern read_pattern(const std::string& source);
 /// The library's own RGB picture: smooth shading, sharp shapes and lettering.
 LOSSATLAS_API Pattern demo_picture(std::int64_t size = 128);
@@ -59,7 +61,7 @@ struct PatternError {
   std::vector<double> offset;  ///< a_k (H)
   double rms = 0;              ///< over all points and heads
   double max = 0;
-  double psnr_db = 0;          ///< −20 log₁₀ rms: peak 1
+  double psnr_db = 0;  ///< −20 log₁₀ rms: peak 1
 };
 /// Throws InvalidArgument when the shapes or the heads differ. A non-finite loss makes the errors NaN.
 LOSSATLAS_API PatternError pattern_error(const Surface& surface, const Pattern& pattern);

@@ -17,7 +17,7 @@ struct LOSSATLAS_API Section {
   std::vector<double> ends = {};
 
   std::int64_t parameters() const { return static_cast<std::int64_t>(origin.size()); }  ///< M
-  std::int64_t rank() const;                                                             ///< z
+  std::int64_t rank() const;                                                            ///< z
   std::span<const double> direction(std::int64_t i) const;
   /// θ(α) (M). Exactly θ₀ at α = 0 and exactly ends[i] at α = eᵢ when given. Throws InvalidArgument on a wrong size.
   std::vector<double> at(std::span<const double> alpha) const;

@@ -13,14 +13,14 @@ namespace lossatlas {
 
 /// Losses of a section at the G points of a grid, or of a list, per head, with what computed them.
 struct LOSSATLAS_API Surface {
-  Grid grid;                    ///< the grid; for a list of points one axis 0..G−1
-  std::vector<double> points;   ///< (G, z) for a list of points, else empty
-  std::int64_t heads = 1;       ///< H
-  std::vector<double> losses;   ///< (G, H) row-major; non-finite values stay where they arose
-  std::int64_t nonfinite = 0;   ///< how many of the losses are NaN or infinite
-  std::string device;           ///< Device::describe() of what ran
+  Grid grid;                             ///< the grid; for a list of points one axis 0..G−1
+  std::vector<double> points;            ///< (G, z) for a list of points, else empty
+  std::int64_t heads = 1;                ///< H
+  std::vector<double> losses;            ///< (G, H) row-major; non-finite values stay where they arose
+  std::int64_t nonfinite = 0;            ///< how many of the losses are NaN or infinite
+  std::string device;                    ///< Device::describe() of what ran
   Precision precision = Precision::f64;  ///< the arithmetic that ran, not the one asked for
-  std::string plan;             ///< explain() of the plan that ran
+  std::string plan;                      ///< explain() of the plan that ran
   double seconds = 0;
 
   std::int64_t size() const { return grid.size(); }  ///< G

@@ -9,15 +9,15 @@
 
 namespace lossatlas {
 
-/// A surface seen on another data set ([C19] Observation 1), and how far it moved: measured, and predicted exactly from the
-/// label statistics alone. For cross entropy L_b(h) − L_a(h) = (π_a − π_b)·p(h); for mean squared error, per head,
+/// A surface seen on another data set ([C19] Observation 1), and how far it moved: measured, and predicted exactly from
+/// the label statistics alone. For cross entropy L_b(h) − L_a(h) = (π_a − π_b)·p(h); for mean squared error, per head,
 /// −2 (ȳ_b − ȳ_a)·p(h) + E‖y‖²_b − E‖y‖²_a.
 struct TransferReport {
   std::string name;
-  Surface surface;                            ///< on the other data set
-  double rms_difference = 0;                  ///< over points and heads, L_b − L_a
+  Surface surface;            ///< on the other data set
+  double rms_difference = 0;  ///< over points and heads, L_b − L_a
   double predicted_rms_difference = 0;
-  double max_disagreement = 0;                ///< max |measured − predicted|
+  double max_disagreement = 0;  ///< max |measured − predicted|
 };
 
 /// Evaluates `section` on `other` and compares with `reference`, its surface on `home`, at the reference's grid.

@@ -1,0 +1,106 @@
+// One block of threads, run from barrier to barrier.
+#pragma once
+
+#include <barrier>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "slot.hpp"
+
+namespace simt::detail {
+
+enum class State { ready, at_barrier, at_grid_barrier, in_warp, done };
+
+struct Thread : Fiber {
+  uint3 index{};
+  int linear = 0;
+  State state = State::ready;
+  Site site;
+  Collective collective{};
+  int predicate = 0;
+  std::deque<CopyAsync> copies;
+  std::deque<std::size_t> groups;  // sizes of the committed groups; copies beyond them are uncommitted
+  std::size_t committed = 0;
+  char sync = 0;
+};
+
+struct GridBarrier {
+  explicit GridBarrier(std::ptrdiff_t blocks) : all(blocks) {}
+  std::barrier<> all;
+  char sync[2] = {};
+};
+
+struct Launch {
+  const KernelCall& call;
+  bool cooperative;
+  GridBarrier* grid_barrier = nullptr;
+  std::size_t threads() const { return std::size_t{call.block.x} * call.block.y * call.block.z; }
+};
+
+class Block {
+ public:
+  Block(const Launch& launch, uint3 index, std::size_t first_slot, std::uint64_t seed);
+  ~Block() { std::free(shared_); }
+  Block(const Block&) = delete;
+  Block& operator=(const Block&) = delete;
+
+  /// Runs until every thread is done, or throws.
+  void run();
+
+  Thread& self() { return *running_; }
+  void* shared() const { return shared_; }
+  int threads() const { return static_cast<int>(threads_.size()); }
+  int vote_result() const { return vote_result_; }
+
+  void barrier(Site site);
+  void grid_barrier(Site site);
+  void warp(const Collective& collective);
+  unsigned active_lanes();
+  /// The fiber never continues, so that nothing on its stack may own memory.
+  [[noreturn]] void fail(const char* what, const char* message);
+
+ private:
+  static void enter();
+  void prepare(Thread& thread, const Slot& slot);
+  [[gnu::noinline]] void note_failure(const char* what, const char* message);
+  void resume(Fiber& from, Thread& to, bool ends);
+  void yield(bool ends = false);
+  Thread* pick();
+  void wake(Thread& thread);
+  void release_barrier();
+  void release_grid_barrier();
+  bool gather(const Collective& collective, int first, const void** in, void** out);
+  std::string waiters();
+  std::span<Thread> all() { return threads_; }
+
+  const Launch& launch_;
+  uint3 index_;
+  std::size_t first_slot_;
+  std::uint64_t random_;
+  std::vector<Thread> threads_;
+  std::vector<Thread*> ready_;
+  Thread* running_ = nullptr;
+  Fiber scheduler_;
+  void* shared_ = nullptr;
+  int live_, waiting_ = 0, grid_waiting_ = 0, exited_ = 0, trues_ = 0, vote_result_ = 0;
+  std::size_t grid_phase_ = 0;
+  char barrier_sync_ = 0, start_sync_ = 0, end_sync_ = 0;
+  std::optional<std::string> failure_;
+};
+
+/// A step of Marsaglia's xorshift; never 0.
+inline std::uint64_t next_random(std::uint64_t& state) {
+  state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+  return state;
+}
+inline std::uint64_t random_state(std::uint64_t seed) { return (seed * 0x9e3779b97f4a7c15u) | 1; }
+/// A number below `count`.
+inline std::size_t random_index(std::uint64_t& state, std::size_t count) {
+  return static_cast<std::size_t>((next_random(state) >> 32) * count >> 32);
+}
+
+}  // namespace simt::detail

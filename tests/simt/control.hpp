@@ -1,0 +1,37 @@
+// How tests steer the emulated device. A test that opened the emulated module finds it by dlsym("simt_control").
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace simt {
+
+/// What lives now, and how many calls there have been since the last reset.
+struct Counts {
+  std::int64_t device_allocations, device_bytes;
+  std::int64_t host_allocations;
+  std::int64_t streams, events, handles;
+  std::int64_t allocation_calls;  ///< of memory, streams, events and handles
+  std::int64_t launches;          ///< of kernels and library routines
+  std::int64_t live() const { return device_allocations + host_allocations + streams + events + handles; }
+};
+
+struct Control {
+  /// Drops queued work and the fault, ends planted failures, restores the memory limit, zeroes the call counts, draws
+  /// random numbers from SIMT_SEED anew. What is allocated stays.
+  void (*reset)();
+  void (*set_seed)(std::uint64_t seed);
+  void (*set_memory_limit)(std::size_t bytes);       ///< per device
+  /// The k-th allocation from now (1: the next) fails with cudaErrorMemoryAllocation or its like; 0: none.
+  void (*fail_allocation)(std::int64_t k);
+  /// The k-th launch from now is refused (cudaErrorLaunchOutOfResources or its like); 0: none.
+  void (*fail_launch)(std::int64_t k);
+  /// The k-th launch from now faults when it runs: the sticky cudaErrorLaunchFailure; 0: none.
+  void (*fault_launch)(std::int64_t k);
+  Counts (*counts)();
+  const char* (*fault)();                            ///< what the first fault was, or ""
+};
+
+}  // namespace simt
+
+extern "C" [[gnu::visibility("default")]] const simt::Control* simt_control();
