@@ -10,6 +10,8 @@
 
 #include <lossatlas/dataset.hpp>
 #include <lossatlas/device.hpp>
+#include <lossatlas/error.hpp>
+#include <lossatlas/hessian.hpp>
 #include <lossatlas/landscape.hpp>
 #include <lossatlas/loss.hpp>
 #include <lossatlas/network.hpp>
@@ -50,7 +52,22 @@ class DeviceLandscape {
   /// Last layer that minimises the mean squared error plus ridge, hidden layers as in θ; mean squared error only.
   /// ridge < 0: chosen by the backend from rounding (as small as a stable solve allows).
   virtual LastLayer solve_last_layer(std::span<const double> theta, double ridge, const Control& control) const = 0;
+  /// hessian (M, M) at θ (M), row-major, symmetric to the bit.
+  virtual void hessian(std::span<const double> theta, HessianPart part, const Control& control,
+                       std::span<double> hessian) const {
+    (void)theta, (void)part, (void)control, (void)hessian;
+    throw DeviceError("[hessian] received a device without Hessians, expected the CPU; use Device::cpu()");
+  }
+  /// products (k, M) = H V of vectors (k, M).
+  virtual void hessian_products(std::span<const double> theta, HessianPart part, std::span<const double> vectors,
+                                std::span<double> products) const {
+    (void)theta, (void)part, (void)vectors, (void)products;
+    throw DeviceError("[hessian_products] received a device without Hessians, expected the CPU; use Device::cpu()");
+  }
 };
+
+/// The landscape's own data on its device.
+const DeviceLandscape& on_device(const Landscape& landscape);
 
 /// One device.
 class Backend {

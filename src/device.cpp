@@ -5,13 +5,12 @@
 #include "backend.hpp"
 #include "check.hpp"
 #include "cpu/section_executor.hpp"
+#include "cuda_module.hpp"
 
 #include <sched.h>
 
 namespace lossatlas {
 namespace {
-
-constexpr const char* kNoCuda = "this build of lossatlas has no CUDA module";
 
 /// Processors that this process may run on, which can be fewer than the machine has.
 int usable_processors() {
@@ -51,20 +50,34 @@ Device Device::cpu(CpuOptions options) {
 }
 
 Device Device::cuda(CudaOptions options) {
-  throw DeviceError(
-      message("Device::cuda", "received CUDA device ", options.index, ", but ", kNoCuda, "; use Device::cpu()"));
-}
-
-Device Device::best() {
-  Device device = cpu();
-  device.reason_ = kNoCuda;
+  const int count = cuda_module().device_count();
+  require<DeviceError>(0 <= options.index && options.index < count, "Device::cuda", "received CUDA device ",
+                       options.index, ", expected 0 to ", count - 1, "; use Device::best()");
+  Device device;
+  device.kind_ = Kind::cuda;
+  device.index_ = options.index;
+  device.stream_ = options.stream;
   return device;
 }
 
+Device Device::best() {
+  try {
+    return cuda();
+  } catch (const DeviceError& error) {
+    Device device = cpu();
+    device.reason_ = error.what();
+    return device;
+  }
+}
+
 std::string Device::describe() const {
+  if (kind_ == Kind::cuda) return cuda_module().describe(index_);
   return "cpu, " + std::to_string(threads_) + (threads_ == 1 ? " thread, " : " threads, ") + cpu::simd_target_name();
 }
 
-std::shared_ptr<const Backend> make_backend(const Device& device) { return cpu::make_backend(device.threads()); }
+std::shared_ptr<const Backend> make_backend(const Device& device) {
+  if (device.kind() == Device::Kind::cuda) return cuda_module().make_backend(device.index(), device.stream());
+  return cpu::make_backend(device.threads());
+}
 
 }  // namespace lossatlas

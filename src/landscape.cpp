@@ -83,6 +83,8 @@ Landscape::~Landscape() = default;
 Landscape::Landscape(Landscape&&) noexcept = default;
 Landscape& Landscape::operator=(Landscape&&) noexcept = default;
 
+const DeviceLandscape& on_device(const Landscape& landscape) { return *landscape.state_->on_device; }
+
 const Network& Landscape::network() const { return state_->network; }
 const Dataset& Landscape::data() const { return state_->data; }
 Loss Landscape::loss() const { return state_->loss; }

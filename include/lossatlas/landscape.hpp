@@ -42,6 +42,8 @@ struct Evaluation {
   }
 };
 
+class DeviceLandscape;
+
 /// The function R: R^M → R of one network, data set and loss: R(θ) = (1/N) Σ_n ℓ(f_θ(x_n), y_n), summed over heads.
 /// It lives on one device, to which the data are brought once. Const calls may run in several threads at once.
 class LOSSATLAS_API Landscape {
@@ -77,6 +79,7 @@ class LOSSATLAS_API Landscape {
   std::string explain(const Section& section, std::int64_t points, const EvaluateOptions& options = {}) const;
 
  private:
+  friend const DeviceLandscape& on_device(const Landscape& landscape);
   struct State;
   std::unique_ptr<State> state_;
 };

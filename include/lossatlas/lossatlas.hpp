@@ -2,21 +2,27 @@
 
 #include <lossatlas/activation.hpp>
 #include <lossatlas/array.hpp>
+#include <lossatlas/critical_point.hpp>
 #include <lossatlas/dataset.hpp>
 #include <lossatlas/dataset_io.hpp>
 #include <lossatlas/device.hpp>
+#include <lossatlas/embedding.hpp>
 #include <lossatlas/error.hpp>
+#include <lossatlas/forecast.hpp>
 #include <lossatlas/grid.hpp>
+#include <lossatlas/hessian.hpp>
 #include <lossatlas/image.hpp>
 #include <lossatlas/implicit_activation.hpp>
 #include <lossatlas/landscape.hpp>
 #include <lossatlas/loss.hpp>
 #include <lossatlas/model_file.hpp>
 #include <lossatlas/network.hpp>
+#include <lossatlas/optimise.hpp>
 #include <lossatlas/pattern.hpp>
 #include <lossatlas/pattern_fit.hpp>
 #include <lossatlas/progress.hpp>
 #include <lossatlas/section.hpp>
+#include <lossatlas/spectrum.hpp>
 #include <lossatlas/surface.hpp>
 #include <lossatlas/transfer.hpp>
 #include <lossatlas/version.hpp>

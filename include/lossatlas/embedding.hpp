@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include <lossatlas/export.hpp>
+#include <lossatlas/landscape.hpp>
+#include <lossatlas/network.hpp>
+
+namespace lossatlas {
+
+/// Splits hidden neuron `neuron` (from 0) of layer `layer` (1 is the first hidden layer): T^α_{l,s} of [Z21],
+/// Definition 1. The new last neuron copies its input weights and bias; its output weights become (1 − α) and α times
+/// the old ones.
+struct Split {
+  std::int64_t layer = 1;
+  std::int64_t neuron = 0;
+  double alpha = 0.5;
+};
+
+/// A wide network that computes the same function as a narrow one.
+struct Embedding {
+  Network network;
+  std::vector<double> theta;  ///< (M_wide)
+  /// source[l][j]: the neuron of narrow layer l + 1 that wide neuron j copies, −1 for a neuron without inputs and
+  /// outputs. One list for each hidden layer.
+  std::vector<std::vector<std::int64_t>> source;
+  /// share[l][j]: the factor on the copied output weights; the shares of the copies of one neuron sum to 1.
+  std::vector<std::vector<double>> share;
+};
+
+/// One split; any real α, any hidden layer, any depth and activation. Throws InvalidArgument on a layer or neuron out
+/// of range, a non-finite α or a θ of the wrong size.
+LOSSATLAS_API Embedding split_neuron(const Network& network, std::span<const double> theta, const Split& split);
+/// Splits one neuron into weights.size() copies with these shares (they must sum to 1 within 1e-12); the first replaces
+/// the neuron, the others are appended.
+LOSSATLAS_API Embedding split_neuron(const Network& network, std::span<const double> theta, std::int64_t layer,
+                                     std::int64_t neuron, std::span<const double> weights);
+/// The splits one after the other; neuron numbers refer to the network as it is by then ([Z21], multi-step embedding).
+LOSSATLAS_API Embedding embed(const Network& network, std::span<const double> theta, std::span<const Split> splits);
+/// To the given hidden widths: neurons are copied round-robin, equal shares to the copies of one neuron. Throws
+/// InvalidArgument when a width is smaller than the network's.
+LOSSATLAS_API Embedding embed(const Network& network, std::span<const double> theta,
+                              std::span<const std::int64_t> hidden_widths);
+/// Adds `count` neurons without input and output weights to a hidden layer, with this bias ([Z21], null embedding).
+/// Where the next layer has no bias, a critical point stays critical only if φ(bias) = 0.
+LOSSATLAS_API Embedding null_embedding(const Network& network, std::span<const double> theta, std::int64_t layer,
+                                       std::int64_t count = 1, double bias = 0);
+
+/// The affine family of embeddings ([Z21], Theorem 2): base + span of directions, on all of which the network is the
+/// same function; all of it is critical if the narrow point is.
+struct EmbeddingFamily {
+  Embedding base;                  ///< every split at α = 0
+  std::vector<double> directions;  ///< (K, M_wide): derivative with respect to each α at 0
+  std::int64_t rank = 0;           ///< of the directions
+};
+/// The family of splitting original neurons (layer, neuron); the α of the splits are ignored.
+LOSSATLAS_API EmbeddingFamily embedding_family(const Network& network, std::span<const double> theta,
+                                               std::span<const Split> splits);
+
+/// How exactly an embedding keeps function, loss and gradient on a data set.
+struct EmbeddingCertificate {
+  double output_change = 0;  ///< max over samples and outputs of |f_wide − f_narrow|
+  double loss_change = 0;    ///< |R_wide − R_narrow|
+  /// max |∇R_wide − its prediction from ∇R_narrow| (theory section 4: share·∂R/∂w for the inputs of a copy, ∂R/∂a for
+  /// its outputs)
+  double gradient_residual = 0;
+  double narrow_gradient_l1 = 0;  ///< ‖∇R‖₁ before
+  double wide_gradient_l1 = 0;    ///< ‖∇R‖₁ after
+};
+/// `narrow` is the landscape that `theta` and `embedding` were made from.
+LOSSATLAS_API EmbeddingCertificate certify(const Landscape& narrow, std::span<const double> theta,
+                                           const Embedding& embedding);
+
+}  // namespace lossatlas

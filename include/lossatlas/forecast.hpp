@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include <lossatlas/embedding.hpp>
+#include <lossatlas/export.hpp>
+#include <lossatlas/landscape.hpp>
+#include <lossatlas/spectrum.hpp>
+
+namespace lossatlas {
+
+/// The two small matrices that decide what splitting a neuron does to the Hessian, at any θ (theory section 4, block
+/// theorem): In(H_wide) = In(H_narrow) + In([[α(1−α) B, D], [Dᵀ, 0]]).
+struct SplitForecast {
+  std::int64_t inputs = 0;   ///< D_l: inputs of the neuron, with its bias
+  std::int64_t outputs = 0;  ///< units of the next layer
+  std::vector<double> b;     ///< B (inputs, inputs) = Σ_n (e_n·a) φ''(z_n) x̃_n x̃_nᵀ
+  std::vector<double> d;     ///< D (inputs, outputs) = Σ_n φ'(z_n) x̃_n e_nᵀ
+  std::vector<double>
+      b_eigenvalues;  ///< (inputs) ascending; a negative one means that splitting lowers the loss ([LWW19])
+  Inertia narrow;     ///< In(H_narrow)
+  Inertia inside;     ///< of [[B, D], [Dᵀ, 0]]: added for 0 < α < 1
+  Inertia outside;    ///< of [[−B, D], [Dᵀ, 0]]: added for α < 0 or α > 1
+  Inertia border;     ///< of [[0, D], [Dᵀ, 0]]: added for α ∈ {0, 1}
+
+  /// In(H_wide) after one split with this α.
+  Inertia wide(double alpha) const;
+  /// In(H_wide) after a split into copies with these shares (Σ = 1).
+  Inertia wide(std::span<const double> weights) const;
+};
+
+/// Forecast for splitting `neuron` of hidden layer `layer` (from 1) at θ. Throws InvalidArgument as split_neuron does.
+LOSSATLAS_API SplitForecast split_forecast(const Landscape& landscape, std::span<const double> theta,
+                                           std::int64_t layer, std::int64_t neuron,
+                                           const SpectrumOptions& options = {});
+/// In(H_wide) of one split.
+LOSSATLAS_API Inertia forecast_split(const Landscape& landscape, std::span<const double> theta, const Split& split);
+
+/// A neuron and the smallest eigenvalue of its B: the most negative one's splitting lowers the loss fastest.
+struct SplitCandidate {
+  std::int64_t layer = 1;
+  std::int64_t neuron = 0;
+  double smallest_eigenvalue = 0;
+};
+/// All hidden neurons, most negative first.
+LOSSATLAS_API std::vector<SplitCandidate> rank_splits(const Landscape& landscape, std::span<const double> theta);
+
+}  // namespace lossatlas

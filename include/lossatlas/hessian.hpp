@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include <lossatlas/export.hpp>
+#include <lossatlas/landscape.hpp>
+#include <lossatlas/progress.hpp>
+#include <lossatlas/spectrum.hpp>
+
+namespace lossatlas {
+
+/// Which part of ∇²R: all of it, or the Gauss–Newton part (1/N) Σ Jᵀ (∇²ℓ) J alone.
+enum class HessianPart : std::uint8_t { full, gauss_newton };
+
+struct HessianOptions {
+  HessianPart part = HessianPart::full;
+  Control control = {};
+};
+
+/// ∇²R(θ) (M, M) row-major, f64, symmetric to the bit, assembled from products over the samples (about N·M² FLOP;
+/// theory section 5). relu and leaky_relu count with φ'' = 0. Mean squared error is without ½, so its eigenvalues are
+/// twice those of half the squared error. Throws InvalidArgument on a wrong size, OutOfMemory with the bytes of the
+/// matrix.
+LOSSATLAS_API std::vector<double> hessian(const Landscape& landscape, std::span<const double> theta,
+                                          const HessianOptions& options = {});
+
+/// The spectrum of ∇²R(θ). Throws as hessian() does, and Error when the Hessian has a non-finite entry.
+LOSSATLAS_API Spectrum hessian_spectrum(const Landscape& landscape, std::span<const double> theta,
+                                        const SpectrumOptions& spectrum = {}, const HessianOptions& options = {});
+
+/// ∇²R(θ)·V without forming the Hessian; about 4 gradients a vector.
+class LOSSATLAS_API HessianOperator {
+ public:
+  /// Keeps a reference to `landscape`, which must outlive it.
+  HessianOperator(const Landscape& landscape, std::vector<double> theta, HessianPart part = HessianPart::full);
+
+  std::int64_t size() const { return static_cast<std::int64_t>(theta_.size()); }  ///< M
+  /// products (k, M) of vectors (k, M). Throws InvalidArgument on a wrong size.
+  std::vector<double> multiply(std::span<const double> vectors) const;
+
+ private:
+  const Landscape* landscape_;
+  std::vector<double> theta_;
+  HessianPart part_;
+};
+
+}  // namespace lossatlas

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <lossatlas/export.hpp>
+#include <lossatlas/landscape.hpp>
+#include <lossatlas/progress.hpp>
+
+namespace lossatlas {
+
+/// One recorded point of a trajectory.
+struct OptimiserStep {
+  std::int64_t iteration = 0;
+  double loss = 0;
+  double gradient_l1 = 0;  ///< ‖∇R‖₁
+  double step_norm = 0;    ///< ‖Δθ‖₂ of the step that led here
+};
+
+/// When an optimiser ends, and what it reports.
+struct StoppingRule {
+  std::int64_t iterations = 1000;
+  double gradient_l1 = 0;         ///< ends once ‖∇R‖₁ ≤ this
+  double loss = -1;               ///< ends once R ≤ this
+  std::int64_t record_every = 0;  ///< steps between recorded points; 0: first and last only
+  /// Told of every recorded point; returning false ends the run.
+  std::function<bool(const OptimiserStep& step, std::span<const double> theta)> callback = {};
+  Control control = {};
+};
+
+enum class StopReason : std::uint8_t { iterations, gradient, loss, callback, stalled, diverged };
+LOSSATLAS_API const char* name(StopReason reason);
+
+/// Where an optimiser ended.
+struct OptimiserResult {
+  std::vector<double> theta;  ///< (M)
+  double loss = 0;
+  double gradient_l1 = 0;
+  double gradient_max = 0;
+  std::int64_t iterations = 0;
+  StopReason reason = StopReason::iterations;
+  std::vector<OptimiserStep> trajectory;
+};
+
+/// θ ← θ − rate·∇R over the whole data set.
+struct GradientDescent {
+  double rate = 0.005;
+};
+/// Adam (Kingma & Ba 2015) over the whole data set.
+struct Adam {
+  double rate = 0.02;
+  double mean_decay = 0.9;
+  double square_decay = 0.999;
+  double epsilon = 1e-8;
+};
+/// Damped Gauss–Newton, (G + μ diag G) d = −∇R, by Cholesky of the full matrix: for networks of some thousand
+/// parameters.
+struct LevenbergMarquardt {
+  double damping = 1e-3;
+};
+/// Newton's method towards the nearest critical point, saddles and degenerate points included: d = −H⁺∇R with a
+/// pseudo-inverse that drops |λ| ≤ truncation·‖H‖₂, and a line search on ‖∇R‖₂. It does not prefer minima.
+struct Newton {
+  double truncation = 1e-12;
+};
+
+LOSSATLAS_API OptimiserResult optimise(const Landscape& landscape, std::span<const double> theta,
+                                       const GradientDescent& method, const StoppingRule& rule);
+LOSSATLAS_API OptimiserResult optimise(const Landscape& landscape, std::span<const double> theta, const Adam& method,
+                                       const StoppingRule& rule);
+LOSSATLAS_API OptimiserResult optimise(const Landscape& landscape, std::span<const double> theta,
+                                       const LevenbergMarquardt& method, const StoppingRule& rule);
+LOSSATLAS_API OptimiserResult optimise(const Landscape& landscape, std::span<const double> theta, const Newton& method,
+                                       const StoppingRule& rule);
+
+}  // namespace lossatlas
