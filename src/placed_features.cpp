@@ -3,9 +3,10 @@
 #include <numeric>
 
 #include "check.hpp"
-#include "cpu/cholesky.hpp"
+#include "cpu/blas.hpp"
 #include "cpu/section_kernel.hpp"
 #include "cpu/section_pack.hpp"
+#include "feature_selection.hpp"
 #include "features.hpp"
 #include "parallel.hpp"
 #include "random.hpp"
@@ -88,13 +89,6 @@ class TiledInputs {
   std::int64_t rows_;
   std::int64_t width_;
   AlignedBuffer<T> tiles_;
-};
-
-/// The pixels that features are chosen on: all, or a regular part when their features would not fit.
-struct Pixels {
-  std::int64_t count = 0;
-  std::vector<double> points;   // (count, z)
-  std::vector<double> targets;  // (count, K)
 };
 
 Pixels choose_pixels(const Dataset& data, std::int64_t features) {
@@ -215,133 +209,6 @@ class Proposer {
   Random random_;
 };
 
-/// Orthogonal least squares with a growing set of features: the Cholesky factor of their regularised Gram matrix.
-class Selection {
- public:
-  Selection(const Pixels& pixels, std::int64_t outputs, std::int64_t capacity, int threads, const Control& control)
-      : pixels_(pixels),
-        rows_(pixels.count),
-        outputs_(outputs),
-        stride_(capacity + 1),
-        threads_(threads),
-        control_(control),
-        features_(static_cast<std::size_t>(rows_ * stride_)),
-        factor_(static_cast<std::size_t>(stride_ * stride_), 0.0),
-        projected_(static_cast<std::size_t>(stride_ * outputs), 0.0),
-        residual_(pixels.targets) {
-    const std::vector<double> ones(static_cast<std::size_t>(rows_), 1.0);
-    append(candidates(ones, 1), std::vector<std::int64_t>{0});
-  }
-
-  std::span<const double> residual() const { return residual_; }
-
-  /// Columns (rows, count) with their products with the set, with each other and with the targets.
-  struct Candidates {
-    std::int64_t count;
-    std::span<const double> columns;
-    std::vector<double> against;  // (size, count): U⁻ᵀ Aᵀ B
-    std::vector<double> schur;    // (count, count): BᵀB + λ − againstᵀ against, upper triangle and diagonal
-    std::vector<double> gain;     // (count, K): Bᵀy − againstᵀ U⁻ᵀAᵀy
-  };
-
-  Candidates candidates(std::span<const double> columns, std::int64_t count) const {
-    Candidates c{count, columns, std::vector<double>(static_cast<std::size_t>(size_ * count)),
-                 std::vector<double>(static_cast<std::size_t>(count * count)),
-                 std::vector<double>(static_cast<std::size_t>(count * outputs_))};
-    const cpu::ConstMatrix b{columns.data(), count};
-    tiles(size_, [&](std::int64_t first, std::int64_t rows) {
-      cpu::gemm(cpu::Op::transpose, cpu::Op::none, rows, count, rows_, 1, {features_.data() + first, stride_}, b, 0,
-                {c.against.data() + first * count, count});
-    });
-    tiles(count, [&](std::int64_t first, std::int64_t cols) {
-      if (size_ > 0) {
-        cpu::solve_upper(cpu::Op::transpose, size_, cols, {factor_.data(), stride_}, {c.against.data() + first, count});
-      }
-      cpu::gemm(cpu::Op::transpose, cpu::Op::none, cols, count, rows_, 1, {columns.data() + first, count}, b, 0,
-                {c.schur.data() + first * count, count});
-      if (size_ > 0) {
-        cpu::gemm(cpu::Op::transpose, cpu::Op::none, cols, outputs_, size_, -1, {c.against.data() + first, count},
-                  {projected_.data(), outputs_}, 0, {c.gain.data() + first * outputs_, outputs_});
-      }
-      cpu::gemm(cpu::Op::transpose, cpu::Op::none, cols, outputs_, rows_, 1, {columns.data() + first, count},
-                {pixels_.targets.data(), outputs_}, 1, {c.gain.data() + first * outputs_, outputs_});
-    });
-    if (size_ > 0) {
-      tiles(count, [&](std::int64_t first, std::int64_t cols) {
-        cpu::gemm(cpu::Op::transpose, cpu::Op::none, cols, count, size_, -1, {c.against.data() + first, count},
-                  {c.against.data(), count}, 1, {c.schur.data() + first * count, count});
-      });
-    }
-    for (std::int64_t i = 0; i < count; ++i) {
-      c.schur[static_cast<std::size_t>(i * count + i)] += kRidge * static_cast<double>(rows_);
-    }
-    return c;
-  }
-
-  /// Adds the candidates of `picked`, in order, and solves for the residual.
-  void append(const Candidates& c, std::span<const std::int64_t> picked) {
-    const auto count = static_cast<std::int64_t>(picked.size());
-    for (std::int64_t n = 0; n < rows_; ++n) {
-      for (std::int64_t k = 0; k < count; ++k) {
-        features_[static_cast<std::size_t>(n * stride_ + size_ + k)] =
-            c.columns[static_cast<std::size_t>(n * c.count + picked[static_cast<std::size_t>(k)])];
-      }
-    }
-    for (std::int64_t k = 0; k < count; ++k) {
-      const std::int64_t j = picked[static_cast<std::size_t>(k)];
-      for (std::int64_t i = 0; i < size_; ++i)
-        entry(i, size_ + k) = c.against[static_cast<std::size_t>(i * c.count + j)];
-      for (std::int64_t i = 0; i <= k; ++i) {
-        entry(size_ + i, size_ + k) =
-            c.schur[static_cast<std::size_t>(picked[static_cast<std::size_t>(i)] * c.count + j)];
-      }
-      for (std::int64_t o = 0; o < outputs_; ++o) {
-        projected_[static_cast<std::size_t>((size_ + k) * outputs_ + o)] =
-            c.gain[static_cast<std::size_t>(j * outputs_ + o)];
-      }
-    }
-    const cpu::Matrix corner{&entry(size_, size_), stride_};
-    require<Error>(cpu::potrf_upper(count, corner), "placed_features",
-                   "received features without a Cholesky factor, expected independent ones; choose another seed");
-    cpu::solve_upper(cpu::Op::transpose, count, outputs_, corner, {projected_.data() + size_ * outputs_, outputs_});
-    size_ += count;
-    solve_residual();
-  }
-
- private:
-  double& entry(std::int64_t i, std::int64_t j) { return factor_[static_cast<std::size_t>(i * stride_ + j)]; }
-
-  /// work(first, count) over tiles of 64 of 0..size−1: the cut depends on the size only.
-  template <class Work>
-  void tiles(std::int64_t size, Work&& work) const {
-    constexpr std::int64_t kTile = 64;
-    parallel_for(cpu::ceil_divide(size, kTile), threads_, Control{{}, control_.stop}, "",
-                 [&](std::int64_t tile, int) { work(tile * kTile, std::min(kTile, size - tile * kTile)); });
-  }
-
-  void solve_residual() {
-    std::vector<double> weights(projected_.begin(), projected_.begin() + size_ * outputs_);
-    cpu::solve_upper(cpu::Op::none, size_, outputs_, {factor_.data(), stride_}, {weights.data(), outputs_});
-    residual_ = pixels_.targets;
-    constexpr std::int64_t kRows = 512;
-    parallel_for(cpu::ceil_divide(rows_, kRows), threads_, [&](std::int64_t item, int) {
-      const std::int64_t first = item * kRows, rows = std::min(kRows, rows_ - first);
-      cpu::gemm(cpu::Op::none, cpu::Op::none, rows, outputs_, size_, -1, {features_.data() + first * stride_, stride_},
-                {weights.data(), outputs_}, 1, {residual_.data() + first * outputs_, outputs_});
-    });
-  }
-
-  const Pixels& pixels_;
-  std::int64_t rows_, outputs_, stride_;
-  int threads_;
-  const Control& control_;
-  std::int64_t size_ = 0;
-  std::vector<double> features_;   // A (rows, stride): the constant first
-  std::vector<double> factor_;     // U (stride, stride), UᵀU = AᵀA + λ
-  std::vector<double> projected_;  // U⁻ᵀAᵀy (stride, K)
-  std::vector<double> residual_;   // (rows, K)
-};
-
 /// ‖kᵀr‖²/‖k − mean k‖² of every proposal, in single precision: good enough for a short list.
 std::vector<double> quick_scores(const TiledInputs<float>& inputs, const Proposals& pool, Activation activation,
                                  std::span<const double> residual, std::int64_t outputs, std::int64_t rows, int threads,
@@ -389,48 +256,6 @@ std::vector<double> quick_scores(const TiledInputs<float>& inputs, const Proposa
   return scores;
 }
 
-/// Up to `wanted` of the candidates, each the one that lowers the squared residual most given those before it.
-std::vector<std::int64_t> pick_best(Selection::Candidates c, std::int64_t outputs, std::int64_t wanted) {
-  const std::int64_t count = c.count;
-  std::vector<double> diagonal, rows;
-  for (std::int64_t j = 0; j < count; ++j) diagonal.push_back(c.schur[static_cast<std::size_t>(j * count + j)]);
-  std::vector<char> taken(static_cast<std::size_t>(count), 0);
-  std::vector<std::int64_t> picked;
-  while (static_cast<std::int64_t>(picked.size()) < wanted) {
-    std::int64_t best = -1;
-    double best_gain = 0;
-    for (std::int64_t j = 0; j < count; ++j) {
-      const double length = diagonal[static_cast<std::size_t>(j)];
-      if (taken[static_cast<std::size_t>(j)] || length < kLeastNorm) continue;
-      double square = 0;
-      for (std::int64_t o = 0; o < outputs; ++o)
-        square += c.gain[static_cast<std::size_t>(j * outputs + o)] * c.gain[static_cast<std::size_t>(j * outputs + o)];
-      if (square / length > best_gain) best_gain = square / length, best = j;
-    }
-    if (best < 0) break;
-    taken[static_cast<std::size_t>(best)] = 1;
-    const double root = std::sqrt(diagonal[static_cast<std::size_t>(best)]);
-    const auto steps = static_cast<std::int64_t>(picked.size());
-    rows.resize(rows.size() + static_cast<std::size_t>(count));
-    double* row = rows.data() + steps * count;
-    for (std::int64_t j = 0; j < count; ++j) row[j] = c.schur[static_cast<std::size_t>(best * count + j)];
-    for (std::int64_t s = 0; s < steps; ++s) {
-      const double factor = rows[static_cast<std::size_t>(s * count + best)];
-      for (std::int64_t j = 0; j < count; ++j) row[j] -= factor * rows[static_cast<std::size_t>(s * count + j)];
-    }
-    for (std::int64_t j = 0; j < count; ++j) {
-      row[j] /= root;
-      diagonal[static_cast<std::size_t>(j)] -= row[j] * row[j];
-    }
-    for (std::int64_t o = 0; o < outputs; ++o) {
-      const double amount = c.gain[static_cast<std::size_t>(best * outputs + o)] / root;
-      for (std::int64_t j = 0; j < count; ++j) c.gain[static_cast<std::size_t>(j * outputs + o)] -= amount * row[j];
-    }
-    picked.push_back(best);
-  }
-  return picked;
-}
-
 /// The features (rows, count) of proposals in double.
 std::vector<double> exact_columns(const TiledInputs<double>& inputs, const Proposals& units, Activation activation,
                                   std::int64_t rows, int threads, const Control& control) {
@@ -460,15 +285,15 @@ std::vector<double> placed_features(const Network& network, const Dataset& data,
   const TiledInputs<float> quick(carriers, pixels.count, layer.in);
   const TiledInputs<double> exact(carriers, pixels.count, layer.in);
   const cpu::SingleThreadedBlas guard;
-  Selection selection(pixels, outputs, layer.out, options.threads, options.control);
+  FeatureSelection selection(pixels, outputs, layer.out, kRidge, options.threads, options.control);
 
   const auto append_columns = [&](const Proposals& units, std::int64_t wanted, bool all) {
     const std::vector<double> columns =
         exact_columns(exact, units, layer.activation, pixels.count, options.threads, options.control);
-    const Selection::Candidates candidates = selection.candidates(columns, units.count);
+    const Candidates candidates = selection.candidates(columns, units.count);
     std::vector<std::int64_t> picked(static_cast<std::size_t>(units.count));
     std::iota(picked.begin(), picked.end(), 0);
-    if (!all) picked = pick_best(candidates, outputs, wanted);
+    if (!all) picked = pick_best(candidates, outputs, wanted, kLeastNorm);
     if (!picked.empty()) selection.append(candidates, picked);
     return picked;
   };
