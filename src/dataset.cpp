@@ -102,6 +102,15 @@ Dataset Dataset::with_inputs(std::vector<double> inputs, std::int64_t features) 
   return Dataset(std::make_shared<const Data>(std::move(data)));
 }
 
+Dataset Dataset::with_classes(std::int64_t classes) const {
+  require(has_labels(), "Dataset::with_classes", "received real targets, expected labels");
+  require(classes >= outputs() && classes <= kMaxClasses, "Dataset::with_classes", "received ", classes,
+          " classes, expected ", outputs(), " to ", kMaxClasses);
+  Data data = *data_;
+  data.outputs = classes;
+  return Dataset(std::make_shared<const Data>(std::move(data)));
+}
+
 Dataset Dataset::standardised() const {
   const auto width = static_cast<std::size_t>(features());
   std::vector<double> inputs = data_->inputs;

@@ -55,6 +55,7 @@ Device Device::cuda(CudaOptions options) {
                        options.index, ", expected 0 to ", count - 1, "; use Device::best()");
   Device device;
   device.kind_ = Kind::cuda;
+  device.threads_ = usable_processors();  // host-side work, such as choosing features
   device.index_ = options.index;
   device.stream_ = options.stream;
   return device;

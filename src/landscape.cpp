@@ -1,5 +1,8 @@
+#include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
+#include <new>
 
 #include <lossatlas/landscape.hpp>
 
@@ -15,6 +18,10 @@ struct Landscape::State {
   Device device;
   std::shared_ptr<const Backend> backend;
   std::unique_ptr<DeviceLandscape> on_device;
+
+  /// The surface at a list of points (G, z), or, if that is empty, at those of the grid.
+  Surface surface(const Section& section, const Grid& grid, std::span<const double> list,
+                  const EvaluateOptions& options) const;
 };
 
 namespace {
@@ -69,9 +76,28 @@ std::vector<double> grid_points(const Grid& grid) {
   return points;
 }
 
+/// Whether α is a unit vector: an end of the section.
+bool is_end(std::span<const double> alpha) {
+  return std::count(alpha.begin(), alpha.end(), 0.0) == static_cast<std::ptrdiff_t>(alpha.size()) - 1 &&
+         std::count(alpha.begin(), alpha.end(), 1.0) == 1;
+}
+
+/// The losses (G, H) at the ends of a section that gives their exact parameters, where θ₀ + θᵢ would round.
+void evaluate_ends(const DeviceLandscape& on_device, const Section& section, std::span<const double> points,
+                   std::int64_t heads, std::span<double> losses) {
+  const auto z = static_cast<std::size_t>(section.rank()), h = static_cast<std::size_t>(heads);
+  std::vector<double> accuracy(h);
+  for (std::size_t g = 0; g < points.size() / z; ++g) {
+    const auto alpha = points.subspan(g * z, z);
+    if (is_end(alpha)) on_device.evaluate(section.at(alpha), losses.subspan(g * h, h), accuracy);
+  }
+}
+
 }  // namespace
 
 Landscape::Landscape(Network network, Dataset data, Loss loss, Device device) {
+  if (data.has_labels() && data.outputs() < network.outputs_per_head())
+    data = data.with_classes(network.outputs_per_head());
   check_problem(network, data, loss);
   auto backend = make_backend(device);
   auto on_device = backend->landscape(network, data, loss);
@@ -82,6 +108,39 @@ Landscape::Landscape(Network network, Dataset data, Loss loss, Device device) {
 Landscape::~Landscape() = default;
 Landscape::Landscape(Landscape&&) noexcept = default;
 Landscape& Landscape::operator=(Landscape&&) noexcept = default;
+
+Surface Landscape::State::surface(const Section& section, const Grid& grid, std::span<const double> list,
+                                  const EvaluateOptions& options) const {
+  const auto start = std::chrono::steady_clock::now();
+  const SectionPlan plan = plan_section(network, loss, section, options.plan);
+  const std::int64_t numbers = section.rank() + network.heads();  // a point, and its losses
+  const auto out_of_memory = [&] {
+    const double bytes = 8.0 * static_cast<double>(grid.size()) * static_cast<double>(numbers);
+    return OutOfMemory(message("Landscape::evaluate", "received ", grid.size(), " points, which take ", bytes,
+                               " bytes, expected fewer; use a smaller grid"),
+                       static_cast<std::int64_t>(std::min(bytes, 9e18)));
+  };
+  if (grid.size() > std::numeric_limits<std::int64_t>::max() / 8 / numbers) throw out_of_memory();
+  Surface result;
+  std::vector<double> points;
+  try {
+    if (list.empty()) points = grid_points(grid);
+    result.points.assign(list.begin(), list.end());
+    result.losses.resize(static_cast<std::size_t>(grid.size() * network.heads()));
+  } catch (const std::bad_alloc&) {
+    throw out_of_memory();
+  }
+  if (list.empty()) list = points;
+  result.grid = grid;
+  result.heads = network.heads();
+  result.precision = on_device->section_losses(plan, list, options.precision, options.control, result.losses);
+  if (!section.ends.empty()) evaluate_ends(*on_device, section, list, result.heads, result.losses);
+  for (const double loss : result.losses) result.nonfinite += !std::isfinite(loss);
+  result.device = backend->describe();
+  result.plan = plan.explain(data.size(), grid.size(), result.precision);
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return result;
+}
 
 const DeviceLandscape& on_device(const Landscape& landscape) { return *landscape.state_->on_device; }
 
@@ -108,29 +167,13 @@ std::vector<double> Landscape::gradient(std::span<const double> theta) const {
 Surface Landscape::evaluate(const Section& section, const Grid& grid, const EvaluateOptions& options) const {
   require(grid.rank() == section.rank(), "Landscape::evaluate", "received a grid of ", grid.rank(), " axes for ",
           section.rank(), " directions, expected one axis each");
-  Surface surface = evaluate(section, grid_points(grid), options);
-  surface.grid = grid;
-  surface.points.clear();
-  return surface;
+  return state_->surface(section, grid, {}, options);
 }
 
 Surface Landscape::evaluate(const Section& section, std::span<const double> points,
                             const EvaluateOptions& options) const {
   const std::int64_t count = check_points(section, points, "Landscape::evaluate");
-  const auto start = std::chrono::steady_clock::now();
-  const SectionPlan plan = plan_section(network(), loss(), section, options.plan);
-  Surface surface;
-  surface.grid = Grid({Axis{0, static_cast<double>(count - 1), count}});
-  surface.points.assign(points.begin(), points.end());
-  surface.heads = network().heads();
-  surface.losses.resize(static_cast<std::size_t>(count * surface.heads));
-  surface.precision =
-      state_->on_device->section_losses(plan, points, options.precision, options.control, surface.losses);
-  for (const double loss : surface.losses) surface.nonfinite += !std::isfinite(loss);
-  surface.device = state_->backend->describe();
-  surface.plan = plan.explain(data().size(), count, surface.precision);
-  surface.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return surface;
+  return state_->surface(section, Grid({Axis{0, static_cast<double>(count - 1), count}}), points, options);
 }
 
 std::vector<double> Landscape::outputs(const Section& section, std::span<const double> points,

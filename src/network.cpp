@@ -46,6 +46,9 @@ Network::Network(std::vector<Layer> layers, std::int64_t heads) : layers_(std::m
     check_layer(layer, l);
     require(l == 0 || layer.in == dense(layers_[l - 1]).out, "Network", "received layer ", l, " with ", layer.in,
             " inputs after ", l == 0 ? 0 : dense(layers_[l - 1]).out, " outputs, expected equal widths");
+    constexpr std::int64_t kMostParameters = std::int64_t{1} << 60;  // so that no count of bytes overflows
+    require(parameters_ <= kMostParameters - (layer.in + 1) * layer.out, "Network", "received ", layers_.size(),
+            " layers with more than 2^60 parameters, expected fewer; use narrower layers");
     const auto index = static_cast<std::int64_t>(l);
     blocks_.push_back({index, ParameterBlock::Kind::weight, parameters_, layer.out, layer.in});
     parameters_ += layer.out * layer.in;

@@ -209,6 +209,9 @@ SectionPlan plan_section(const Network& network, Loss loss, const Section& secti
           section.parameters(), " parameters, expected ", network.parameter_count(), " of ", network.describe());
   require(section.rank() >= 1 && section.directions.size() % section.origin.size() == 0, "plan_section", "received ",
           section.directions.size(), " entries of directions, expected a positive multiple of ", section.parameters());
+  require(section.ends.empty() || section.ends.size() == section.directions.size(), "plan_section", "received ",
+          section.ends.size(), " entries of ends, expected none or the ", section.directions.size(),
+          " of the directions");
   const Planner planner(network, section);
   SectionPlan plan;
   plan.loss = loss;

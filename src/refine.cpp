@@ -220,7 +220,7 @@ std::vector<double> levenberg_marquardt(const Regression& regression, std::vecto
       }
       if (!taken) damping *= 8;
     }
-    if (options.accepted) options.accepted(theta);
+    if (options.accepted && damping < kMostDamping) options.accepted(theta);
     if (options.control.progress) options.control.progress({"refine", i + 1, options.iterations});
   }
   return theta;

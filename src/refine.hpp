@@ -40,7 +40,7 @@ struct AdamOptions {
   double rate = 3e-3;  ///< falls to 0 as a cosine
   std::int64_t reports = 20;
   Control control = {};
-  std::function<void(std::span<const double> theta)> reported = {};  ///< told of θ `reports` times
+  std::function<void(std::span<const double> theta)> reported = {};  ///< told of θ about `reports` times
 };
 
 /// Adam (Kingma & Ba 2015) on minibatches of consecutive samples, which the caller has shuffled.

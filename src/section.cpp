@@ -91,6 +91,8 @@ std::span<const double> Section::direction(std::int64_t i) const {
 std::vector<double> Section::at(std::span<const double> alpha) const {
   require(static_cast<std::int64_t>(alpha.size()) == rank(), "Section::at", "received ", alpha.size(),
           " coordinates, expected ", rank());
+  require(ends.empty() || ends.size() == directions.size(), "Section::at", "received ", ends.size(),
+          " entries of ends, expected none or the ", directions.size(), " of the directions");
   std::int64_t ones = 0, others = 0, last_one = 0;
   for (std::size_t i = 0; i < alpha.size(); ++i) {
     if (alpha[i] == 1) ++ones, last_one = static_cast<std::int64_t>(i);

@@ -20,12 +20,17 @@ double predicted_difference(Loss loss, const LabelStatistics& a, const LabelStat
 TransferReport transfer_report(const Landscape& home, const Section& section, const Surface& reference,
                                const Dataset& other, const EvaluateOptions& options) {
   require(reference.points.empty(), "transfer_report", "received a reference at a list of points, expected a grid");
+  require(reference.heads == home.network().heads() &&
+              static_cast<std::int64_t>(reference.losses.size()) == reference.size() * reference.heads,
+          "transfer_report", "received a reference of ", reference.losses.size(), " losses at ", reference.size(),
+          " points, ", reference.heads, " heads, expected the surface of a network with ", home.network().heads(),
+          " heads");
   const Landscape away(home.network(), other, home.loss(), home.device());
   TransferReport report;
   report.name = other.name();
   report.surface = away.evaluate(section, reference.grid, options);
 
-  const LabelStatistics a = label_statistics(home.data()), b = label_statistics(other);
+  const LabelStatistics a = label_statistics(home.data()), b = label_statistics(away.data());
   const std::int64_t points = reference.size(), heads = reference.heads;
   const auto classes = static_cast<std::size_t>(home.network().outputs_per_head());
   const auto z = static_cast<std::size_t>(section.rank());

@@ -131,7 +131,11 @@ const std::vector<Refusal> kRefusals = {
     {kFit + "--target picture.npy --precision f16", "--precision"},
     {kFit + "--target picture.npy --device tpu", "--device"},
     {kFit + "--target picture.npy --threads -1", "--threads"},
-    {kFit + "--target picture.npy --seed -1", "--seed"},
+    {kFit + "--target picture.npy --seed -1", "--seed: received \"-1\""},
+    {kFit + "--target picture.npy --seed 18446744073709551616", "--seed"},
+    {kFit + "--target picture.npy --hidden 99999999999", "--hidden"},
+    {kFit + "--target picture.npy --hidden 20000000,20000000", "--hidden"},
+    {"fit --target picture.npy --train tanh3 --out out", "--train"},
     {kSection + "--directions filter", "--out"},
     {kSection + "--out s.npy", "--directions"},
     {kSection + "--directions missing.npy --out s.npy", "missing.npy"},
@@ -141,6 +145,7 @@ const std::vector<Refusal> kRefusals = {
     {kSection + "--directions filter --normalise layer --out s.npy", "--normalise"},
     {kSection + "--directions filter --explain --out s.npy", "--explain"},
     {kPlane + "--count 0", "--count"},
+    {kPlane + "--count 9999999999", "--count"},
     {kPlane + "--range 1", "--range"},
     {kPlane + "--range 0:inf", "--range"},
     {kPlane + "--range 0:1,0:1,0:1", "--range"},
@@ -149,16 +154,17 @@ const std::vector<Refusal> kRefusals = {
     {kPlane + "--count 4 --grid 2 --png s.png", "--png"},
     {kPlane + "--count 4 --grid 2 --vti s.vti", "--vti"},
     {kPlane + "--png absent/s.png", "--png"},
+    {kPlane + "--range 1:1 --vti s.vti", "--vti"},
     {kPlane + "--plan clever", "--plan"},
     {kPlane + "--activation tanh", "--layers"},
     {kPlane + "--layers 784,8,11", "model.safetensors"},
     {"section --model model.safetensors --data glyphs:50 --loss ce --directions filter --out absent/s.npy", "--out"},
     {"section --model short.safetensors --data glyphs:50 --loss ce --directions filter --out s.npy", "--model"},
     {"section --model picture.npy --data glyphs:50 --loss ce --directions filter --out s.npy", "--model"},
-    {"section --model model.safetensors --data tanh3 --loss mse --directions filter --out s.npy", "784"},
+    {"section --model model.safetensors --data tanh3 --loss mse --directions filter --out s.npy", "--data"},
     {"evaluate --model missing.safetensors --data glyphs:50 --loss ce", "--model"},
     {"evaluate --model model.safetensors --data glyphs:50", "--loss"},
-    {"evaluate --model model.safetensors --data tanh3 --loss mse", "784"},
+    {"evaluate --model model.safetensors --data tanh3 --loss mse", "--data"},
     {"reproduce czarnecki2019-fig9 --out out", "czarnecki2019-fig1"},
     {"reproduce czarnecki2019-fig3", "--out"},
 };
@@ -198,6 +204,14 @@ TEST_F(Cli, FitWritesEveryFileAndAConsistentReport) {
     EXPECT_LE(entry["max_disagreement"], 1e-10) << entry;
     EXPECT_TRUE(written.count("out/" + entry["picture"].get<std::string>())) << entry;
   }
+}
+
+TEST_F(Cli, FitDrawsAPictureOfOneValue) {
+  const std::int64_t shape[] = {1};
+  write_npy(path("one.npy"), shape, std::vector<double>{0.5});
+  const Outcome outcome = run(kFit + "--target one.npy --hidden 8,16");
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_TRUE(testing::fs::exists(path("out/compare.png")) && testing::fs::exists(path("out/report.json")));
 }
 
 TEST_F(Cli, FitReportFollowsFromItsFiles) {

@@ -44,6 +44,14 @@ TEST(Dataset, SliceKeepsClassesAndSharesNothingWrong) {
   EXPECT_ERROR(data.slice(-1, 2), InvalidArgument, "-1:2");
 }
 
+TEST(Dataset, WithMoreClasses) {
+  const Dataset data = Dataset::classification({1, 2, 3}, 1, {0, 1, 1}, 2);
+  EXPECT_EQ(data.with_classes(4).outputs(), 4);
+  EXPECT_EQ(label_statistics(data.with_classes(3)).mean[2], 0);
+  EXPECT_ERROR(data.with_classes(1), InvalidArgument, "1 classes, expected 2");
+  EXPECT_ERROR(tanh3().with_classes(2), InvalidArgument, "real targets");
+}
+
 TEST(Dataset, Standardised) {
   const Dataset data = Dataset::regression({1, 7, 3, 7, 5, 7}, 2, {0, 0, 0}, 1).standardised();
   EXPECT_DOUBLE_EQ(data.input(0)[0], -std::sqrt(1.5));

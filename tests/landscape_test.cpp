@@ -6,6 +6,7 @@
 #include <lossatlas/landscape.hpp>
 #include <map>
 #include <string>
+#include <thread>
 
 #include "expect_error.hpp"
 #include "random.hpp"
@@ -228,6 +229,50 @@ TEST(Landscape, OutputsOfASampleFreeSection) {
   EXPECT_ERROR(landscape.outputs(section, points), InvalidArgument, "depends on the input");
 }
 
+TEST(Landscape, EndsOfALineAreTheGivenParameters) {
+  const Problem problem{mlp({4, 9, 3}, Activation::tanh), random_data(17, 4, 3, Loss::cross_entropy, 1),
+                        Loss::cross_entropy};
+  const Landscape landscape(problem.network, problem.data, problem.loss);
+  std::vector<double> a = random_parameters(problem.network, {.seed = 1});
+  const std::vector<double> b = random_parameters(problem.network, {.seed = 2}),
+                            c = random_parameters(problem.network, {.seed = 3});
+  for (double& value : a) value *= 1e17;  // a + (b − a) is nothing like b
+  const Surface surface = landscape.evaluate(plane_section(problem.network, a, b, c), Grid::unit({3, 4}));
+  EXPECT_EQ(surface.losses[8], landscape.evaluate(b).loss());
+  EXPECT_EQ(surface.losses[3], landscape.evaluate(c).loss());
+}
+
+TEST(Landscape, ConstCallsFromSeveralThreads) {
+  const Problem problem{mlp({784, 20, 10}, Activation::gelu), glyphs(70), Loss::cross_entropy};
+  const Landscape landscape(problem.network, problem.data, problem.loss);
+  const std::vector<double> theta = random_parameters(problem.network, {.seed = 3});
+  const Section section = make_section(problem.network, theta, random_directions(problem.network, theta, {.count = 2}));
+  const Surface alone = landscape.evaluate(section, Grid::unit({5, 5}));
+  const std::vector<double> gradient = landscape.gradient(theta);
+  std::vector<char> same(4, 0);
+  {
+    std::vector<std::jthread> team;
+    for (std::size_t t = 0; t < same.size(); ++t) {
+      team.emplace_back([&, t] {
+        same[t] = landscape.evaluate(section, Grid::unit({5, 5})).losses == alone.losses &&
+                  landscape.gradient(theta) == gradient;
+      });
+    }
+  }
+  EXPECT_EQ(same, std::vector<char>(4, 1));
+}
+
+TEST(Landscape, ImpossiblyLargeGridIsOutOfMemory) {
+  const Landscape landscape(mlp({1, 1}, Activation::tanh), tanh3(), Loss::mean_squared_error);
+  const Section section = make_section(landscape.network(), {0, 0}, {1, 0, 0, 1});
+  try {
+    landscape.evaluate(section, Grid::unit({300000000, 3000000}));
+    FAIL() << "no exception";
+  } catch (const OutOfMemory& error) {
+    EXPECT_EQ(error.bytes(), std::int64_t{300000000} * 3000000 * 8 * 3);
+  }
+}
+
 TEST(Landscape, StopAndProgress) {
   const Network network = mlp({784, 64, 64, 10}, Activation::tanh);
   const Landscape landscape(network, glyphs(500), Loss::cross_entropy);
@@ -250,7 +295,7 @@ TEST(Landscape, BadArguments) {
   const Network network = mlp({3, 4, 2}, Activation::tanh);
   const Dataset data = random_data(10, 3, 2, Loss::cross_entropy, 1);
   EXPECT_ERROR(Landscape(mlp({4, 2}, Activation::tanh), data, Loss::cross_entropy), InvalidArgument, "3 features");
-  EXPECT_ERROR(Landscape(mlp({3, 3}, Activation::tanh), data, Loss::cross_entropy), InvalidArgument, "2 classes");
+  EXPECT_ERROR(Landscape(mlp({3, 1}, Activation::tanh), data, Loss::cross_entropy), InvalidArgument, "2 classes");
   EXPECT_ERROR(Landscape(Network(), data, Loss::cross_entropy), InvalidArgument, "empty network");
   EXPECT_ERROR(
       Landscape(mlp({3, 2}, Activation::tanh), random_data(4, 3, 2, Loss::mean_squared_error, 1), Loss::cross_entropy),

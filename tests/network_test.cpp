@@ -57,6 +57,8 @@ TEST(Network, BadArguments) {
   EXPECT_ERROR(mlp({3, 0, 1}, Activation::tanh), InvalidArgument, "expected widths");
   EXPECT_ERROR(mlp({3, -2, 1}, Activation::tanh), InvalidArgument, "-2");
   EXPECT_ERROR(mlp({3, std::int64_t{1} << 40, 1}, Activation::tanh), InvalidArgument, "expected widths");
+  const std::int64_t wide = (std::int64_t{1} << 31) - 1;
+  EXPECT_ERROR(mlp({wide, wide, wide, 2}, Activation::tanh), InvalidArgument, "2^60 parameters");
   EXPECT_ERROR(Network({Dense{2, 3}, Dense{4, 1}}), InvalidArgument, "4 inputs after 3 outputs");
   EXPECT_ERROR(Network({Dense{2, 3, true, Activation::relu}}), InvalidArgument, "relu");
   const Network network = mlp({2, 3, 1}, Activation::tanh);

@@ -35,6 +35,13 @@ TEST(Section, LineAndPlaneHitTheirPointsExactly) {
   }
 }
 
+TEST(Section, EndsMustFitTheDirections) {
+  Section line =
+      line_section(kNetwork, random_parameters(kNetwork, {.seed = 1}), random_parameters(kNetwork, {.seed = 2}));
+  line.ends.pop_back();
+  EXPECT_ERROR(line.at(std::vector{1.0}), InvalidArgument, "25 entries of ends");
+}
+
 TEST(Section, AtIsAffine) {
   const Network network = mlp({1, 1}, Activation::tanh);
   const Section section = make_section(network, {1, 2}, {10, 0, 0, 100});

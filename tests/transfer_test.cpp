@@ -59,6 +59,14 @@ TEST(TransferReport, MeasuredEqualsPredicted) {
   }
 }
 
+TEST(TransferReport, ClassesThatDoNotOccurThere) {
+  const Network network = mlp({3, 5, 4}, Activation::tanh);
+  const Section section = cut_section(network, 1);
+  const Landscape landscape(network, labelled(200, {0.25, 0.25, 0.25, 0.25}, 1), Loss::cross_entropy);
+  const Surface surface = landscape.evaluate(section, Grid::unit({5}));
+  EXPECT_LT(transfer_report(landscape, section, surface, labelled(50, {0.5, 0.5}, 1)).max_disagreement, 1e-12);
+}
+
 TEST(TransferReport, RealTargetsOfOneOutput) {
   const Network network = mlp({1, 4, 1}, Activation::sine);
   const Section section = cut_section(network, 1);
@@ -75,7 +83,14 @@ TEST(TransferReport, BadArguments) {
   const Landscape landscape(network, home, Loss::cross_entropy);
   const Section section = cut_section(network, 1);
   const Surface surface = landscape.evaluate(section, Grid::unit({3}));
-  EXPECT_ERROR(transfer_report(landscape, section, surface, labelled(50, {0.5, 0.5}, 1)), InvalidArgument, "2 classes");
+  EXPECT_ERROR(transfer_report(landscape, section, surface, labelled(50, {0.2, 0.2, 0.2, 0.2, 0.2}, 1)),
+               InvalidArgument, "5 classes");
+  Surface other_heads = surface;
+  other_heads.heads = 3;
+  EXPECT_ERROR(transfer_report(landscape, section, other_heads, home), InvalidArgument, "3 heads");
+  Surface empty = surface;
+  empty.losses.clear();
+  EXPECT_ERROR(transfer_report(landscape, section, empty, home), InvalidArgument, "0 losses");
   const Surface list = landscape.evaluate(section, std::vector<double>{0.5});
   EXPECT_ERROR(transfer_report(landscape, section, list, home), InvalidArgument, "list of points");
 }

@@ -23,12 +23,14 @@ struct CriticalPoint {
   ZeroRule zero;
   /// ‖∇R‖₁ is within the tolerance asked for, and the point is finite.
   bool critical = false;
-  /// False when the point lies at infinity: a neuron with non-zero output weights is saturated (max |φ'| < 1e-6) or
-  /// constant on the data, or further Newton steps go on moving θ by more than 1e-6 relative.
+  /// False when the point lies at infinity: a neuron with non-zero output weights is saturated (|φ'| < 1e-6 on all
+  /// samples, or on all but too few to fix its weights) or constant on the data, or further Newton steps go on moving θ
+  /// by more than 1e-6 relative.
   bool finite = false;
   std::string remark;  ///< why it is not finite or not critical; empty otherwise
 };
 
+/// Descent by Adam; then Newton, kept if it stays near where the descent ended; else Levenberg–Marquardt and Newton.
 struct CriticalPointOptions {
   double tolerance = 1e-12;                 ///< on ‖∇R‖₁
   std::int64_t descent_iterations = 20000;  ///< of Adam, before Levenberg–Marquardt and Newton
@@ -44,6 +46,9 @@ LOSSATLAS_API CriticalPoint find_critical_point(const Landscape& landscape, std:
 LOSSATLAS_API CriticalPoint certify_critical_point(const Landscape& landscape, std::span<const double> theta,
                                                    double tolerance = 1e-12);
 
+/// Starts 0, 2, 4, ... are followed as find_critical_point() does, to minima for the most part. The others leave the
+/// descent after a random number of iterations, log-uniform up to all of them, and go on by Newton alone, which leads to
+/// saddles too.
 struct CriticalSearchOptions {
   std::int64_t starts = 64;
   std::uint64_t seed = 1;
@@ -64,11 +69,13 @@ struct CriticalClass {
 
 struct CriticalSearch {
   std::vector<CriticalClass> classes;  ///< finite critical points by loss, ascending; the constant zero output left out
-  std::int64_t not_converged = 0;
-  std::int64_t at_infinity = 0;
+  std::int64_t not_converged = 0;    ///< starts without a critical point
+  std::int64_t at_infinity = 0;      ///< starts that led to infinity
+  std::int64_t vanishing_output = 0;  ///< starts that led to the constant zero output
 };
 
-/// Many starts in parallel, the same result for any number of threads.
+/// Many starts in parallel on the CPU (one after the other on another device), the same result for any number of
+/// threads. Progress counts starts.
 LOSSATLAS_API CriticalSearch search_critical_points(const Landscape& landscape,
                                                     const CriticalSearchOptions& options = {});
 

@@ -40,6 +40,8 @@ class LOSSATLAS_API Dataset {
   Dataset standardised() const;
   /// The same samples and labels with other inputs (N, features).
   Dataset with_inputs(std::vector<double> inputs, std::int64_t features) const;
+  /// The same labels as some of `classes` ones; throws InvalidArgument for real targets or fewer classes than now.
+  Dataset with_classes(std::int64_t classes) const;
   Dataset renamed(std::string name) const;
 
  private:

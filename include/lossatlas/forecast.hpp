@@ -24,14 +24,17 @@ struct SplitForecast {
   Inertia inside;     ///< of [[B, D], [Dᵀ, 0]]: added for 0 < α < 1
   Inertia outside;    ///< of [[−B, D], [Dᵀ, 0]]: added for α < 0 or α > 1
   Inertia border;     ///< of [[0, D], [Dᵀ, 0]]: added for α ∈ {0, 1}
+  double gap = 0;     ///< smallest ZeroRule::gap of the four: below 1000 the counts may be off by what lies near zero
 
-  /// In(H_wide) after one split with this α.
-  Inertia wide(double alpha) const;
-  /// In(H_wide) after a split into copies with these shares (Σ = 1).
-  Inertia wide(std::span<const double> weights) const;
+  /// In(H_wide) after one split with this α. Throws InvalidArgument on a non-finite α.
+  LOSSATLAS_API Inertia wide(double alpha) const;
+  /// In(H_wide) after a split into copies with these shares. Throws InvalidArgument unless they sum to 1 within 1e-12.
+  LOSSATLAS_API Inertia wide(std::span<const double> weights) const;
 };
 
-/// Forecast for splitting `neuron` of hidden layer `layer` (from 1) at θ. Throws InvalidArgument as split_neuron does.
+/// Forecast for splitting `neuron` of hidden layer `layer` (from 1) at θ; the sums B and D are taken on the host.
+/// Each matrix has its own zero rule, or all of them `options.zero_threshold`. Throws InvalidArgument as split_neuron
+/// does, or when B or D is not finite.
 LOSSATLAS_API SplitForecast split_forecast(const Landscape& landscape, std::span<const double> theta,
                                            std::int64_t layer, std::int64_t neuron,
                                            const SpectrumOptions& options = {});

@@ -10,6 +10,7 @@
 
 #include <lossatlas/export.hpp>
 #include <lossatlas/pattern.hpp>
+#include <lossatlas/spectrum.hpp>
 #include <lossatlas/surface.hpp>
 
 namespace lossatlas {
@@ -65,5 +66,10 @@ struct PlotOptions {
 /// A line plot with axes, ticks and a legend; non-finite points break the line. Throws InvalidArgument without a finite
 /// point.
 LOSSATLAS_API Image plot(std::span<const Curve> curves, const PlotOptions& options = {});
+
+/// |λ| of all eigenvalues on a logarithmic axis, largest first: positive ones red discs, negative ones blue squares,
+/// zeros (by spectrum.zero) grey rings below the dashed line of the threshold, as in [Z21] Figure 3. Zeros more than 8
+/// decades below the line share a row at the bottom. Throws InvalidArgument without eigenvalues or on a non-finite one.
+LOSSATLAS_API Image plot_spectrum(const Spectrum& spectrum, const PlotOptions& options = {});
 
 }  // namespace lossatlas

@@ -48,6 +48,7 @@ class DeviceLandscape;
 /// It lives on one device, to which the data are brought once. Const calls may run in several threads at once.
 class LOSSATLAS_API Landscape {
  public:
+  /// Labels may be of fewer classes than the network has outputs per head: the others then do not occur.
   /// Throws InvalidArgument when the data do not fit the network (inputs, outputs per head) or the loss (cross entropy
   /// on targets that are no distributions), DeviceError when the device fails.
   Landscape(Network network, Dataset data, Loss loss, Device device = Device::best());
@@ -60,14 +61,16 @@ class LOSSATLAS_API Landscape {
   Loss loss() const;
   const Device& device() const;
 
-  /// Losses and accuracy at θ (M), in f64.
+  /// Losses and accuracy at θ (M), in f64. Throws InvalidArgument on another size.
   Evaluation evaluate(std::span<const double> theta) const;
-  /// ∇R(θ) (M), in f64.
+  /// ∇R(θ) (M), in f64. Throws InvalidArgument on another size.
   std::vector<double> gradient(std::span<const double> theta) const;
 
-  /// L(α) = R(θ₀ + Σ αᵢθᵢ) at every point of a grid with as many axes as the section has directions.
+  /// L(α) = R(θ₀ + Σ αᵢθᵢ) at every point of a grid with as many axes as the section has directions. At the ends of a
+  /// line or plane through given parameters it is R of exactly those, in f64.
+  /// Throws InvalidArgument when the section does not fit, OutOfMemory with the bytes needed, Interrupted.
   Surface evaluate(const Section& section, const Grid& grid, const EvaluateOptions& options = {}) const;
-  /// The same at a list of points (G, z) row-major.
+  /// The same at a list of points (G, z) row-major; throws InvalidArgument on an empty list or non-finite points, too.
   Surface evaluate(const Section& section, std::span<const double> points, const EvaluateOptions& options = {}) const;
 
   /// The network's output p(α) (G, H·C) at a list of points (G, z), in f64, for a section on which it does not depend

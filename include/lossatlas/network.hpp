@@ -116,7 +116,8 @@ struct InitOptions {
   std::vector<double> scale = {};
 };
 
-/// θ (M) with independent normal entries N(0, scale_l²), the same on every machine for one seed.
+/// θ (M) with independent normal entries N(0, scale_l²), the same for one seed on every machine whose log, sin
+/// and cos agree.
 LOSSATLAS_API std::vector<double> random_parameters(const Network& network, InitOptions options = {});
 
 }  // namespace lossatlas

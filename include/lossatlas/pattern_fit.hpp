@@ -39,8 +39,8 @@ struct FitOptions {
   /// Ridge of the least squares relative to the mean square of a feature; absent: chosen.
   std::optional<double> ridge = std::nullopt;
   std::uint64_t seed = 1;
-  /// Steps of adam (minibatches of 1024 pixels) or refine (damped Gauss–Newton); 0: 4000 or 12. They also end when they
-  /// no longer gain. A count and not a time, so that a fit gives the same bits on a slower machine.
+  /// Steps of adam (minibatches of 1024 pixels) or refine (damped Gauss–Newton); 0: 4000 or 12. refine also ends when
+  /// it no longer gains. A count and not a time, so that a fit gives the same bits on a slower machine.
   std::int64_t iterations = 0;
   Device device = Device::best();
   Control control = {};

@@ -21,7 +21,8 @@ struct TransferReport {
 };
 
 /// Evaluates `section` on `other` and compares with `reference`, its surface on `home`, at the reference's grid.
-/// Both data sets need the network's outputs per head; the section must not depend on the inputs.
+/// Both data sets need the network's inputs and labels or targets; throws InvalidArgument when they do not fit, when the
+/// reference is of other heads or at a list of points, or when the output depends on the inputs, and as evaluate() does.
 LOSSATLAS_API TransferReport transfer_report(const Landscape& home, const Section& section, const Surface& reference,
                                              const Dataset& other, const EvaluateOptions& options = {});
 

@@ -10,6 +10,11 @@ namespace lossatlas::cli {
 void add_fit(CLI::App& program, Command& chosen);
 void add_section(CLI::App& program, Command& chosen);
 void add_evaluate(CLI::App& program, Command& chosen);
+void add_find(CLI::App& program, Command& chosen);
+void add_split(CLI::App& program, Command& chosen);
+void add_embed(CLI::App& program, Command& chosen);
+void add_spectrum(CLI::App& program, Command& chosen);
+void add_forecast(CLI::App& program, Command& chosen);
 void add_info(CLI::App& program, Command& chosen);
 void add_reproduce(CLI::App& program, Command& chosen);
 

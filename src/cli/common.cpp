@@ -3,10 +3,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <fstream>
+#include <limits>
 #include <optional>
 
 namespace lossatlas::cli {
@@ -78,14 +80,12 @@ std::optional<double> available_memory() {
   return std::nullopt;
 }
 
-void check_bytes(double needed, double available, const char* where) {
+void check_bytes(std::string_view option, double needed, double available, const char* where) {
   if (needed <= available) return;
   char text[200];
-  std::snprintf(text, sizeof text,
-                "--grid: received a grid that needs %.0f bytes %s, expected at most the %.0f available; "
-                "take fewer points",
+  std::snprintf(text, sizeof text, ": received a size that needs %.0f bytes %s, expected at most the %.0f available",
                 needed, where, available);
-  throw InvalidArgument(text);
+  throw InvalidArgument(std::string(option) + text);
 }
 
 // Whether an entry can be made in `folder`; permissions alone do not tell (read-only disks, root).
@@ -127,15 +127,17 @@ void ModelOptions::add_to(CLI::App& command) {
       ->capture_default_str();
 }
 
+Network ModelOptions::architecture() const {
+  const auto widths = parse_widths("--layers", layers);
+  const Activation hidden = for_option("--activation", [&] { return parse_activation(activation); });
+  const Bias kind = bias == "all" ? Bias::all : bias == "hidden" ? Bias::hidden : Bias::none;
+  return for_option("--layers", [&] { return mlp(widths, hidden, {.bias = kind, .heads = heads}); });
+}
+
 Model ModelOptions::read() const {
-  std::optional<Network> architecture;
-  if (!layers.empty()) {
-    const auto widths = parse_widths("--layers", layers);
-    const Activation hidden = for_option("--activation", [&] { return parse_activation(activation); });
-    const Bias kind = bias == "all" ? Bias::all : bias == "hidden" ? Bias::hidden : Bias::none;
-    architecture = for_option("--layers", [&] { return mlp(widths, hidden, {.bias = kind, .heads = heads}); });
-  }
-  return for_option("--model", [&] { return read_model(file, architecture); });
+  std::optional<Network> expected;
+  if (!layers.empty()) expected = architecture();
+  return for_option("--model", [&] { return read_model(file, expected); });
 }
 
 void DeviceOptions::add_to(CLI::App& command) {
@@ -178,8 +180,34 @@ void add_precision(CLI::App& command, std::string& precision) {
       ->capture_default_str();
 }
 
+void add_seed(CLI::App& command, std::uint64_t& seed, const std::string& description) {
+  command.add_option("--seed", seed, description)
+      ->check(CLI::Validator(
+          [](const std::string& text) {
+            return number<std::uint64_t>(text) ? "" : "received \"" + text + "\", expected 0 to 2^64 - 1";
+          },
+          ""))
+      ->type_name("S")
+      ->capture_default_str();
+}
+
+std::vector<double> parse_numbers(std::string_view option, const std::string& text, char separator) {
+  std::vector<double> values;
+  for (const std::string& part : split(text, separator)) {
+    const auto value = number<double>(part);
+    if (!value || !std::isfinite(*value)) {
+      refuse(option, text, std::string("finite numbers with ") + separator + " between");
+    }
+    values.push_back(*value);
+  }
+  return values;
+}
+
 std::vector<std::int64_t> parse_widths(std::string_view option, const std::string& text) {
-  return positive_list(option, text, ',', "positive whole numbers with commas between, such as 64,2048");
+  constexpr std::int64_t kWidest = std::numeric_limits<std::int32_t>::max();
+  auto widths = positive_list(option, text, ',', "positive whole numbers with commas between, such as 64,2048");
+  if (*std::max_element(widths.begin(), widths.end()) > kWidest) refuse(option, text, "widths below 2^31");
+  return widths;
 }
 
 std::vector<std::int64_t> parse_grid(const std::string& text, std::int64_t rank) {
@@ -226,12 +254,17 @@ void check_output_folder(std::string_view option, const fs::path& folder) {
   }
 }
 
-void check_room(std::int64_t points, std::int64_t heads, const fs::path& folder) {
-  const double bytes = 8.0 * static_cast<double>(points) * static_cast<double>(heads);
-  if (const auto memory = available_memory()) check_bytes(bytes, *memory, "of memory");
+void check_memory(std::string_view option, double bytes) {
+  if (const auto memory = available_memory()) check_bytes(option, bytes, *memory, "of memory");
+}
+
+void check_room(const Grid& grid, std::int64_t heads, const fs::path& folder) {
+  const double losses = 8.0 * static_cast<double>(grid.size()) * static_cast<double>(heads);
+  const double points = 8.0 * static_cast<double>(grid.size()) * static_cast<double>(grid.rank());
+  check_memory("--grid", losses + 2 * points);
   std::error_code failed;
   const fs::space_info disk = fs::space(existing_ancestor(folder), failed);
-  if (!failed) check_bytes(bytes, static_cast<double>(disk.available), "on the disk");
+  if (!failed) check_bytes("--grid", losses, static_cast<double>(disk.available), "on the disk");
 }
 
 }  // namespace lossatlas::cli

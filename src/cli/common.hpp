@@ -38,6 +38,8 @@ struct ModelOptions {
   std::int64_t heads = 1;
 
   void add_to(CLI::App& command);
+  /// Of --layers, --activation, --bias and --heads.
+  Network architecture() const;
   Model read() const;
 };
 
@@ -58,7 +60,12 @@ Loss read_loss(const std::string& text);
 /// --precision.
 void add_precision(CLI::App& command, std::string& precision);
 
-/// "64,2048": positive whole numbers.
+/// --seed: a whole number of 64 bits, no wider one cut short.
+void add_seed(CLI::App& command, std::uint64_t& seed, const std::string& description);
+
+/// "0.3,0.3,0.4": finite numbers.
+std::vector<double> parse_numbers(std::string_view option, const std::string& text, char separator);
+/// "64,2048": positive whole numbers below 2³¹.
 std::vector<std::int64_t> parse_widths(std::string_view option, const std::string& text);
 /// "128x128": points per axis; one number stands for all `rank` axes.
 std::vector<std::int64_t> parse_grid(const std::string& text, std::int64_t rank);
@@ -69,7 +76,10 @@ std::vector<Range> parse_ranges(const std::string& text, std::int64_t rank);
 void check_output_file(std::string_view option, const std::filesystem::path& file);
 /// Throws FileError unless `folder` is a writable folder or can be made.
 void check_output_folder(std::string_view option, const std::filesystem::path& folder);
-/// Throws InvalidArgument when points · heads losses do not fit into the free memory or on the disk of `folder`.
-void check_room(std::int64_t points, std::int64_t heads, const std::filesystem::path& folder);
+/// Throws InvalidArgument naming `option` when the free memory is less than `bytes`.
+void check_memory(std::string_view option, double bytes);
+/// Throws InvalidArgument when the points and losses of a grid do not fit into the free memory or on the disk of
+/// `folder`.
+void check_room(const Grid& grid, std::int64_t heads, const std::filesystem::path& folder);
 
 }  // namespace lossatlas::cli

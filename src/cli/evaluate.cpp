@@ -1,6 +1,4 @@
 // lossatlas evaluate: loss, accuracy and gradient at one parameter vector.
-#include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <memory>
 
@@ -19,29 +17,12 @@ struct EvaluateArguments {
   bool json = false;
 };
 
-struct Norms {
-  double l1 = 0;
-  double l2 = 0;
-  double max = 0;
-};
-
-Norms norms(std::span<const double> values) {
-  Norms norm;
-  for (double value : values) {
-    norm.l1 += std::abs(value);
-    norm.l2 += value * value;
-    // std::max would lose a NaN.
-    if (std::isnan(value) || std::abs(value) > norm.max) norm.max = std::abs(value);
-  }
-  norm.l2 = std::sqrt(norm.l2);
-  return norm;
-}
-
 void evaluate(const EvaluateArguments& arguments, Session& session) {
   const Loss loss = read_loss(arguments.loss);
   const Model model = arguments.model.read();
   const Dataset data = read_data("--data", arguments.data);
-  const Landscape landscape(model.network, data, loss, arguments.device.select(session));
+  const Device device = arguments.device.select(session);
+  const Landscape landscape = for_option("--data", [&] { return Landscape(model.network, data, loss, device); });
   const Evaluation result = landscape.evaluate(model.theta);
   session.check();
   const Norms gradient = norms(landscape.gradient(model.theta));

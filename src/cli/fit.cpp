@@ -72,6 +72,18 @@ std::vector<Other> read_others(const FitArguments& arguments, const Dataset& tra
   return others;
 }
 
+// The parameters, once for the origin and once for each direction, and the Gram matrix with its factor.
+void check_network(const std::vector<std::int64_t>& hidden, const Dataset& train, const Pattern& target) {
+  const auto last = static_cast<double>(hidden.back());
+  double parameters = last * static_cast<double>(target.channels() * train.outputs());
+  auto below = static_cast<double>(train.features());
+  for (const std::int64_t width : hidden) {
+    parameters += below * static_cast<double>(width);
+    below = static_cast<double>(width);
+  }
+  check_memory("--hidden", 8 * (static_cast<double>(1 + target.rank()) * parameters + 2 * last * last));
+}
+
 FitResult run_fit(const FitArguments& arguments, Session& session) {
   const auto start = std::chrono::steady_clock::now();
   FitOptions options = fit_options(arguments);
@@ -80,9 +92,11 @@ FitResult run_fit(const FitArguments& arguments, Session& session) {
                         ? target.grid()
                         : for_option("--grid", [&] { return Grid::unit(parse_grid(arguments.grid, target.rank())); });
   check_output_folder("--out", arguments.out);
-  check_room(grid.size(), target.channels(), arguments.out);
+  check_room(grid, target.channels(), arguments.out);
   Dataset train = read_data("--train", arguments.train);
   const std::vector<Other> others = read_others(arguments, train);
+  for_option("--train", [&] { return ImplicitActivation(options.loss, train); });
+  check_network(options.hidden, train, target);
   options.device = arguments.device.select(session);
   options.control = session.control();
 
@@ -150,10 +164,7 @@ void add_fit_options(CLI::App& command, FitArguments& arguments) {
   command.add_option("--iterations", arguments.iterations, "Steps of adam or refine; 0: 4000 or 12")
       ->type_name("N")
       ->capture_default_str();
-  command.add_option("--seed", arguments.seed, "Seed of the random features")
-      ->check(CLI::NonNegativeNumber)
-      ->type_name("S")
-      ->capture_default_str();
+  add_seed(command, arguments.seed, "Seed of the random features");
   command.add_option("--margin", arguments.margin, "Least loss above the infimum of the loss, in units of loss, > 0")
       ->type_name("DELTA")
       ->capture_default_str();

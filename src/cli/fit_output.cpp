@@ -70,7 +70,7 @@ Colours colours(const FitResult& result) {
     const Range other = total_range(seen.report.surface);
     range = {std::fmin(range.lo, other.lo), std::fmax(range.hi, other.hi)};
   }
-  if (!std::isfinite(range.lo)) return chosen;
+  if (!(range.lo < range.hi)) return chosen;  // nothing finite, or one value: the figures choose for themselves
   const double shift = std::accumulate(result.error.offset.begin(), result.error.offset.end(), 0.0);
   chosen.surface.range = range;
   if (std::isfinite(shift)) chosen.target.range = Range{range.lo - shift, range.hi - shift};

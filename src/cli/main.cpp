@@ -4,6 +4,7 @@
 #include <exception>
 #include <memory>
 #include <new>
+#include <stdexcept>
 #include <string>
 
 #include <lossatlas/error.hpp>
@@ -19,13 +20,14 @@ using namespace lossatlas;
 enum ExitStatus { kDone = 0, kFailed = 1, kBadInput = 2, kInterrupted = 130 };
 
 constexpr const char* kDescription =
-    "Loss landscapes of neural networks: puts pictures into loss surfaces, and evaluates the loss on whole sections\n"
-    "of parameter space at once.";
+    "Loss landscapes of neural networks: puts pictures into loss surfaces, evaluates the loss on whole sections of\n"
+    "parameter space at once, and finds critical points, embeds them in wider networks and takes their spectra.";
 constexpr const char* kFooter =
     "Examples:\n"
     "  lossatlas fit --target demo --train glyphs:1000 --hidden 64,512 --out out\n"
     "  lossatlas section --model out/model.safetensors --data glyphs:200 --loss ce --directions filter --grid 15x15 "
     "--out plane.npy --png plane.png\n"
+    "  lossatlas find --layers 1,2,1 --bias hidden --data tanh3 --loss mse --out points\n"
     "  lossatlas reproduce\n"
     "\nResults go to stdout (with --json as JSON, where NaN and infinity are null), progress and errors to stderr.\n"
     "Exit status: 0 done, 1 failed, 2 wrong usage or bad input, 130 interrupted.\n"
@@ -52,6 +54,8 @@ int run(const cli::Command& command) {
     return fail(kBadInput, error.what());
   } catch (const std::bad_alloc&) {
     return fail(kFailed, "out of memory");
+  } catch (const std::length_error&) {  // a container asked for more than any memory has
+    return fail(kFailed, "out of memory");
   } catch (const std::exception& error) {
     return fail(kFailed, error.what());
   }
@@ -68,6 +72,11 @@ int main(int argc, char** argv) {
   cli::add_fit(app, command);
   cli::add_section(app, command);
   cli::add_evaluate(app, command);
+  cli::add_find(app, command);
+  cli::add_split(app, command);
+  cli::add_embed(app, command);
+  cli::add_spectrum(app, command);
+  cli::add_forecast(app, command);
   cli::add_info(app, command);
   cli::add_reproduce(app, command);
   if (argc < 2) {

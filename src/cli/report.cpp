@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <cmath>
 #include <cstdio>
 #include <fstream>
 #include <sstream>
@@ -66,6 +67,27 @@ Json describe(const Network& network) {
 
 Json describe(const Dataset& data) {
   return {{"name", data.name()}, {"samples", data.size()}, {"features", data.features()}, {"outputs", data.outputs()}};
+}
+
+Json describe(const Inertia& inertia) {
+  return {{"positive", inertia.positive}, {"zero", inertia.zero}, {"negative", inertia.negative}};
+}
+
+std::string counts(const Inertia& inertia) {
+  return std::to_string(inertia.positive) + " positive, " + std::to_string(inertia.zero) + " zero, " +
+         std::to_string(inertia.negative) + " negative";
+}
+
+Norms norms(std::span<const double> values) {
+  Norms norm;
+  for (double value : values) {
+    norm.l1 += std::abs(value);
+    norm.l2 += value * value;
+    // std::max would lose a NaN.
+    if (std::isnan(value) || std::abs(value) > norm.max) norm.max = std::abs(value);
+  }
+  norm.l2 = std::sqrt(norm.l2);
+  return norm;
 }
 
 Json plan_lines(const std::string& plan) {

@@ -25,6 +25,17 @@ void write_json(const std::filesystem::path& file, const Json& json);
 Json describe(const Grid& grid);
 Json describe(const Network& network);
 Json describe(const Dataset& data);
+Json describe(const Inertia& inertia);
+/// "12 positive, 1 zero, 3 negative".
+std::string counts(const Inertia& inertia);
+
+struct Norms {
+  double l1 = 0;
+  double l2 = 0;
+  double max = 0;  ///< NaN if a value is
+};
+Norms norms(std::span<const double> values);
+
 /// explain()'s lines.
 Json plan_lines(const std::string& plan);
 /// A row-major matrix of n columns as nested lists.

@@ -10,17 +10,25 @@
 namespace lossatlas::cli {
 namespace {
 
+std::vector<Figure> all_figures() {
+  std::vector<Figure> figures;
+  for (const auto paper : {czarnecki2019_figures(), zhang2021_figures()}) {
+    figures.insert(figures.end(), paper.begin(), paper.end());
+  }
+  return figures;
+}
+
 void list_figures(bool json) {
   Json list = Json::array();
-  for (const Figure& figure : czarnecki2019_figures()) {
+  for (const Figure& figure : all_figures()) {
     list.push_back({{"name", figure.name}, {"description", figure.description}});
     if (!json) std::printf("%-22s  %s\n", figure.name, figure.description);
   }
   if (json) print(list);
 }
 
-const Figure& find_figure(const std::string& name) {
-  const auto figures = czarnecki2019_figures();
+Figure find_figure(const std::string& name) {
+  const auto figures = all_figures();
   const auto found = std::find_if(figures.begin(), figures.end(), [&](const Figure& f) { return name == f.name; });
   if (found != figures.end()) return *found;
   std::string names;
@@ -30,7 +38,7 @@ const Figure& find_figure(const std::string& name) {
 
 void reproduce(const ReproduceArguments& arguments, Session& session) {
   if (arguments.figure.empty()) return list_figures(arguments.json);
-  const Figure& figure = find_figure(arguments.figure);
+  const Figure figure = find_figure(arguments.figure);
   check_output_folder("--out", arguments.out);
   Json report = {{"figure", figure.name}, {"description", figure.description}};
   report.update(figure.draw(arguments, session));
@@ -61,7 +69,9 @@ void add_reproduce(CLI::App& program, Command& chosen) {
                   "\nExamples:\n"
                   "  lossatlas reproduce\n"
                   "  lossatlas reproduce czarnecki2019-fig1 --out figure1\n"
-                  "  lossatlas reproduce czarnecki2019-fig3 --out figure3 --json\n");
+                  "  lossatlas reproduce czarnecki2019-fig3 --out figure3 --json\n"
+                  "  lossatlas reproduce zhang2021-fig3a --out figure3a\n"
+                  "\nzhang2021-fig3b needs iris.csv in the folder that LOSSATLAS_DATA names, or --data csv:FILE.\n");
   command->callback([arguments, &chosen] {
     if (!arguments->figure.empty() && arguments->out.empty()) throw CLI::RequiredError("--out");
     chosen = [arguments](Session& session) { reproduce(*arguments, session); };

@@ -27,5 +27,7 @@ struct Figure {
 
 /// The figures of [C19] (arXiv 1912.07559).
 std::span<const Figure> czarnecki2019_figures();
+/// The figures of [Z21] (arXiv 2105.14573).
+std::span<const Figure> zhang2021_figures();
 
 }  // namespace lossatlas::cli

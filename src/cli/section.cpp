@@ -38,6 +38,7 @@ bool drawn_at_random(const SectionArguments& arguments) {
 
 std::vector<double> draw_directions(const SectionArguments& arguments, const Model& model) {
   if (arguments.count < 1) throw InvalidArgument("--count: received a number below 1, expected at least one direction");
+  check_memory("--count", 16.0 * static_cast<double>(arguments.count) * static_cast<double>(model.theta.size()));
   const std::string& kind = arguments.normalise.empty() ? arguments.directions : arguments.normalise;
   RandomDirectionOptions options{.count = arguments.count, .seed = arguments.seed};
   options.normalisation = kind == "filter"  ? Normalisation::filter
@@ -83,18 +84,23 @@ void check_outputs(const SectionArguments& arguments, const Grid& grid, std::int
        {std::pair{"--out", &arguments.out}, {"--png", &arguments.png}, {"--vti", &arguments.vti}}) {
     if (file->empty()) continue;
     check_output_file(option, *file);
-    check_room(grid.size(), heads, std::filesystem::path(*file).parent_path());
+    check_room(grid, heads, std::filesystem::path(*file).parent_path());
     if (grid.rank() > 3 && file != &arguments.out) {
       throw InvalidArgument(std::string(option) + ": received a section of " + std::to_string(grid.rank()) +
                             " directions, expected at most 3 for a picture or ParaView; drop the option");
     }
+  }
+  for (const Axis& axis : grid.axes()) {
+    if (arguments.vti.empty() || axis.points == 1 || axis.lo != axis.hi) continue;
+    throw InvalidArgument("--vti: received a --range that is empty with several points, expected lo and hi to differ");
   }
 }
 
 void print_text(const Surface& surface, const Section& section, const Range& range) {
   const auto cosines = direction_cosines(section);
   const auto rank = static_cast<std::size_t>(section.rank());
-  std::printf("grid      %s, %lld heads\n", surface.grid.describe().c_str(), static_cast<long long>(surface.heads));
+  std::printf("grid      %s, %lld head%s\n", surface.grid.describe().c_str(), static_cast<long long>(surface.heads),
+              surface.heads == 1 ? "" : "s");
   std::printf("loss      min %.10g, max %.10g, non-finite %lld\n", range.lo, range.hi,
               static_cast<long long>(surface.nonfinite));
   std::printf("cosines of the directions\n");
@@ -140,7 +146,8 @@ void evaluate_section(const SectionArguments& arguments, Session& session) {
   const Grid grid = build_grid(arguments, section.rank());
   check_outputs(arguments, grid, model.network.heads());
   const Dataset data = read_data("--data", arguments.data);
-  const Landscape landscape(model.network, data, loss, arguments.device.select(session));
+  const Device device = arguments.device.select(session);
+  const Landscape landscape = for_option("--data", [&] { return Landscape(model.network, data, loss, device); });
   const EvaluateOptions options{.precision = parse_precision(arguments.precision),
                                 .plan = arguments.plan == "direct" ? Plan::direct : Plan::automatic,
                                 .control = session.control()};
@@ -185,10 +192,7 @@ void add_direction_options(CLI::App& command, SectionArguments& arguments) {
   command.add_option("--count", arguments.count, "Number z of random directions")
       ->type_name("Z")
       ->capture_default_str();
-  command.add_option("--seed", arguments.seed, "Seed of random directions")
-      ->check(CLI::NonNegativeNumber)
-      ->type_name("S")
-      ->capture_default_str();
+  add_seed(command, arguments.seed, "Seed of random directions");
   command.add_flag("--orthogonalise", arguments.orthogonal, "Make the directions orthogonal, in order, lengths kept");
 }
 

@@ -1,0 +1,104 @@
+// lossatlas embed: a model in a wider network that computes the same.
+#include <memory>
+
+#include "commands.hpp"
+#include "embedding_output.hpp"
+
+namespace lossatlas::cli {
+namespace {
+
+struct EmbedArguments {
+  std::string model;
+  std::string layers;
+  std::string rule = "equal";
+  EmbeddingOutput output;
+};
+
+std::vector<std::int64_t> widths_of(const Network& network) {
+  std::vector<std::int64_t> widths{network.inputs()};
+  for (const Layer& layer : network.layers()) widths.push_back(std::get<Dense>(layer).out);
+  return widths;
+}
+
+std::string list(const std::vector<std::int64_t>& widths) {
+  std::string text;
+  for (const std::int64_t width : widths) text += (text.empty() ? "" : ",") + std::to_string(width);
+  return text;
+}
+
+/// The hidden widths asked for, of a network that keeps its depth, inputs and outputs and is nowhere narrower.
+std::vector<std::int64_t> hidden_widths(const std::string& layers, const Network& network) {
+  const auto wide = parse_widths("--layers", layers);
+  const auto narrow = widths_of(network);
+  bool fits = wide.size() == narrow.size() && wide.front() == narrow.front() && wide.back() == narrow.back();
+  double parameters = 0;
+  for (std::size_t l = 0; fits && l < wide.size(); ++l) {
+    fits = wide[l] >= narrow[l];
+    if (l > 0) parameters += (static_cast<double>(wide[l - 1]) + 1) * static_cast<double>(wide[l]);
+  }
+  if (!fits) {
+    throw InvalidArgument("--layers: received \"" + layers + "\", expected as many widths as the model's " +
+                          list(narrow) + ", the first and last the same and none smaller");
+  }
+  check_memory("--layers", 3 * 8 * parameters);
+  return {wide.begin() + 1, wide.end() - 1};
+}
+
+/// New neurons without input and output weights, layer by layer.
+Embedding with_null_neurons(const Model& model, const std::vector<std::int64_t>& hidden) {
+  Embedding wide = embed(model.network, model.theta, std::span<const Split>{});
+  for (std::size_t l = 0; l < hidden.size(); ++l) {
+    const std::int64_t more = hidden[l] - static_cast<std::int64_t>(wide.source[l].size());
+    if (more == 0) continue;
+    Embedding step = null_embedding(wide.network, wide.theta, static_cast<std::int64_t>(l) + 1, more);
+    wide.network = std::move(step.network);
+    wide.theta = std::move(step.theta);
+    wide.source[l] = std::move(step.source[l]);
+    wide.share[l] = std::move(step.share[l]);
+  }
+  return wide;
+}
+
+void embed_model(const EmbedArguments& arguments, Session& session) {
+  const Model model = for_option("--model", [&] { return read_model(arguments.model); });
+  const auto hidden = hidden_widths(arguments.layers, model.network);
+  const auto make = [&] {
+    return for_option("--layers", [&] {
+      return arguments.rule == "null" ? with_null_neurons(model, hidden)
+                                      : embed(model.network, model.theta, std::span<const std::int64_t>(hidden));
+    });
+  };
+  arguments.output.run(model, make, session);
+}
+
+}  // namespace
+
+void add_embed(CLI::App& program, Command& chosen) {
+  auto* command = program.add_subcommand("embed", "Embed a model in a wider network that computes the same function");
+  auto arguments = std::make_shared<EmbedArguments>();
+  command->add_option("--model", arguments->model, "Network and parameters, a file written by lossatlas")
+      ->required()
+      ->type_name("FILE");
+  command->add_option("--layers", arguments->layers, "Widths d,m1,...,outputs of the wide network")
+      ->required()
+      ->type_name("LIST");
+  command
+      ->add_option("--rule", arguments->rule,
+                   "equal: neurons are copied in turn, and the copies of one share its output weights equally; null: "
+                   "new neurons have zero weights, and activation(0) must be 0 or the next layer have a bias")
+      ->check(CLI::IsMember({"equal", "null"}))
+      ->type_name("RULE")
+      ->capture_default_str();
+  arguments->output.add_to(*command);
+  command->footer(
+      std::string(kCertificateHelp) + kSpecHelp +
+      "\nExamples:\n"
+      "  lossatlas find --layers 1,1,1 --bias hidden --data tanh3 --loss mse --starts 8 --out points\n"
+      "  lossatlas embed --model points/critical-1.safetensors --layers 1,4,1 --out embedded.safetensors\n"
+      "  lossatlas embed --model points/critical-1.safetensors --layers 1,3,1 --rule null --data tanh3 --loss mse "
+      "--out null.safetensors --json\n");
+  command->callback(
+      [arguments, &chosen] { chosen = [arguments](Session& session) { embed_model(*arguments, session); }; });
+}
+
+}  // namespace lossatlas::cli

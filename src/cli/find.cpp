@@ -1,0 +1,169 @@
+// lossatlas find: the critical points that descents from many random starts lead to.
+#include <cstdio>
+#include <memory>
+
+#include "commands.hpp"
+#include "common.hpp"
+#include "problem.hpp"
+#include "report.hpp"
+
+namespace lossatlas::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct FindArguments {
+  ModelOptions model;  ///< of which the architecture is used
+  ProblemOptions problem;
+  DeviceOptions device;
+  CriticalSearchOptions search;
+  std::string out;
+  bool json = false;
+};
+
+// critical-01.safetensors: with as many digits as the last one needs.
+std::string model_file(std::size_t index, std::size_t count) {
+  const std::string last = std::to_string(count), number = std::to_string(index + 1);
+  return "critical-" + std::string(last.size() - number.size(), '0') + number + ".safetensors";
+}
+
+Json point_json(const CriticalClass& found, const std::string& file) {
+  const CriticalPoint& point = found.representative;
+  Json inertias = Json::array();
+  for (const Inertia& inertia : found.inertias) inertias.push_back(describe(inertia));
+  return {{"model", file},
+          {"loss", point.loss},
+          {"gradient_l1", point.gradient_l1},
+          {"gradient_max", point.gradient_max},
+          {"inertia", describe(point.inertia)},
+          {"finite", point.finite},
+          {"critical", point.critical},
+          {"count", found.count},
+          {"inertias", inertias},
+          {"zero_threshold", point.zero.threshold},
+          {"gap", point.zero.gap}};
+}
+
+Json search_json(const CriticalSearch& result, const Landscape& landscape, const CriticalSearchOptions& options) {
+  Json points = Json::array();
+  for (std::size_t i = 0; i < result.classes.size(); ++i) {
+    points.push_back(point_json(result.classes[i], model_file(i, result.classes.size())));
+  }
+  return {{"critical_points", points},
+          {"not_converged", result.not_converged},
+          {"at_infinity", result.at_infinity},
+          {"constant_zero", result.vanishing_output},
+          {"network", describe(landscape.network())},
+          {"parameters", landscape.network().parameter_count()},
+          {"data", describe(landscape.data())},
+          {"loss", name(landscape.loss())},
+          {"starts", options.starts},
+          {"seed", options.seed},
+          {"tolerance", options.each.tolerance},
+          {"device", landscape.device().describe()},
+          {"version", version()}};
+}
+
+void print_search(const CriticalSearch& result, const Landscape& landscape, const FindArguments& arguments) {
+  std::printf("network   %s\n", landscape.network().describe().c_str());
+  std::printf("data      %s, %lld samples\n", landscape.data().name().c_str(),
+              static_cast<long long>(landscape.data().size()));
+  std::printf("starts    %lld: %lld not converged, %lld at infinity, %lld at the constant zero\n",
+              static_cast<long long>(arguments.search.starts), static_cast<long long>(result.not_converged),
+              static_cast<long long>(result.at_infinity), static_cast<long long>(result.vanishing_output));
+  for (std::size_t i = 0; i < result.classes.size(); ++i) {
+    const CriticalPoint& point = result.classes[i].representative;
+    std::printf("%s  loss %.12g, |gradient|_1 %.2e, %lld starts, %s\n", model_file(i, result.classes.size()).c_str(),
+                point.loss, point.gradient_l1, static_cast<long long>(result.classes[i].count),
+                counts(point.inertia).c_str());
+  }
+  std::printf("written   %s\n", (fs::path(arguments.out) / "critical_points.json").string().c_str());
+}
+
+void find(const FindArguments& arguments, Session& session) {
+  const Network network = arguments.model.architecture();
+  read_loss(arguments.problem.loss);
+  check_output_folder("--out", arguments.out);
+  if (arguments.search.starts < 1) throw InvalidArgument("--starts: received a number below 1, expected at least one");
+  if (!(arguments.search.each.tolerance > 0)) throw InvalidArgument("--tolerance: expected a number above 0");
+  if (!(arguments.search.scale >= 0)) throw InvalidArgument("--scale: expected 0 or a number above 0");
+  check_hessian_memory("--layers", network, 2);
+  const Landscape landscape = arguments.problem.landscape(network, arguments.device.select(session));
+  CriticalSearchOptions options = arguments.search;
+  options.each.control = session.control();
+  const CriticalSearch result = search_critical_points(landscape, options);
+  session.finish();
+
+  make_folder(arguments.out);
+  for (std::size_t i = 0; i < result.classes.size(); ++i) {
+    write_model(fs::path(arguments.out) / model_file(i, result.classes.size()), network,
+                result.classes[i].representative.theta);
+  }
+  const Json report = search_json(result, landscape, options);
+  write_json(fs::path(arguments.out) / "critical_points.json", report);
+  if (arguments.json) {
+    print(report);
+  } else {
+    print_search(result, landscape, arguments);
+  }
+}
+
+void add_architecture(CLI::App& command, ModelOptions& model) {
+  command.add_option("--layers", model.layers, "Widths d,m1,...,outputs of the dense layers")
+      ->required()
+      ->type_name("LIST");
+  command
+      .add_option("--activation", model.activation,
+                  "Hidden layers' activation: identity relu leaky_relu tanh sigmoid softplus gelu sine")
+      ->type_name("NAME")
+      ->capture_default_str();
+  command.add_option("--bias", model.bias, "Layers that have a bias")
+      ->check(CLI::IsMember({"all", "hidden", "none"}))
+      ->type_name("WHICH")
+      ->capture_default_str();
+}
+
+void add_search(CLI::App& command, CriticalSearchOptions& search) {
+  command.add_option("--starts", search.starts, "Random starts")->type_name("N")->capture_default_str();
+  add_seed(command, search.seed, "Seed of the starts");
+  command
+      .add_option("--scale", search.scale,
+                  "Standard deviation of the starts' parameters; 0: m^(-3/2) with m the widest hidden layer")
+      ->type_name("S")
+      ->capture_default_str();
+  command.add_option("--tolerance", search.each.tolerance, "Largest |gradient|_1 of a point that counts as critical")
+      ->type_name("T")
+      ->capture_default_str();
+}
+
+}  // namespace
+
+void add_find(CLI::App& program, Command& chosen) {
+  auto* command = program.add_subcommand("find", "The critical points that many random starts lead to");
+  auto arguments = std::make_shared<FindArguments>();
+  add_architecture(*command, arguments->model);
+  arguments->problem.add_to(*command);
+  add_search(*command, arguments->search);
+  arguments->device.add_to(*command);
+  command->add_option("--out", arguments->out, "Folder for the results; made if missing")->required()->type_name("DIR");
+  command->add_flag("--json", arguments->json, "Print critical_points.json on stdout as well");
+  command->footer(
+      std::string(
+          "Every other start descends to the end, to minima for the most part; the others leave the descent early and\n"
+          "go on by Newton's method, to saddles and degenerate points too. Points that are the same up to order, "
+          "signs\n"
+          "and copies of neurons count as one. Writes one model critical-K.safetensors for each, by ascending loss, "
+          "and\n"
+          "critical_points.json: loss, gradient_l1, inertia (positive, zero and negative eigenvalues of the Hessian),\n"
+          "finite, and count (of the starts). Starts that lead to infinity, to the constant zero or to no critical\n"
+          "point are counted apart, and never reported as critical.\n\n") +
+      kSpecHelp +
+      "\nExamples:\n"
+      "  lossatlas find --layers 1,1,1 --bias hidden --data tanh3 --loss mse --starts 8 --out points\n"
+      "  lossatlas find --layers 1,2,1 --activation tanh --bias hidden --data tanh3 --loss mse --starts 8 --seed 2 "
+      "--out points2 --json\n"
+      "  lossatlas spectrum --model points/critical-1.safetensors --data tanh3 --loss mse\n");
+  command->callback([arguments, &chosen] { chosen = [arguments](Session& session) { find(*arguments, session); }; });
+}
+
+}  // namespace lossatlas::cli

@@ -1,0 +1,82 @@
+#include "problem.hpp"
+
+#include <cstdio>
+
+namespace lossatlas::cli {
+namespace {
+
+constexpr const char* kDataHelp = "Data set, see below";
+constexpr const char* kLossHelp = "ce (cross entropy) or mse (squared error, summed over outputs)";
+
+}  // namespace
+
+void ProblemOptions::add_to(CLI::App& command) {
+  command.add_option("--data", data, kDataHelp)->required()->type_name("SPEC");
+  command.add_option("--loss", loss, kLossHelp)->required()->type_name("LOSS");
+}
+
+void ProblemOptions::add_optional_to(CLI::App& command) {
+  auto* on_data = command.add_option("--data", data, std::string("To check the result on: ") + kDataHelp);
+  auto* with_loss = command.add_option("--loss", loss, kLossHelp);
+  on_data->needs(with_loss)->type_name("SPEC");
+  with_loss->needs(on_data)->type_name("LOSS");
+}
+
+Landscape ProblemOptions::landscape(const Network& network, const Device& device) const {
+  const Loss kind = read_loss(loss);
+  const Dataset set = read_data("--data", data);
+  return for_option("--data", [&] { return Landscape(network, set, kind, device); });
+}
+
+void NeuronOptions::add_to(CLI::App& command) {
+  command.add_option("--layer", layer, "Hidden layer, from 1")->required()->type_name("L");
+  command.add_option("--neuron", neuron, "Neuron of the layer, from 0")->required()->type_name("S");
+}
+
+void NeuronOptions::check(const Network& network) const {
+  const std::int64_t hidden = network.depth() - 1;
+  if (hidden == 0) throw InvalidArgument("--model: received " + network.describe() + ", expected a hidden layer");
+  if (layer < 1 || layer > hidden) {
+    throw InvalidArgument("--layer: received " + std::to_string(layer) + ", expected 1 to " + std::to_string(hidden) +
+                          ", a hidden layer of " + network.describe());
+  }
+  const auto& dense = std::get<Dense>(network.layers()[static_cast<std::size_t>(layer - 1)]);
+  if (neuron < 0 || neuron >= dense.out) {
+    throw InvalidArgument("--neuron: received " + std::to_string(neuron) + ", expected 0 to " +
+                          std::to_string(dense.out - 1) + " in layer " + std::to_string(layer));
+  }
+}
+
+void check_hessian_memory(std::string_view option, const Network& network, double copies) {
+  const auto parameters = static_cast<double>(network.parameter_count());
+  check_memory(option, 8 * copies * parameters * parameters);
+}
+
+std::vector<std::string> remarks(const Network& network, double gap) {
+  constexpr double kClear = 1000;
+  std::vector<std::string> lines;
+  if (!(gap >= kClear)) {
+    char text[160];
+    std::snprintf(text, sizeof text,
+                  "the eigenvalues next to the zero threshold differ by a factor of %.3g only; the counts may be off",
+                  gap);
+    lines.emplace_back(text);
+  }
+  for (const Layer& layer : network.layers()) {
+    const Activation activation = std::get<Dense>(layer).activation;
+    if (activation != Activation::relu && activation != Activation::leaky_relu) continue;
+    lines.push_back("the second derivative of " + std::string(name(activation)) + " counts as 0 everywhere");
+    break;
+  }
+  return lines;
+}
+
+void print_point(const Landscape& landscape, double loss, const Norms& gradient) {
+  const Dataset& data = landscape.data();
+  std::printf("network   %s\n", landscape.network().describe().c_str());
+  std::printf("data      %s, %lld samples\n", data.name().c_str(), static_cast<long long>(data.size()));
+  std::printf("loss      %s %.17g\n", std::string(name(landscape.loss())).c_str(), loss);
+  std::printf("gradient  l1 %.6e, max %.6e\n", gradient.l1, gradient.max);
+}
+
+}  // namespace lossatlas::cli

@@ -1,0 +1,152 @@
+// lossatlas spectrum: all eigenvalues of the Hessian of the loss at a model.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <memory>
+#include <optional>
+
+#include "commands.hpp"
+#include "common.hpp"
+#include "problem.hpp"
+#include "report.hpp"
+
+namespace lossatlas::cli {
+namespace {
+
+struct SpectrumArguments {
+  ModelOptions model;
+  ProblemOptions problem;
+  DeviceOptions device;
+  std::optional<double> zero;
+  std::string part = "full";
+  std::string vectors;
+  std::string png;
+  bool json = false;
+};
+
+// What is known of the point besides its spectrum.
+struct Point {
+  double loss = 0;
+  Norms gradient;
+};
+
+void check_outputs(const SpectrumArguments& arguments) {
+  if (arguments.zero && !(*arguments.zero >= 0 && std::isfinite(*arguments.zero))) {
+    throw InvalidArgument("--zero: received a number below 0 or none, expected a finite one, 0 or more");
+  }
+  if (!arguments.vectors.empty()) check_output_file("--vectors", arguments.vectors);
+  if (!arguments.png.empty()) check_output_file("--png", arguments.png);
+}
+
+Json spectrum_json(const Spectrum& spectrum, const Point& point, const Landscape& landscape,
+                   const SpectrumArguments& arguments) {
+  Json json = {{"parameters", landscape.network().parameter_count()},
+               {"loss", point.loss},
+               {"gradient_l1", point.gradient.l1},
+               {"gradient_max", point.gradient.max},
+               {"eigenvalues", spectrum.eigenvalues},
+               {"inertia", describe(spectrum.inertia)},
+               {"zero_threshold", spectrum.zero.threshold},
+               {"largest_zero", spectrum.zero.largest_zero},
+               {"smallest_nonzero", spectrum.zero.smallest_nonzero},
+               {"gap", spectrum.zero.gap},
+               {"part", arguments.part},
+               {"remarks", remarks(landscape.network(), spectrum.zero.gap)},
+               {"device", spectrum.device}};
+  if (!spectrum.eigenvectors.empty()) json["residual"] = spectrum.residual;
+  return json;
+}
+
+void print_spectrum(const Spectrum& spectrum, const Point& point, const Landscape& landscape) {
+  print_point(landscape, point.loss, point.gradient);
+  std::printf("spectrum  %s\n", counts(spectrum.inertia).c_str());
+  std::printf("extremes  %.10g .. %.10g\n", spectrum.eigenvalues.front(), spectrum.eigenvalues.back());
+  std::printf("zero      up to %.3g: largest zero %.3g, smallest other %.3g, gap %.3g\n", spectrum.zero.threshold,
+              spectrum.zero.largest_zero, spectrum.zero.smallest_nonzero, spectrum.zero.gap);
+  if (!spectrum.eigenvectors.empty()) std::printf("residual  %.3g\n", spectrum.residual);
+  std::printf("device    %s\n", spectrum.device.c_str());
+}
+
+void write_pictures(const Spectrum& spectrum, const Landscape& landscape, const SpectrumArguments& arguments) {
+  const std::int64_t parameters = landscape.network().parameter_count();
+  if (!arguments.vectors.empty()) {
+    const std::int64_t shape[] = {parameters, parameters};
+    write_npy(arguments.vectors, shape, spectrum.eigenvectors);
+  }
+  if (!arguments.png.empty()) {
+    write_png(arguments.png,
+              plot_spectrum(spectrum, {.title = landscape.data().name() + ": " + counts(spectrum.inertia)}));
+  }
+}
+
+void analyse(const SpectrumArguments& arguments, Session& session) {
+  read_loss(arguments.problem.loss);
+  const Model model = arguments.model.read();
+  check_outputs(arguments);
+  const bool vectors = !arguments.vectors.empty();
+  check_hessian_memory("--model", model.network, vectors ? 4 : 1);  // LAPACK's workspace for vectors is two matrices
+  const Landscape landscape = arguments.problem.landscape(model.network, arguments.device.select(session));
+  const Point point{landscape.evaluate(model.theta).loss(), norms(landscape.gradient(model.theta))};
+  session.check();
+  const HessianOptions hessian{.part = arguments.part == "full" ? HessianPart::full : HessianPart::gauss_newton,
+                               .control = session.control()};
+  const Spectrum spectrum = for_option("--model", [&] {
+    return hessian_spectrum(landscape, model.theta, {.vectors = vectors, .zero_threshold = arguments.zero}, hessian);
+  });
+  session.check();
+  write_pictures(spectrum, landscape, arguments);
+  for (const std::string& line : remarks(model.network, spectrum.zero.gap)) session.note("note: " + line);
+  session.finish();
+  if (arguments.json) {
+    print(spectrum_json(spectrum, point, landscape, arguments));
+  } else {
+    print_spectrum(spectrum, point, landscape);
+  }
+}
+
+void add_options(CLI::App& command, SpectrumArguments& arguments) {
+  arguments.model.add_to(command);
+  arguments.problem.add_to(command);
+  command
+      .add_option("--zero", arguments.zero,
+                  "Largest |eigenvalue| that counts as zero (default: 1e-11, or ten times the rounding error if that "
+                  "is more)")
+      ->type_name("T");
+  command
+      .add_option("--part", arguments.part,
+                  "full, or the Gauss-Newton part alone, which leaves out the networks' second derivatives")
+      ->check(CLI::IsMember({"full", "gauss-newton"}))
+      ->type_name("PART")
+      ->capture_default_str();
+  command.add_option("--vectors", arguments.vectors, "Eigenvectors, an .npy array (M, M), row i for eigenvalue i")
+      ->type_name("FILE");
+  command.add_option("--png", arguments.png, "Magnitudes on a logarithmic axis, coloured by sign")->type_name("FILE");
+  arguments.device.add_to(command);
+  command.add_flag("--json", arguments.json,
+                   "Print JSON: parameters, loss, gradient_l1, gradient_max, eigenvalues (ascending), inertia "
+                   "(positive, zero, negative), zero_threshold, gap, device");
+}
+
+}  // namespace
+
+void add_spectrum(CLI::App& program, Command& chosen) {
+  auto* command = program.add_subcommand("spectrum", "All eigenvalues of the Hessian of the loss at a model");
+  auto arguments = std::make_shared<SpectrumArguments>();
+  add_options(*command, *arguments);
+  command->footer(
+      std::string(
+          "The Hessian is exact and in double precision; it takes 8 M^2 bytes for M parameters. Squared error is\n"
+          "without a half: its eigenvalues are twice those of half the squared error. The gap is the ratio of the\n"
+          "smallest eigenvalue that counts as non-zero to the largest that does not; below 1000 the counts may be "
+          "off.\n"
+          "The second derivative of relu counts as 0.\n\n") +
+      kSpecHelp +
+      "\nExamples:\n"
+      "  lossatlas find --layers 1,1,1 --bias hidden --data tanh3 --loss mse --starts 8 --out points\n"
+      "  lossatlas spectrum --model points/critical-1.safetensors --data tanh3 --loss mse --png spectrum.png\n"
+      "  lossatlas spectrum --model points/critical-1.safetensors --data tanh3 --loss mse --zero 1e-9 "
+      "--vectors vectors.npy --json\n");
+  command->callback([arguments, &chosen] { chosen = [arguments](Session& session) { analyse(*arguments, session); }; });
+}
+
+}  // namespace lossatlas::cli

@@ -1,0 +1,34 @@
+// When two critical points are the same (theory section 6): both are reduced to the neurons that matter, which are then
+// matched up to permutation and, for odd activations, sign.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include <lossatlas/activation.hpp>
+#include <lossatlas/network.hpp>
+
+namespace lossatlas {
+
+/// A dense layer of a reduced network: weight (out, in) row-major, bias (out) or empty.
+struct ReducedLayer {
+  std::int64_t out = 0;
+  std::int64_t in = 0;
+  std::vector<double> weight;
+  std::vector<double> bias;
+  Activation activation = Activation::identity;
+};
+using ReducedNetwork = std::vector<ReducedLayer>;
+
+/// θ without the hidden neurons whose output weights vanish (relative to the layer's largest) and with equal neurons
+/// merged into one; `same` is the relative distance of what counts as equal.
+ReducedNetwork reduce_neurons(const Network& network, std::span<const double> theta, double same);
+
+/// The same function in the same way: equal up to the order and, for odd activations, the signs of hidden neurons.
+bool same_neurons(const ReducedNetwork& a, const ReducedNetwork& b, double same);
+
+/// φ(−x) = −φ(x).
+bool is_odd(Activation activation);
+
+}  // namespace lossatlas

@@ -1,0 +1,255 @@
+#include <lossatlas/critical_point.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <utility>
+
+#include <lossatlas/hessian.hpp>
+#include <lossatlas/optimise.hpp>
+
+#include "check.hpp"
+#include "cpu/blas.hpp"
+#include "critical_class.hpp"
+#include "parallel.hpp"
+#include "random.hpp"
+#include "saturation.hpp"
+#include "vectors.hpp"
+
+namespace lossatlas {
+namespace {
+
+constexpr double kStillMoving = 1e-6;   // a Newton step relative to ‖θ‖ that a finite critical point does not make
+constexpr int kFurtherSteps = 2;        // Newton steps that test finiteness
+constexpr double kNoShorter = 0.8;      // ... of the step before: no convergence
+constexpr double kAboveNoise = 10;      // a gradient's component this many times its rounding error is no noise
+constexpr double kNearby = 0.1;         // how far Newton may go from the end of a descent, relative to ‖θ‖
+constexpr double kVanishing = 1e-6;     // an output of this share of the targets is the constant zero
+
+void check_options(const CriticalPointOptions& options, const char* function) {
+  require(std::isfinite(options.tolerance) && options.tolerance > 0, function, "received tolerance ",
+          options.tolerance, ", expected a positive bound on the gradient, such as 1e-12");
+  require(options.descent_iterations >= 0 && options.polish_iterations >= 0, function, "received ",
+          options.descent_iterations, " and ", options.polish_iterations,
+          " iterations, expected at least 0 of descent and of polish");
+  require(std::isfinite(options.descent_rate) && options.descent_rate > 0, function, "received descent_rate ",
+          options.descent_rate, ", expected a positive rate");
+}
+
+void check_start(const Landscape& landscape, std::span<const double> theta, const char* function) {
+  require(static_cast<std::int64_t>(theta.size()) == landscape.network().parameter_count(), function, "received ",
+          theta.size(), " parameters, expected ", landscape.network().parameter_count());
+  require_finite(theta, function, "theta");
+}
+
+/// ‖∇R‖₂'s rounding error, seen by moving θ by one unit in the last place.
+double gradient_noise(const Landscape& landscape, std::span<const double> theta, std::span<const double> gradient) {
+  std::vector<double> next(theta.begin(), theta.end());
+  for (std::size_t i = 0; i < next.size(); ++i) {
+    next[i] = std::nextafter(next[i], i % 2 ? -std::numeric_limits<double>::infinity()
+                                            : std::numeric_limits<double>::infinity());
+  }
+  return norm_l2(moved(landscape.gradient(next), -1, gradient));
+}
+
+/// The Newton step from the part of the gradient that stands out of `noise` and the eigenvalues that stand out of
+/// rounding.
+std::vector<double> significant_step(const Spectrum& spectrum, std::span<const double> gradient, double noise) {
+  const std::size_t size = gradient.size();
+  const double norm = std::max(std::abs(spectrum.eigenvalues.front()), std::abs(spectrum.eigenvalues.back()));
+  const double cut = static_cast<double>(size) * std::numeric_limits<double>::epsilon() * norm;
+  std::vector<double> d(size, 0.0);
+  for (std::size_t k = 0; k < size; ++k) {
+    const std::span<const double> v(spectrum.eigenvectors.data() + k * size, size);
+    const double lambda = spectrum.eigenvalues[k], part = dot(v, gradient);
+    if (std::abs(lambda) > cut && std::abs(part) > kAboveNoise * noise) d = moved(d, -part / lambda, v);
+  }
+  return d;
+}
+
+/// Further Newton steps go on moving θ and hardly get shorter. Towards a finite point they do: by more and more, or to
+/// ½ or ⅔ of the one before where the point is degenerate. That they lower ‖∇R‖ is not asked for, because valleys that
+/// lead to infinity are curved.
+bool goes_on_moving(const Landscape& landscape, std::span<const double> start, const Control& control) {
+  std::vector<double> theta(start.begin(), start.end());
+  double before = 0, length = 0;
+  for (int step = 0; step < kFurtherSteps; ++step) {
+    check_stop(control);
+    std::vector<double> matrix = hessian(landscape, theta, {.control = control});
+    if (!std::isfinite(norm_max(matrix))) return true;
+    const Spectrum spectrum =
+        symmetric_spectrum(std::move(matrix), static_cast<std::int64_t>(theta.size()), {.vectors = true});
+    const std::vector<double> gradient = landscape.gradient(theta);
+    const std::vector<double> d = significant_step(spectrum, gradient, gradient_noise(landscape, theta, gradient));
+    before = std::exchange(length, norm_l2(d));
+    if (!(length > kStillMoving * norm_l2(theta))) return false;
+    theta = moved(theta, 1, d);
+  }
+  return length > kNoShorter * before;
+}
+
+CriticalPoint certify(const Landscape& landscape, std::span<const double> theta, double tolerance,
+                      const Control& control) {
+  CriticalPoint point;
+  point.theta.assign(theta.begin(), theta.end());
+  point.loss = landscape.evaluate(theta).loss();
+  const std::vector<double> gradient = landscape.gradient(theta);
+  point.gradient_l1 = norm_l1(gradient);
+  point.gradient_max = norm_max(gradient);
+  std::vector<double> matrix = hessian(landscape, theta, {.control = control});
+  if (!std::isfinite(norm_max(matrix)) || !std::isfinite(point.gradient_l1)) {
+    point.remark = "the gradient or the Hessian is not finite";
+    return point;
+  }
+  const Spectrum spectrum = symmetric_spectrum(std::move(matrix), static_cast<std::int64_t>(theta.size()));
+  point.inertia = spectrum.inertia;
+  point.zero = spectrum.zero;
+  const bool small = point.gradient_l1 <= tolerance;
+  point.remark = neuron_at_infinity(landscape, theta);
+  if (point.remark.empty() && small && goes_on_moving(landscape, theta, control)) {
+    point.remark = "further Newton steps go on moving the parameters";
+  }
+  point.finite = point.remark.empty();
+  point.critical = small && point.finite;
+  if (!small && point.finite) point.remark = "the gradient is above the tolerance";
+  return point;
+}
+
+StoppingRule rule_of(std::int64_t iterations, const Control& control) {
+  StoppingRule rule;
+  rule.iterations = iterations;
+  rule.control = control;
+  return rule;
+}
+
+std::vector<double> descend(const Landscape& landscape, std::span<const double> start, std::int64_t iterations,
+                            const CriticalPointOptions& options) {
+  return optimise(landscape, start, Adam{.rate = options.descent_rate}, rule_of(iterations, options.control)).theta;
+}
+
+OptimiserResult newton(const Landscape& landscape, std::span<const double> start,
+                       const CriticalPointOptions& options) {
+  return optimise(landscape, start, Newton{}, rule_of(options.polish_iterations, options.control));
+}
+
+/// Where the descent from `start` and the polish end.
+std::vector<double> follow(const Landscape& landscape, std::span<const double> start,
+                           const CriticalPointOptions& options) {
+  const std::vector<double> end = descend(landscape, start, options.descent_iterations, options);
+  if (!std::isfinite(norm_l1(end))) return end;
+  OptimiserResult near = newton(landscape, end, options);
+  if (near.gradient_l1 <= options.tolerance && norm_l2(moved(near.theta, -1, end)) <= kNearby * norm_l2(end)) {
+    return std::move(near.theta);
+  }
+  const OptimiserResult low =
+      optimise(landscape, end, LevenbergMarquardt{}, rule_of(options.polish_iterations, options.control));
+  return newton(landscape, low.theta, options).theta;
+}
+
+/// Standard deviations of the initial parameters, one for each layer.
+std::vector<double> initial_scales(const Network& network, double scale) {
+  std::int64_t widest = 1;
+  for (const ParameterBlock& block : network.blocks()) {
+    if (block.layer + 1 < network.depth()) widest = std::max(widest, block.rows);
+  }
+  const double value = scale > 0 ? scale : std::pow(static_cast<double>(widest), -1.5);
+  return std::vector<double>(static_cast<std::size_t>(network.depth()), value);
+}
+
+CriticalPoint from_start(const Landscape& landscape, std::int64_t index, const CriticalSearchOptions& options,
+                         const CriticalPointOptions& each) {
+  Random random(options.seed, static_cast<std::uint64_t>(index));
+  const std::uint64_t high = random.bits(), low = random.bits();
+  const std::vector<double> start =
+      random_parameters(landscape.network(),
+                        {.seed = high << 32 | low, .scale = initial_scales(landscape.network(), options.scale)});
+  if (index % 2 == 0) return certify(landscape, follow(landscape, start, each), each.tolerance, each.control);
+  const double length = std::pow(static_cast<double>(each.descent_iterations + 1), random.uniform());
+  const std::vector<double> left = descend(landscape, start, std::llround(length) - 1, each);
+  if (!std::isfinite(norm_l1(left))) return certify(landscape, left, each.tolerance, each.control);
+  return certify(landscape, newton(landscape, left, each).theta, each.tolerance, each.control);
+}
+
+/// The points that all starts lead to, in the order of the starts.
+std::vector<CriticalPoint> follow_starts(const Landscape& landscape, const CriticalSearchOptions& options) {
+  const bool host = landscape.device().kind() == Device::Kind::cpu;
+  const Landscape alone(landscape.network(), landscape.data(), landscape.loss(), Device::cpu({.threads = 1}));
+  const cpu::SingleThreadedBlas guard;
+  CriticalPointOptions each = options.each;
+  each.control.progress = nullptr;
+  std::vector<CriticalPoint> points(static_cast<std::size_t>(options.starts));
+  parallel_for(options.starts, host ? landscape.device().threads() : 1, options.each.control, "starts",
+               [&](std::int64_t i, int) {
+                 points[static_cast<std::size_t>(i)] = from_start(host ? alone : landscape, i, options, each);
+               });
+  return points;
+}
+
+void add_member(CriticalPoint point, CriticalClass& to) {
+  if (std::find(to.inertias.begin(), to.inertias.end(), point.inertia) == to.inertias.end()) {
+    to.inertias.push_back(point.inertia);
+  }
+  if (to.count++ == 0 || point.gradient_l1 < to.representative.gradient_l1) to.representative = std::move(point);
+}
+
+/// Points, sorted by loss, in classes; each is compared with the first of every class.
+std::vector<CriticalClass> classes_of(const Network& network, std::vector<CriticalPoint> points, double same) {
+  std::vector<CriticalClass> classes;
+  std::vector<ReducedNetwork> firsts;
+  for (CriticalPoint& point : points) {
+    ReducedNetwork reduced = reduce_neurons(network, point.theta, same);
+    const auto found = std::find_if(firsts.begin(), firsts.end(), [&](const ReducedNetwork& first) {
+      return same_neurons(first, reduced, same);
+    });
+    const auto index = static_cast<std::size_t>(found - firsts.begin());
+    if (found == firsts.end()) {
+      firsts.push_back(std::move(reduced));
+      classes.emplace_back();
+    }
+    add_member(std::move(point), classes[index]);
+  }
+  return classes;
+}
+
+}  // namespace
+
+CriticalPoint find_critical_point(const Landscape& landscape, std::span<const double> start,
+                                  const CriticalPointOptions& options) {
+  check_options(options, "find_critical_point");
+  check_start(landscape, start, "find_critical_point");
+  return certify(landscape, follow(landscape, start, options), options.tolerance, options.control);
+}
+
+CriticalPoint certify_critical_point(const Landscape& landscape, std::span<const double> theta, double tolerance) {
+  require(std::isfinite(tolerance) && tolerance > 0, "certify_critical_point", "received tolerance ", tolerance,
+          ", expected a positive bound on the gradient, such as 1e-12");
+  check_start(landscape, theta, "certify_critical_point");
+  return certify(landscape, theta, tolerance, {});
+}
+
+CriticalSearch search_critical_points(const Landscape& landscape, const CriticalSearchOptions& options) {
+  constexpr const char* kName = "search_critical_points";
+  check_options(options.each, kName);
+  require(options.starts >= 1, kName, "received ", options.starts, " starts, expected at least 1");
+  require(std::isfinite(options.scale) && options.scale >= 0, kName, "received scale ", options.scale,
+          ", expected a standard deviation, or 0 for m^(-3/2)");
+  require(options.same > 0 && options.same < 1, kName, "received same = ", options.same,
+          ", expected a relative distance between 0 and 1");
+  CriticalSearch search;
+  std::vector<CriticalPoint> found;
+  for (CriticalPoint& point : follow_starts(landscape, options)) {
+    if (!point.critical) {
+      ++(point.finite ? search.not_converged : search.at_infinity);
+    } else if (output_vanishes(landscape, point.theta, kVanishing)) {
+      ++search.vanishing_output;
+    } else {
+      found.push_back(std::move(point));
+    }
+  }
+  std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.loss < b.loss; });
+  search.classes = classes_of(landscape.network(), std::move(found), options.same);
+  return search;
+}
+
+}  // namespace lossatlas

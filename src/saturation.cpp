@@ -1,0 +1,140 @@
+#include "saturation.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <variant>
+#include <vector>
+
+#include "sample_pass.hpp"
+#include "vectors.hpp"
+
+namespace lossatlas {
+namespace {
+
+constexpr double kActive = 1e-6;         // |φ'| from which a neuron responds
+constexpr double kConstant = 1e-9;       // range of a neuron on the data, relative to its size
+constexpr double kVanishing = 1e-6;      // output weights, relative to the layer's largest
+constexpr double kIndependent = 1e-10;   // part of a row outside the span, relative to the row
+
+/// An orthonormal basis of the rows it was shown.
+class Span {
+ public:
+  std::size_t rank() const { return basis_.size(); }
+
+  void add(std::vector<double> row) {
+    const double size = norm_l2(row);
+    for (int pass = 0; pass < 2; ++pass) {  // twice: once loses orthogonality when the row is nearly in the span
+      for (const std::vector<double>& e : basis_) row = moved(row, -dot(e, row), e);
+    }
+    const double rest = norm_l2(row);
+    if (!(rest > kIndependent * size)) return;
+    for (double& value : row) value /= rest;
+    basis_.push_back(std::move(row));
+  }
+
+ private:
+  std::vector<std::vector<double>> basis_;
+};
+
+/// What one neuron does on the data.
+struct Response {
+  bool used = false;  ///< it has output weights
+  double steepest = 0;
+  double lowest = std::numeric_limits<double>::infinity();
+  double highest = -std::numeric_limits<double>::infinity();
+  Span active;
+};
+
+struct LayerResponse {
+  std::vector<Response> neurons;
+  Span all;
+};
+
+/// φ tends to a straight line on one side at least, exponentially fast.
+bool saturates(Activation activation) {
+  return activation == Activation::tanh || activation == Activation::sigmoid || activation == Activation::softplus ||
+         activation == Activation::gelu;
+}
+
+std::vector<LayerResponse> layers_with_uses(const Network& network, std::span<const double> theta) {
+  std::vector<LayerResponse> result(static_cast<std::size_t>(network.depth() - 1));
+  for (std::size_t l = 0; l < result.size(); ++l) {
+    const MatrixView<const double> above = network.view(theta, static_cast<std::int64_t>(l) + 1).weight;
+    std::vector<double> squares(static_cast<std::size_t>(above.cols), 0.0);
+    for (std::int64_t i = 0; i < above.rows; ++i) {
+      for (std::int64_t j = 0; j < above.cols; ++j) squares[static_cast<std::size_t>(j)] += above(i, j) * above(i, j);
+    }
+    const double cut = kVanishing * std::sqrt(norm_max(squares));
+    result[l].neurons.resize(squares.size());
+    for (std::size_t j = 0; j < squares.size(); ++j) result[l].neurons[j].used = std::sqrt(squares[j]) > cut;
+  }
+  return result;
+}
+
+void show_sample(const SamplePass& pass, std::int64_t l, std::int64_t r, const Layer& layer, LayerResponse& response) {
+  const std::int64_t out = cpu::width(layer);
+  const double *z = pass.pre(l).at(r, 0).data, *a = pass.output(l).at(r, 0).data, *x = pass.input(l).at(r, 0).data;
+  std::vector<double> row(x, x + pass.input(l).stride);
+  if (std::visit([](const auto& one) { return one.bias; }, layer)) row.push_back(1);
+  if (response.all.rank() < row.size()) response.all.add(row);
+  for (std::int64_t s = 0; s < out; ++s) {
+    Response& neuron = response.neurons[static_cast<std::size_t>(s)];
+    if (!neuron.used) continue;
+    const double slope = std::abs(activate_derivative(cpu::activation(layer), z[s]));
+    neuron.steepest = std::max(neuron.steepest, slope);
+    neuron.lowest = std::min(neuron.lowest, a[s]);
+    neuron.highest = std::max(neuron.highest, a[s]);
+    if (slope >= kActive && neuron.active.rank() < response.all.rank()) neuron.active.add(row);
+  }
+}
+
+std::string describe(const Response& neuron, std::size_t rank, Activation activation, std::int64_t samples) {
+  if (neuron.steepest < kActive) return "is saturated on all of the data";
+  const double size = std::max(std::abs(neuron.lowest), std::abs(neuron.highest));
+  if (samples > 1 && neuron.highest - neuron.lowest <= kConstant * size) return "is constant on the data";
+  if (saturates(activation) && neuron.active.rank() < rank) return "is saturated on all but too few samples";
+  return "";
+}
+
+}  // namespace
+
+std::string neuron_at_infinity(const Landscape& landscape, std::span<const double> theta) {
+  const Network& network = landscape.network();
+  std::vector<LayerResponse> responses = layers_with_uses(network, theta);
+  const cpu::SingleThreadedBlas guard;
+  SamplePass pass(network, landscape.data(), landscape.loss(), theta);
+  for_each_chunk(pass, landscape.data().size(), [&](const SamplePass&) {
+    for (std::size_t l = 0; l < responses.size(); ++l) {
+      for (std::int64_t r = 0; r < pass.rows(); ++r) {
+        show_sample(pass, static_cast<std::int64_t>(l), r, network.layers()[l], responses[l]);
+      }
+    }
+  });
+  for (std::size_t l = 0; l < responses.size(); ++l) {
+    const Activation activation = cpu::activation(network.layers()[l]);
+    for (std::size_t s = 0; s < responses[l].neurons.size(); ++s) {
+      const Response& neuron = responses[l].neurons[s];
+      if (!neuron.used) continue;
+      const std::string what = describe(neuron, responses[l].all.rank(), activation, landscape.data().size());
+      if (!what.empty()) return "neuron " + std::to_string(s) + " of layer " + std::to_string(l + 1) + " " + what;
+    }
+  }
+  return "";
+}
+
+bool output_vanishes(const Landscape& landscape, std::span<const double> theta, double share) {
+  const Dataset& data = landscape.data();
+  double target = data.has_labels() ? 1 : norm_max(data.targets()), output = 0;
+  const cpu::SingleThreadedBlas guard;
+  SamplePass pass(landscape.network(), data, landscape.loss(), theta);
+  const std::int64_t last = landscape.network().depth() - 1, width = landscape.network().outputs();
+  for_each_chunk(pass, data.size(), [&](const SamplePass&) {
+    const auto entries = static_cast<std::size_t>(pass.rows() * width);
+    output = std::max(output, norm_max({pass.output(last).data, entries}));
+  });
+  return output <= share * target;
+}
+
+}  // namespace lossatlas

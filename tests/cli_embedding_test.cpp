@@ -1,0 +1,331 @@
+// find, split, embed, spectrum and forecast as a user meets them.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <lossatlas/lossatlas.hpp>
+#include <nlohmann/json.hpp>
+
+#include "cli_program.hpp"
+
+namespace lossatlas {
+namespace {
+
+using testing::Outcome;
+using testing::read_text;
+using testing::write_text;
+using Json = nlohmann::json;
+
+const std::string kOnData = "--data tanh3 --loss mse ";
+
+Inertia inertia(const Json& json) {
+  return {json.at("positive").get<std::int64_t>(), json.at("zero").get<std::int64_t>(),
+          json.at("negative").get<std::int64_t>()};
+}
+
+class CliEmbedding : public testing::ProgramTest {
+ protected:
+  /// 1-3-1 tanh without output bias, parameters from a seed.
+  Model write_random_model() const {
+    Model model{mlp({1, 3, 1}, Activation::tanh, {.bias = Bias::hidden}), {}};
+    model.theta = random_parameters(model.network, {.seed = 7});
+    write_model(path("model.safetensors"), model.network, model.theta);
+    return model;
+  }
+
+  /// The critical point of width 1 on the one-dimensional data, with the values of its closed description.
+  Model write_critical_model() const {
+    Model model{mlp({1, 1, 1}, Activation::tanh, {.bias = Bias::hidden}), {0.08953659128478933, 0, 3.7469510271074928}};
+    write_model(path("critical.safetensors"), model.network, model.theta);
+    return model;
+  }
+
+  Json json_of(const std::string& command) const {
+    const Outcome outcome = run(command + " --json");
+    EXPECT_EQ(outcome.status, 0) << command << "\n" << outcome.err;
+    return outcome.status == 0 ? Json::parse(outcome.out) : Json::object();
+  }
+};
+
+bool is_one_line(const std::string& text) {
+  return std::count(text.begin(), text.end(), '\n') == 1 && text.back() == '\n';
+}
+
+struct Refusal {
+  std::string command;
+  std::string mention;  ///< what the one line must name
+
+  friend std::ostream& operator<<(std::ostream& stream, const Refusal& refusal) { return stream << refusal.command; }
+};
+
+class EmbeddingRefused : public CliEmbedding, public ::testing::WithParamInterface<Refusal> {};
+
+TEST_P(EmbeddingRefused, WithOneLineAndStatusTwo) {
+  write_random_model();
+  const Network huge = mlp({1, 400000, 1}, Activation::tanh);
+  write_model(path("huge.safetensors"), huge, std::vector<double>(static_cast<std::size_t>(huge.parameter_count())));
+  const Network linear = mlp({1, 1}, Activation::tanh);
+  write_model(path("linear.safetensors"), linear, random_parameters(linear));
+  const Network deep = mlp({1, 2, 2, 1}, Activation::tanh);
+  write_model(path("deep.safetensors"), deep, random_parameters(deep));
+  const auto before = files();
+  const Outcome outcome = run(GetParam().command);
+  EXPECT_EQ(outcome.status, 2) << outcome.err;
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_TRUE(is_one_line(outcome.err)) << outcome.err;
+  EXPECT_EQ(outcome.err.rfind("lossatlas: ", 0), 0u) << outcome.err;
+  EXPECT_NE(outcome.err.find(GetParam().mention), std::string::npos) << outcome.err;
+  EXPECT_EQ(files(), before) << "a refused command must not write";
+}
+
+const std::string kFind = "find --layers 1,1,1 --bias hidden --out points ";
+const std::string kSplit = "split --model model.safetensors --out wide.safetensors ";
+const std::string kEmbed = "embed --model model.safetensors --out wide.safetensors ";
+const std::string kSpectrum = "spectrum --model model.safetensors ";
+const std::string kForecast = "forecast --model model.safetensors " + kOnData;
+
+const std::vector<Refusal> kRefusals = {
+    {kFind, "--data"},
+    {kFind + "--data tanh3", "--loss"},
+    {kFind + "--data tanh3 --loss hinge", "--loss"},
+    {kFind + "--data glyphs:20 --loss mse", "--data"},
+    {kFind + kOnData + "--starts 0", "--starts"},
+    {kFind + kOnData + "--starts x", "--starts"},
+    {kFind + kOnData + "--seed -1", "--seed"},
+    {kFind + kOnData + "--tolerance 0", "--tolerance"},
+    {kFind + kOnData + "--scale -1", "--scale"},
+    {kFind + kOnData + "--activation step", "leaky_relu"},
+    {"find --layers 1,1,1 " + kOnData, "--out"},
+    {"find --layers 1,x,1 --out points " + kOnData, "--layers"},
+    {"find --layers 1 --out points " + kOnData, "--layers"},
+    {"find --layers 1,1,1 --out model.safetensors " + kOnData, "--out"},
+    {"find --layers 1,400000,1 --out points " + kOnData, "bytes"},
+    {kSplit + "--neuron 0", "--layer"},
+    {kSplit + "--layer 1", "--neuron"},
+    {kSplit + "--layer 0 --neuron 0", "--layer: received 0, expected 1 to 1"},
+    {kSplit + "--layer 2 --neuron 0", "--layer: received 2"},
+    {kSplit + "--layer 1 --neuron 3", "--neuron: received 3, expected 0 to 2"},
+    {kSplit + "--layer 1 --neuron -1", "--neuron"},
+    {kSplit + "--layer 1 --neuron 0 --alpha nan", "--alpha"},
+    {kSplit + "--layer 1 --neuron 0 --alpha 0.5 --weights 0.5,0.5", "--weights"},
+    {kSplit + "--layer 1 --neuron 0 --weights 0.3,0.3,0.3", "sum"},
+    {kSplit + "--layer 1 --neuron 0 --weights 0.3,,0.7", "--weights"},
+    {kSplit + "--layer 1 --neuron 0 --weights inf,-inf", "--weights"},
+    {kSplit + "--layer 1 --neuron 0 --data tanh3", "--loss"},
+    {kSplit + "--layer 1 --neuron 0 --data glyphs:20 --loss mse", "--data"},
+    {"split --model model.safetensors --layer 1 --neuron 0 --out absent/wide.safetensors", "--out"},
+    {"split --model missing.safetensors --layer 1 --neuron 0 --out wide.safetensors", "missing.safetensors"},
+    {"split --model linear.safetensors --layer 1 --neuron 0 --out wide.safetensors", "--model"},
+    {kEmbed, "--layers"},
+    {kEmbed + "--layers 1,2,1", "none smaller"},
+    {kEmbed + "--layers 2,4,1", "--layers"},
+    {kEmbed + "--layers 1,4,2", "--layers"},
+    {kEmbed + "--layers 1,4,4,1", "--layers"},
+    {kEmbed + "--layers 1,4,1 --rule magic", "--rule"},
+    {"embed --model deep.safetensors --layers 1,2147483647,2147483647,1 --out wide.safetensors", "bytes"},
+    {kSpectrum + "--data tanh3", "--loss"},
+    {kSpectrum + "--data glyphs:20 --loss mse", "--data"},
+    {kSpectrum + kOnData + "--zero -1", "--zero"},
+    {kSpectrum + kOnData + "--zero nan", "--zero"},
+    {kSpectrum + kOnData + "--part half", "--part"},
+    {kSpectrum + kOnData + "--png absent/s.png", "--png"},
+    {kSpectrum + kOnData + "--vectors absent/v.npy", "--vectors"},
+    {"spectrum --model huge.safetensors " + kOnData, "bytes"},
+    {kForecast + "--neuron 0", "--layer"},
+    {kForecast + "--layer 5 --neuron 0", "--layer: received 5"},
+    {kForecast + "--layer 1 --neuron 9", "--neuron: received 9"},
+    {kForecast + "--layer 1 --neuron 0 --alpha 1:0:0.1", "--alpha"},
+    {kForecast + "--layer 1 --neuron 0 --alpha 0:1", "--alpha"},
+    {kForecast + "--layer 1 --neuron 0 --alpha 0:1:0", "--alpha"},
+    {kForecast + "--layer 1 --neuron 0 --alpha 0:1:1e-9", "--alpha"},
+    {kForecast + "--layer 1 --neuron 0 --weights 0.5,0.6", "--weights"},
+    {kForecast + "--layer 1 --neuron 0 --png absent/f.png", "--png"},
+    {"forecast --model huge.safetensors --layer 1 --neuron 0 " + kOnData, "bytes"},
+    {"reproduce zhang2021-fig3a --data glyphs:20@0:x --out figure", "--data"},
+    {"reproduce zhang2021-fig3b --data csv:missing.csv --out figure", "missing.csv"},
+};
+
+INSTANTIATE_TEST_SUITE_P(BadInput, EmbeddingRefused, ::testing::ValuesIn(kRefusals));
+
+TEST_F(CliEmbedding, FindsTheCriticalPointOfWidthOne) {
+  const Json report = json_of("find --layers 1,1,1 --bias hidden " + kOnData + "--starts 4 --out points");
+  EXPECT_EQ(report, Json::parse(read_text(path("points/critical_points.json"))));
+  ASSERT_EQ(report.at("critical_points").size(), 1u) << report;
+  const Json& point = report["critical_points"][0];
+  EXPECT_NEAR(point.at("loss"), 0.1090227420901827, 1e-12);
+  EXPECT_LE(point.at("gradient_l1"), 1e-12);
+  EXPECT_EQ(inertia(point.at("inertia")), (Inertia{3, 0, 0}));
+  EXPECT_EQ(point.at("finite"), true);
+  int starts = point.at("count");
+  for (const char* rest : {"not_converged", "at_infinity", "constant_zero"}) starts += report.at(rest).get<int>();
+  EXPECT_EQ(starts, 4);
+
+  const Model model = read_model(path("points") / point.at("model").get<std::string>());
+  const auto view = model.network.view(std::span<const double>(model.theta), 0);
+  EXPECT_NEAR(std::abs(view.weight(0, 0)), 0.08953659128478933, 1e-10);
+}
+
+TEST_F(CliEmbedding, SplitKeepsTheFunctionAndTheLoss) {
+  const Model narrow = write_random_model();
+  const Landscape before(narrow.network, tanh3(), Loss::mean_squared_error, Device::cpu());
+  for (const std::string how : {"", "--alpha -0.5", "--alpha 1.5", "--weights 0.3,0.3,0.4"}) {
+    const Json report =
+        json_of("split --model model.safetensors --layer 1 --neuron 1 --out wide.safetensors " + kOnData + how);
+    const Model wide = read_model(path("wide.safetensors"));
+    const Landscape after(wide.network, tanh3(), Loss::mean_squared_error, Device::cpu());
+    const double loss = before.evaluate(narrow.theta).loss();
+    EXPECT_NEAR(after.evaluate(wide.theta).loss(), loss, 1e-14 * (1 + loss)) << how;
+    EXPECT_EQ(report.at("parameters"), wide.network.parameter_count());
+    const Json& certificate = report.at("certificate");
+    EXPECT_LE(certificate.at("output_change"), 1e-14) << how;
+    EXPECT_LE(certificate.at("loss_change"), 1e-14) << how;
+    EXPECT_LE(certificate.at("gradient_residual"), 1e-13) << how;
+    EXPECT_GT(certificate.at("narrow_gradient_l1"), 0) << how;
+  }
+}
+
+TEST_F(CliEmbedding, SplitPutsTheSharesWhereItSays) {
+  const Model narrow = write_random_model();
+  const Json report = json_of("split --model model.safetensors --layer 1 --neuron 1 --alpha 0.25 --out w.safetensors");
+  EXPECT_TRUE(report.at("certificate").is_null());
+  EXPECT_EQ(report.at("source"), Json::parse("[[0,1,2,1]]"));
+  EXPECT_EQ(report.at("share"), Json::parse("[[1.0,0.75,1.0,0.25]]"));
+  const Model wide = read_model(path("w.safetensors"));
+  const auto old_out = narrow.network.view(std::span<const double>(narrow.theta), 1).weight;
+  const auto new_out = wide.network.view(std::span<const double>(wide.theta), 1).weight;
+  EXPECT_DOUBLE_EQ(new_out(0, 1), 0.75 * old_out(0, 1));
+  EXPECT_DOUBLE_EQ(new_out(0, 3), 0.25 * old_out(0, 1));
+}
+
+TEST_F(CliEmbedding, EmbedReachesTheWidthsByEitherRule) {
+  const Model narrow = write_random_model();
+  const Landscape before(narrow.network, tanh3(), Loss::mean_squared_error, Device::cpu());
+  for (const std::string rule : {"equal", "null"}) {
+    const Json report =
+        json_of("embed --model model.safetensors --layers 1,7,1 --out w.safetensors --rule " + rule + " " + kOnData);
+    const Model wide = read_model(path("w.safetensors"));
+    EXPECT_EQ(wide.network, mlp({1, 7, 1}, Activation::tanh, {.bias = Bias::hidden})) << rule;
+    EXPECT_EQ(report.at("source").at(0).size(), 7u) << rule;
+    EXPECT_EQ(report["source"][0][6], rule == "null" ? -1 : 0) << rule;
+    EXPECT_LE(report.at("certificate").at("output_change"), 1e-14) << rule;
+    EXPECT_LE(report.at("certificate").at("gradient_residual"), 1e-13) << rule;
+    const Landscape after(wide.network, tanh3(), Loss::mean_squared_error, Device::cpu());
+    EXPECT_NEAR(after.evaluate(wide.theta).loss(), before.evaluate(narrow.theta).loss(), 1e-13) << rule;
+  }
+}
+
+TEST_F(CliEmbedding, SpectrumOfTheCriticalPointHasItsKnownEigenvalues) {
+  write_critical_model();
+  const Json report = json_of("spectrum --model critical.safetensors " + kOnData + "--vectors v.npy --png s.png");
+  EXPECT_EQ(report.at("parameters"), 3);
+  EXPECT_NEAR(report.at("loss"), 0.1090227420901827, 1e-14);
+  EXPECT_LE(report.at("gradient_l1"), 1e-12);
+  EXPECT_LE(report.at("gradient_max"), report.at("gradient_l1"));
+  const auto eigenvalues = report.at("eigenvalues").get<std::vector<double>>();
+  const std::vector<double> known{0.0629494, 13.35155, 458.37232};  // rounded to 6 to 8 digits
+  ASSERT_EQ(eigenvalues.size(), 3u);
+  for (std::size_t k = 0; k < 3; ++k) EXPECT_NEAR(eigenvalues[k], known[k], 1e-6 * known[k]) << k;
+  EXPECT_EQ(inertia(report.at("inertia")), (Inertia{3, 0, 0}));
+  EXPECT_EQ(report.at("zero_threshold"), 1e-11);
+  EXPECT_GT(report.at("gap"), 1000);
+  EXPECT_LE(report.at("residual"), 20 * 3 * 2.3e-16 * 459);
+  EXPECT_FALSE(report.at("device").get<std::string>().empty());
+  EXPECT_EQ(read_npy(path("v.npy")).shape, (std::vector<std::int64_t>{3, 3}));
+  EXPECT_TRUE(testing::fs::exists(path("s.png")));
+}
+
+TEST_F(CliEmbedding, ZeroThresholdMovesTheCounts) {
+  write_critical_model();
+  const Json report = json_of("spectrum --model critical.safetensors " + kOnData + "--zero 1");
+  EXPECT_EQ(inertia(report.at("inertia")), (Inertia{2, 1, 0}));
+  EXPECT_EQ(report.at("zero_threshold"), 1.0);
+  EXPECT_FALSE(report.at("remarks").empty()) << "0.06 and 13.35 are less than a factor of 1000 apart";
+}
+
+TEST_F(CliEmbedding, SpectrumOfASplitIsWhatTheForecastSays) {
+  write_critical_model();
+  const Json forecast = json_of("forecast --model critical.safetensors " + kOnData +
+                                "--layer 1 --neuron 0 --alpha -0.5:1.5:0.25 --weights 0.2,0.3,0.5 --png f.png");
+  EXPECT_TRUE(testing::fs::exists(path("f.png")));
+  EXPECT_EQ(inertia(forecast.at("inertia")), (Inertia{3, 0, 0}));
+  ASSERT_EQ(forecast.at("forecast").size(), 9u);
+  const auto wide_inertia = [&](const std::string& how) {
+    EXPECT_EQ(run("split --model critical.safetensors --layer 1 --neuron 0 --out wide.safetensors " + how).status, 0);
+    return inertia(json_of("spectrum --model wide.safetensors " + kOnData).at("inertia"));
+  };
+  for (const std::size_t k : {0, 2, 3, 4, 6, 8}) {
+    const Json& entry = forecast["forecast"][k];
+    const double alpha = -0.5 + 0.25 * static_cast<double>(k);
+    EXPECT_EQ(entry.at("alpha"), alpha);
+    EXPECT_EQ(inertia(entry.at("inertia")), wide_inertia("--alpha " + std::to_string(alpha))) << alpha;
+  }
+  EXPECT_EQ(inertia(forecast.at("weights").at("inertia")), wide_inertia("--weights 0.2,0.3,0.5"));
+  for (const char* key : {"phases", "b", "d", "b_eigenvalues", "gap", "candidates", "loss", "gradient_l1", "device"}) {
+    EXPECT_TRUE(forecast.contains(key)) << key;
+  }
+  EXPECT_EQ(forecast["b_eigenvalues"].size(), 2u);
+  EXPECT_EQ(forecast["candidates"][0].at("smallest_eigenvalue"), forecast["b_eigenvalues"][0]);
+}
+
+TEST_F(CliEmbedding, ForecastHitsZeroAndOneExactly) {
+  write_critical_model();
+  const Json forecast =
+      json_of("forecast --model critical.safetensors " + kOnData + "--layer 1 --neuron 0 --alpha -0.3:1.2:0.1");
+  std::vector<double> alphas;
+  for (const Json& entry : forecast.at("forecast")) alphas.push_back(entry.at("alpha"));
+  ASSERT_EQ(alphas.size(), 16u);
+  EXPECT_EQ(alphas[3], 0.0);
+  EXPECT_EQ(alphas[13], 1.0);
+}
+
+TEST_F(CliEmbedding, ReluSaysThatItsSecondDerivativeCountsAsZero) {
+  const Network network = mlp({1, 3, 1}, Activation::relu);
+  write_model(path("relu.safetensors"), network, random_parameters(network, {.seed = 3}));
+  const Outcome outcome = run("spectrum --model relu.safetensors " + kOnData);
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_NE(outcome.err.find("second derivative of relu counts as 0"), std::string::npos) << outcome.err;
+}
+
+TEST_F(CliEmbedding, ReproducesTheOneDimensionalSpectra) {
+  const Json report = json_of("reproduce zhang2021-fig3a --out figure");
+  EXPECT_TRUE(testing::fs::exists(path("figure/figure3a.png")));
+  ASSERT_EQ(report.at("panels").size(), 3u);
+  for (std::size_t i = 0; i < 3; ++i) {
+    const Json& panel = report["panels"][i];
+    const Inertia counted = inertia(panel.at("inertia"));
+    EXPECT_NEAR(panel.at("loss"), 0.0698, 1e-4) << i;
+    EXPECT_LE(panel.at("gradient_l1"), 1e-12) << i;
+    EXPECT_EQ(counted, inertia(panel.at("predicted"))) << i;
+    EXPECT_EQ(counted.negative, static_cast<std::int64_t>(i));
+    EXPECT_EQ(counted.zero, static_cast<std::int64_t>(i));
+    EXPECT_EQ(counted.size(), 3 * (static_cast<std::int64_t>(i) + 2));
+    EXPECT_NE(panel.at("title").get<std::string>().find(std::to_string(counted.positive) + " positive"),
+              std::string::npos);
+    EXPECT_TRUE(testing::fs::exists(path("figure/width-" + std::to_string(i + 2) + ".safetensors")));
+  }
+}
+
+TEST_F(CliEmbedding, ExamplesOfTheHelpWorkAsPrinted) {
+  std::vector<std::string> done;
+  for (const std::string command : {"find", "split", "embed", "spectrum", "forecast"}) {
+    const Outcome help = run(command + " --help");
+    EXPECT_EQ(help.status, 0) << command;
+    std::istringstream lines(help.out);
+    int examples = 0;
+    for (std::string line; std::getline(lines, line);) {
+      if (line.rfind("  lossatlas ", 0) != 0) continue;
+      ++examples;
+      if (std::count(done.begin(), done.end(), line) > 0) continue;
+      const Outcome outcome = run(line.substr(12));
+      EXPECT_EQ(outcome.status, 0) << line << "\n" << outcome.err;
+      done.push_back(line);
+    }
+    EXPECT_GE(examples, 2) << command;
+  }
+}
+
+}  // namespace
+}  // namespace lossatlas
