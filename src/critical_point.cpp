@@ -20,16 +20,15 @@
 namespace lossatlas {
 namespace {
 
-constexpr double kStillMoving = 1e-6;   // a Newton step relative to ‖θ‖ that a finite critical point does not make
-constexpr int kFurtherSteps = 2;        // Newton steps that test finiteness
-constexpr double kNoShorter = 0.8;      // ... of the step before: no convergence
-constexpr double kAboveNoise = 10;      // a gradient's component this many times its rounding error is no noise
-constexpr double kNearby = 0.1;         // how far Newton may go from the end of a descent, relative to ‖θ‖
-constexpr double kVanishing = 1e-6;     // an output of this share of the targets is the constant zero
+constexpr double kStillMoving = 1e-6;  // a Newton step relative to ‖θ‖ that a finite critical point does not make
+constexpr int kFurtherSteps = 2;       // Newton steps that test finiteness
+constexpr double kAboveNoise = 10;     // a gradient's component this many times its rounding error is no noise
+constexpr double kNearby = 0.1;        // how far Newton may go from the end of a descent, relative to ‖θ‖
+constexpr double kVanishing = 1e-6;    // an output of this share of the targets is the constant zero
 
 void check_options(const CriticalPointOptions& options, const char* function) {
-  require(std::isfinite(options.tolerance) && options.tolerance > 0, function, "received tolerance ",
-          options.tolerance, ", expected a positive bound on the gradient, such as 1e-12");
+  require(std::isfinite(options.tolerance) && options.tolerance > 0, function, "received tolerance ", options.tolerance,
+          ", expected a positive bound on the gradient, such as 1e-12");
   require(options.descent_iterations >= 0 && options.polish_iterations >= 0, function, "received ",
           options.descent_iterations, " and ", options.polish_iterations,
           " iterations, expected at least 0 of descent and of polish");
@@ -47,8 +46,8 @@ void check_start(const Landscape& landscape, std::span<const double> theta, cons
 double gradient_noise(const Landscape& landscape, std::span<const double> theta, std::span<const double> gradient) {
   std::vector<double> next(theta.begin(), theta.end());
   for (std::size_t i = 0; i < next.size(); ++i) {
-    next[i] = std::nextafter(next[i], i % 2 ? -std::numeric_limits<double>::infinity()
-                                            : std::numeric_limits<double>::infinity());
+    next[i] = std::nextafter(
+        next[i], i % 2 ? -std::numeric_limits<double>::infinity() : std::numeric_limits<double>::infinity());
   }
   return norm_l2(moved(landscape.gradient(next), -1, gradient));
 }
@@ -68,12 +67,10 @@ std::vector<double> significant_step(const Spectrum& spectrum, std::span<const d
   return d;
 }
 
-/// Further Newton steps go on moving θ and hardly get shorter. Towards a finite point they do: by more and more, or to
-/// ½ or ⅔ of the one before where the point is degenerate. That they lower ‖∇R‖ is not asked for, because valleys that
-/// lead to infinity are curved.
+/// Further Newton steps go on moving θ. They need not lower ‖∇R‖: valleys that lead to infinity are curved. They are
+/// few, because along such a valley the gradient is soon all rounding.
 bool goes_on_moving(const Landscape& landscape, std::span<const double> start, const Control& control) {
   std::vector<double> theta(start.begin(), start.end());
-  double before = 0, length = 0;
   for (int step = 0; step < kFurtherSteps; ++step) {
     check_stop(control);
     std::vector<double> matrix = hessian(landscape, theta, {.control = control});
@@ -82,11 +79,10 @@ bool goes_on_moving(const Landscape& landscape, std::span<const double> start, c
         symmetric_spectrum(std::move(matrix), static_cast<std::int64_t>(theta.size()), {.vectors = true});
     const std::vector<double> gradient = landscape.gradient(theta);
     const std::vector<double> d = significant_step(spectrum, gradient, gradient_noise(landscape, theta, gradient));
-    before = std::exchange(length, norm_l2(d));
-    if (!(length > kStillMoving * norm_l2(theta))) return false;
+    if (!(norm_l2(d) > kStillMoving * norm_l2(theta))) return false;
     theta = moved(theta, 1, d);
   }
-  return length > kNoShorter * before;
+  return true;
 }
 
 CriticalPoint certify(const Landscape& landscape, std::span<const double> theta, double tolerance,
@@ -128,8 +124,7 @@ std::vector<double> descend(const Landscape& landscape, std::span<const double> 
   return optimise(landscape, start, Adam{.rate = options.descent_rate}, rule_of(iterations, options.control)).theta;
 }
 
-OptimiserResult newton(const Landscape& landscape, std::span<const double> start,
-                       const CriticalPointOptions& options) {
+OptimiserResult newton(const Landscape& landscape, std::span<const double> start, const CriticalPointOptions& options) {
   return optimise(landscape, start, Newton{}, rule_of(options.polish_iterations, options.control));
 }
 
@@ -161,9 +156,8 @@ CriticalPoint from_start(const Landscape& landscape, std::int64_t index, const C
                          const CriticalPointOptions& each) {
   Random random(options.seed, static_cast<std::uint64_t>(index));
   const std::uint64_t high = random.bits(), low = random.bits();
-  const std::vector<double> start =
-      random_parameters(landscape.network(),
-                        {.seed = high << 32 | low, .scale = initial_scales(landscape.network(), options.scale)});
+  const std::vector<double> start = random_parameters(
+      landscape.network(), {.seed = high << 32 | low, .scale = initial_scales(landscape.network(), options.scale)});
   if (index % 2 == 0) return certify(landscape, follow(landscape, start, each), each.tolerance, each.control);
   const double length = std::pow(static_cast<double>(each.descent_iterations + 1), random.uniform());
   const std::vector<double> left = descend(landscape, start, std::llround(length) - 1, each);
@@ -199,9 +193,8 @@ std::vector<CriticalClass> classes_of(const Network& network, std::vector<Critic
   std::vector<ReducedNetwork> firsts;
   for (CriticalPoint& point : points) {
     ReducedNetwork reduced = reduce_neurons(network, point.theta, same);
-    const auto found = std::find_if(firsts.begin(), firsts.end(), [&](const ReducedNetwork& first) {
-      return same_neurons(first, reduced, same);
-    });
+    const auto found = std::find_if(firsts.begin(), firsts.end(),
+                                    [&](const ReducedNetwork& first) { return same_neurons(first, reduced, same); });
     const auto index = static_cast<std::size_t>(found - firsts.begin());
     if (found == firsts.end()) {
       firsts.push_back(std::move(reduced));

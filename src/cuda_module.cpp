@@ -36,8 +36,10 @@ void require_driver() {
 const CudaModule& open_module(const std::filesystem::path& file) {
   void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
-    throw DeviceError(message("Device::cuda", "received \"", dlerror(), "\" on opening the CUDA module, expected it and "
-                              "the CUDA libraries it needs to load; install them", kAdvice));
+    throw DeviceError(message("Device::cuda", "received \"", dlerror(),
+                              "\" on opening the CUDA module, expected it and "
+                              "the CUDA libraries it needs to load; install them",
+                              kAdvice));
   }
   const auto entry = reinterpret_cast<CudaModuleEntry>(dlsym(library, kCudaModuleSymbol));
   require<DeviceError>(entry != nullptr, "Device::cuda", "received ", file, " without the symbol ", kCudaModuleSymbol,

@@ -10,7 +10,7 @@
 namespace lossatlas {
 
 /// Changes whenever backend.hpp, plan.hpp or this header do; sizes catch what was forgotten.
-inline constexpr std::uint64_t kBackendAbi = 1 + (sizeof(SectionPlan) << 8) + (sizeof(ChainLayer) << 20) +
+inline constexpr std::uint64_t kBackendAbi = 2 + (sizeof(SectionPlan) << 8) + (sizeof(ChainLayer) << 20) +
                                              (sizeof(Control) << 32) + (sizeof(LastLayer) << 44) +
                                              (sizeof(Dataset) << 52) + (sizeof(Network) << 56);
 

@@ -13,10 +13,10 @@
 namespace lossatlas {
 namespace {
 
-constexpr double kActive = 1e-6;         // |φ'| from which a neuron responds
-constexpr double kConstant = 1e-9;       // range of a neuron on the data, relative to its size
-constexpr double kVanishing = 1e-6;      // output weights, relative to the layer's largest
-constexpr double kIndependent = 1e-10;   // part of a row outside the span, relative to the row
+constexpr double kActive = 1e-6;        // |φ'| from which a neuron responds
+constexpr double kConstant = 1e-9;      // range of a neuron on the data, relative to its size
+constexpr double kVanishing = 1e-6;     // output weights, relative to the layer's largest
+constexpr double kIndependent = 1e-10;  // part of a row outside the span, relative to the row
 
 /// An orthonormal basis of the rows it was shown.
 class Span {

@@ -1,5 +1,5 @@
-// Losses, gradients, Gauss–Newton products and last layers on the CUDA device against the oracle and the CPU backend, and
-// failures planted into the emulated device.
+// Losses, gradients, Gauss–Newton products and last layers on the CUDA device against the oracle and the CPU backend,
+// and failures planted into the emulated device.
 #include <algorithm>
 #include <cmath>
 #include <iostream>
@@ -316,12 +316,12 @@ TEST_F(CudaFailures, AFaultIsADeviceErrorThatNamesALaunch) {
   EXPECT_THROW(section(*landscape, instance, Precision::f64), DeviceError) << "a fault stays";
 }
 
-TEST_F(CudaFailures, TheCurrentDeviceAndTheStreamsAreTheCallers) {
+TEST_F(CudaFailures, TwoDevicesSideBySideLeaveNothingBehind) {
   const std::int64_t before = emulator()->counts().live();
   {
     const Instance instance = make_instance({.widths = {3, 5, 2}, .seed = 3});
-    const auto landscape = make_backend(Device::cuda({.index = 1}))->landscape(instance.network, instance.data,
-                                                                               instance.loss);
+    const auto landscape =
+        make_backend(Device::cuda({.index = 1}))->landscape(instance.network, instance.data, instance.loss);
     const auto first = on_cuda(instance);
     EXPECT_TRUE(same_bits(section(*landscape, instance, Precision::f64), section(*first, instance, Precision::f64)));
   }

@@ -165,7 +165,8 @@ TEST_F(CudaSection, SizesStraddleTheTiles) {
           worst);
   }
   for (const std::int64_t points : {1, 7, 8, 9, 17}) {
-    check({.widths = {2, 5, 6, 3}, .support = Support::theorem1, .samples = 3, .points = points, .seed = ++seed}, worst);
+    check({.widths = {2, 5, 6, 3}, .support = Support::theorem1, .samples = 3, .points = points, .seed = ++seed},
+          worst);
   }
   report("sizes", worst);
 }

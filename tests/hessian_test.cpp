@@ -328,14 +328,21 @@ TEST(Hessian, OfSoftmaxRegression) {
   }
 }
 
-/// Confident predictions: the curvature p(1 − p) of 1e-16 keeps its digits.
+/// Confident predictions: the curvature p(1 − p) of 1e-16 keeps its digits, by the Jacobian and by blocks.
 TEST(Hessian, KeepsSmallCurvatures) {
-  const Network network = mlp({1, 2}, Activation::identity, {.bias = Bias::none});
-  const Dataset data = Dataset::classification({1}, 1, {0}, 2);
-  const std::vector<double> theta = {37, 0};
-  const double s = std::exp(-37.0);
-  const auto result = computed_hessian({network, data, Loss::cross_entropy, 1}, theta, HessianPart::full);
-  EXPECT_LE(max_difference(result, std::vector<double>{s, -s, -s, s}), 1e-14 * s);
+  for (std::size_t features : {1, 60}) {
+    const Network network = mlp({static_cast<std::int64_t>(features), 2}, Activation::identity, {.bias = Bias::none});
+    std::vector<double> input(features, 0.0), theta(2 * features, 0.0), expected(4 * features * features, 0.0);
+    input[0] = 1;
+    theta[0] = 37;
+    const Dataset data = Dataset::classification(input, network.inputs(), {0}, 2);
+    const double s = std::exp(-37.0);
+    for (std::size_t i : {0, 1}) {
+      for (std::size_t p : {0, 1}) expected[2 * i * features * features + p * features] = i == p ? s : -s;
+    }
+    const auto result = computed_hessian({network, data, Loss::cross_entropy, 1}, theta, HessianPart::full);
+    EXPECT_LE(max_difference(result, expected), 1e-14 * s) << features;
+  }
 }
 
 // ---- identities -------------------------------------------------------------------------------------------------

@@ -47,8 +47,8 @@ LOSSATLAS_API CriticalPoint certify_critical_point(const Landscape& landscape, s
                                                    double tolerance = 1e-12);
 
 /// Starts 0, 2, 4, ... are followed as find_critical_point() does, to minima for the most part. The others leave the
-/// descent after a random number of iterations, log-uniform up to all of them, and go on by Newton alone, which leads to
-/// saddles too.
+/// descent after a random number of iterations, log-uniform up to all of them, and go on by Newton alone, which leads
+/// to saddles too.
 struct CriticalSearchOptions {
   std::int64_t starts = 64;
   std::uint64_t seed = 1;
@@ -69,9 +69,9 @@ struct CriticalClass {
 
 struct CriticalSearch {
   std::vector<CriticalClass> classes;  ///< finite critical points by loss, ascending; the constant zero output left out
-  std::int64_t not_converged = 0;    ///< starts without a critical point
-  std::int64_t at_infinity = 0;      ///< starts that led to infinity
-  std::int64_t vanishing_output = 0;  ///< starts that led to the constant zero output
+  std::int64_t not_converged = 0;      ///< starts without a critical point
+  std::int64_t at_infinity = 0;        ///< starts that led to infinity
+  std::int64_t vanishing_output = 0;   ///< starts that led to the constant zero output
 };
 
 /// Many starts in parallel on the CPU (one after the other on another device), the same result for any number of

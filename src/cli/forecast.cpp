@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <limits>
 #include <memory>
 #include <optional>
 
@@ -128,35 +129,72 @@ void print_forecast(const Result& result, const Landscape& landscape) {
   std::printf("gap       %.3g\n", forecast.gap);
 }
 
-// The eigenvalues of [[α(1−α)B, D], [Dᵀ, 0]], whose signs are what the split adds.
-Image draw(const Result& result, const NeuronOptions& neuron) {
-  const SplitForecast& forecast = result.forecast;
-  const std::int64_t inputs = forecast.inputs, n = inputs + forecast.outputs;
+// [[α(1−α)B, D], [Dᵀ, 0]], whose eigenvalues have the signs of those that the split adds.
+std::vector<double> added_matrix(const SplitForecast& forecast, double alpha) {
+  const std::int64_t inputs = forecast.inputs, outputs = forecast.outputs, n = inputs + outputs;
+  std::vector<double> matrix(static_cast<std::size_t>(n * n), 0.0);
+  const auto at = [&matrix, n](std::int64_t i, std::int64_t j) -> double& {
+    return matrix[static_cast<std::size_t>(i * n + j)];
+  };
+  for (std::int64_t i = 0; i < inputs; ++i) {
+    for (std::int64_t j = 0; j < inputs; ++j) {
+      at(i, j) = alpha * (1 - alpha) * forecast.b[static_cast<std::size_t>(i * inputs + j)];
+    }
+    for (std::int64_t c = 0; c < outputs; ++c) {
+      at(i, inputs + c) = at(inputs + c, i) = forecast.d[static_cast<std::size_t>(i * outputs + c)];
+    }
+  }
+  return matrix;
+}
+
+Image draw_eigenvalues(const Result& result) {
+  const std::int64_t n = result.forecast.inputs + result.forecast.outputs;
   std::vector<Curve> curves(static_cast<std::size_t>(n));
   for (const double alpha : result.alphas) {
-    std::vector<double> matrix(static_cast<std::size_t>(n * n), 0.0);
-    for (std::int64_t i = 0; i < inputs; ++i) {
-      for (std::int64_t j = 0; j < inputs; ++j) {
-        matrix[static_cast<std::size_t>(i * n + j)] =
-            alpha * (1 - alpha) * forecast.b[static_cast<std::size_t>(i * inputs + j)];
-      }
-      for (std::int64_t c = 0; c < forecast.outputs; ++c) {
-        const double value = forecast.d[static_cast<std::size_t>(i * forecast.outputs + c)];
-        matrix[static_cast<std::size_t>(i * n + inputs + c)] = value;
-        matrix[static_cast<std::size_t>((inputs + c) * n + i)] = value;
-      }
-    }
-    const Spectrum spectrum = symmetric_spectrum(std::move(matrix), n);
+    const Spectrum spectrum = symmetric_spectrum(added_matrix(result.forecast, alpha), n);
     for (std::size_t k = 0; k < curves.size(); ++k) {
       curves[k].x.push_back(alpha);
       curves[k].y.push_back(spectrum.eigenvalues[k]);
     }
   }
-  return plot(curves,
-              {.title = "neuron " + std::to_string(neuron.neuron) + " of layer " + std::to_string(neuron.layer) +
-                        ": a split with 0 < α < 1 adds " + counts(forecast.inside),
-               .x_label = "α",
-               .y_label = "eigenvalues that the split adds"});
+  return plot(curves, {.title = "eigenvalues of [[α(1−α)B, D], [D', 0]]", .x_label = "α", .y_label = "eigenvalues"});
+}
+
+// The counts over α: lines over the open phases, dots at 0 and 1.
+Image draw_counts(const Result& result, const NeuronOptions& neuron) {
+  const double lo = result.alphas.front(), hi = result.alphas.back();
+  const double edges[] = {lo, std::clamp(0.0, lo, hi), std::clamp(1.0, lo, hi), hi};
+  std::vector<Curve> curves{{"positive", {}, {}}, {"zero", {}, {}}, {"negative", {}, {}}};
+  const auto add = [&](double alpha, const Inertia& inertia) {
+    const std::int64_t values[] = {inertia.positive, inertia.zero, inertia.negative};
+    for (std::size_t k = 0; k < curves.size(); ++k) {
+      curves[k].x.push_back(alpha);
+      curves[k].y.push_back(static_cast<double>(values[k]));
+    }
+  };
+  const auto end_piece = [&curves] {
+    for (Curve& curve : curves) {
+      curve.x.push_back(std::numeric_limits<double>::quiet_NaN());
+      curve.y.push_back(0);
+    }
+  };
+  for (std::size_t piece = 0; piece < 3; ++piece) {
+    const Inertia inside = result.forecast.wide(edges[piece] / 2 + edges[piece + 1] / 2);
+    if (edges[piece] < edges[piece + 1]) add(edges[piece], inside), add(edges[piece + 1], inside), end_piece();
+  }
+  for (const double alpha : {0.0, 1.0}) {
+    if (alpha >= lo && alpha <= hi) add(alpha, result.forecast.wide(alpha)), end_piece();
+  }
+  if (lo == hi) add(lo, result.forecast.wide(lo));
+  return plot(curves, {.title = "the Hessian after a split of neuron " + std::to_string(neuron.neuron) + ", layer " +
+                                std::to_string(neuron.layer),
+                       .x_label = "α",
+                       .y_label = "numbers of eigenvalues"});
+}
+
+Image draw(const Result& result, const NeuronOptions& neuron) {
+  const Image images[] = {draw_counts(result, neuron), draw_eigenvalues(result)};
+  return side_by_side(images);
 }
 
 void forecast(const ForecastArguments& arguments, Session& session) {
@@ -207,7 +245,10 @@ void add_forecast(CLI::App& program, Command& chosen) {
                    "Largest |eigenvalue| that counts as zero (default: 1e-11, or ten times the rounding error if that "
                    "is more)")
       ->type_name("T");
-  command->add_option("--png", arguments->png, "The eigenvalues that the split adds, against alpha")->type_name("FILE");
+  command
+      ->add_option("--png", arguments->png,
+                   "The numbers of positive, zero and negative eigenvalues, and those added, against alpha")
+      ->type_name("FILE");
   arguments->device.add_to(*command);
   command->add_flag("--json", arguments->json,
                     "Print JSON: inertia (now), phases, forecast (alpha and inertia), b, d, b_eigenvalues, candidates "

@@ -5,18 +5,17 @@
 namespace lossatlas::cli {
 namespace {
 
-constexpr const char* kDataHelp = "Data set, see below";
 constexpr const char* kLossHelp = "ce (cross entropy) or mse (squared error, summed over outputs)";
 
 }  // namespace
 
 void ProblemOptions::add_to(CLI::App& command) {
-  command.add_option("--data", data, kDataHelp)->required()->type_name("SPEC");
+  command.add_option("--data", data, "Data set, see below")->required()->type_name("SPEC");
   command.add_option("--loss", loss, kLossHelp)->required()->type_name("LOSS");
 }
 
 void ProblemOptions::add_optional_to(CLI::App& command) {
-  auto* on_data = command.add_option("--data", data, std::string("To check the result on: ") + kDataHelp);
+  auto* on_data = command.add_option("--data", data, "Data set to check the result on, see below");
   auto* with_loss = command.add_option("--loss", loss, kLossHelp);
   on_data->needs(with_loss)->type_name("SPEC");
   with_loss->needs(on_data)->type_name("LOSS");

@@ -1,4 +1,5 @@
 // Figures of Zhang, Zhang, Luo, Xu: "Embedding Principle of Loss Landscape of Deep Neural Networks", arXiv 2105.14573.
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <limits>
@@ -24,14 +25,10 @@ struct Embedded {
   Inertia predicted;
 };
 
+const std::vector<double> kHalves(2, 1.0 / 2), kThirds(3, 1.0 / 3);
+
 bool same(const Inertia& ours, const Inertia& paper) {
   return ours.negative == paper.negative && (paper.zero < 0 || ours == paper);
-}
-
-std::int64_t distance(const Inertia& ours, const Inertia& paper) {
-  std::int64_t sum = std::abs(ours.negative - paper.negative);
-  if (paper.zero >= 0) sum += std::abs(ours.zero - paper.zero) + std::abs(ours.positive - paper.positive);
-  return sum;
 }
 
 std::string paper_text(const Inertia& paper) {
@@ -94,16 +91,14 @@ Json draw_panels(const std::string& name, const std::vector<Panel>& panels, cons
   return {{"data", describe(data)}, {"panels", reports}};
 }
 
-CriticalSearch search(const Network& network, const Dataset& data, const Device& device, std::int64_t starts,
-                      double scale, Session& session) {
-  const Landscape landscape(network, data, Loss::mean_squared_error, device);
-  CriticalSearch result =
-      search_critical_points(landscape, {.starts = starts, .scale = scale, .each = {.control = session.control()}});
-  if (result.classes.empty()) {
-    throw Error("[reproduce] received data on which " + std::to_string(starts) + " starts found no critical point of " +
-                network.describe() + ", expected at least one; choose other data");
-  }
-  return result;
+std::vector<CriticalClass> search(const Landscape& landscape, std::int64_t starts, double scale, Session& session) {
+  return search_critical_points(landscape, {.starts = starts, .scale = scale, .each = {.control = session.control()}})
+      .classes;
+}
+
+[[noreturn]] void none_found(const Network& network) {
+  throw InvalidArgument("--data: received data on which no critical point of " + network.describe() +
+                        " was found, expected one; choose other data");
 }
 
 // The neuron of the first layer with the smallest input weight.
@@ -122,19 +117,17 @@ Json draw_figure3a(const ReproduceArguments& arguments, Session& session) {
   const Network network = for_option("--data", [&] {
     return mlp({data.features(), 2, data.outputs()}, Activation::tanh, {.bias = Bias::hidden});
   });
-  const CriticalSearch found = search(network, data, device, 32, 0, session);
-  const CriticalPoint* minimum = &found.classes.front().representative;
-  for (const CriticalClass& other : found.classes) {
-    if (minimum->inertia.negative == 0) break;
-    minimum = &other.representative;
-  }
+  const Landscape landscape(network, data, Loss::mean_squared_error, device);
+  const auto found = search(landscape, 32, 0, session);
+  const auto minimum = std::find_if(found.begin(), found.end(),
+                                    [](const CriticalClass& one) { return one.representative.inertia.negative == 0; });
+  if (minimum == found.end()) none_found(network);
 
-  const std::vector<double> halves{0.5, 0.5};
-  const Model narrow{network, minimum->theta};
+  const Model narrow{network, minimum->representative.theta};
   const std::int64_t first = smallest_weight(narrow);
-  std::vector<Embedded> points{{narrow, minimum->inertia}};
-  points.push_back(embedded(narrow, data, device, first, halves));
-  points.push_back(embedded(points.back().model, data, device, 1 - first, halves));
+  std::vector<Embedded> points{{narrow, minimum->representative.inertia}};
+  points.push_back(embedded(narrow, data, device, first, kHalves));
+  points.push_back(embedded(points.back().model, data, device, 1 - first, kHalves));
   const std::vector<Panel> panels{{{-1, -1, 0}, "the minimum"},
                                   {{-1, -1, 1}, "the neuron with the smaller input weight in halves"},
                                   {{-1, -1, 2}, "each neuron in halves"}};
@@ -153,24 +146,49 @@ std::string iris_spec() {
 const std::vector<Panel> kIrisPanels{{{12, 1, 3}, "the critical point"},
                                      {{17, 2, 5}, "one neuron in halves"},
                                      {{22, 3, 7}, "the same neuron in thirds"}};
-const std::vector<double> kHalves(2, 1.0 / 2), kThirds(3, 1.0 / 3);
 
-// The critical point and neuron whose three inertias are nearest the paper's; the lower loss where two are alike.
-std::pair<Model, std::int64_t> nearest_to_paper(const CriticalSearch& found, const Landscape& landscape,
-                                                Session& session) {
-  std::pair<Model, std::int64_t> best;
+std::int64_t distance(const Inertia& ours, const Inertia& paper) {
+  return std::abs(ours.positive - paper.positive) + std::abs(ours.zero - paper.zero) +
+         std::abs(ours.negative - paper.negative);
+}
+
+struct IrisPoint {
+  Model model;
+  std::int64_t neuron = 0;  ///< the one to split
+  std::string origin;
+};
+
+// Critical points of width 2, those of width 1 with their neuron in halves among them: descents end there too.
+std::vector<IrisPoint> iris_points(const Landscape& landscape, Session& session) {
+  std::vector<IrisPoint> points;
+  for (const CriticalClass& found : search(landscape, 64, std::pow(2, -3), session)) {  // N(0, 1/m⁶)
+    points.push_back({{landscape.network(), found.representative.theta}, 0, "a critical point of width 2"});
+  }
+  const Dataset& data = landscape.data();
+  const Landscape narrow(mlp({data.features(), 1, data.outputs()}, Activation::sigmoid, {.bias = Bias::hidden}), data,
+                         landscape.loss(), landscape.device());
+  for (const CriticalClass& found : search(narrow, 128, 1, session)) {
+    points.push_back({wide_model({narrow.network(), found.representative.theta}, 0, kHalves), 0,
+                      "a critical point of width 1, its neuron in halves"});
+  }
+  if (points.empty()) none_found(landscape.network());
+  return points;
+}
+
+// The point and neuron whose three inertias are nearest the paper's, the first of those alike.
+IrisPoint nearest_to_paper(const Landscape& landscape, Session& session) {
+  IrisPoint best;
   std::int64_t least = std::numeric_limits<std::int64_t>::max();
-  for (const CriticalClass& candidate : found.classes) {
+  for (IrisPoint& point : iris_points(landscape, session)) {
     session.check();
-    const CriticalPoint& point = candidate.representative;
-    for (std::int64_t neuron = 0; neuron < 2; ++neuron) {
-      const SplitForecast forecast = split_forecast(landscape, point.theta, 1, neuron);
-      const std::int64_t far = distance(point.inertia, kIrisPanels[0].paper) +
+    for (point.neuron = 0; point.neuron < 2; ++point.neuron) {
+      const SplitForecast forecast = split_forecast(landscape, point.model.theta, 1, point.neuron);
+      const std::int64_t far = distance(forecast.narrow, kIrisPanels[0].paper) +
                                distance(forecast.wide(kHalves), kIrisPanels[1].paper) +
                                distance(forecast.wide(kThirds), kIrisPanels[2].paper);
       if (far >= least) continue;
       least = far;
-      best = {{landscape.network(), point.theta}, neuron};
+      best = point;
     }
   }
   return best;
@@ -180,13 +198,14 @@ Json draw_figure3b(const ReproduceArguments& arguments, Session& session) {
   const Dataset data = read_data("--data", arguments.data.empty() ? iris_spec() : arguments.data);
   const Device device = arguments.device.select(session);
   const Network network = mlp({data.features(), 2, data.outputs()}, Activation::sigmoid, {.bias = Bias::hidden});
-  const CriticalSearch found = search(network, data, device, 64, std::pow(2, -3), session);  // N(0, 1/m⁶)
   const Landscape landscape(network, data, Loss::mean_squared_error, device);
-  const auto [narrow, neuron] = nearest_to_paper(found, landscape, session);
-  std::vector<Embedded> points{{narrow, hessian_spectrum(landscape, narrow.theta).inertia}};
-  points.push_back(embedded(narrow, data, device, neuron, kHalves));
-  points.push_back(embedded(narrow, data, device, neuron, kThirds));
-  return draw_panels("figure3b", kIrisPanels, points, data, device, arguments, session);
+  const IrisPoint base = nearest_to_paper(landscape, session);
+  std::vector<Embedded> points{{base.model, split_forecast(landscape, base.model.theta, 1, base.neuron).narrow}};
+  points.push_back(embedded(base.model, data, device, base.neuron, kHalves));
+  points.push_back(embedded(base.model, data, device, base.neuron, kThirds));
+  Json report = draw_panels("figure3b", kIrisPanels, points, data, device, arguments, session);
+  report["origin"] = base.origin;
+  return report;
 }
 
 constexpr Figure kFigures[] = {

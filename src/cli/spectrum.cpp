@@ -114,7 +114,7 @@ void add_options(CLI::App& command, SpectrumArguments& arguments) {
       ->type_name("T");
   command
       .add_option("--part", arguments.part,
-                  "full, or the Gauss-Newton part alone, which leaves out the networks' second derivatives")
+                  "full, or the Gauss-Newton part alone, which leaves out the network's second derivatives")
       ->check(CLI::IsMember({"full", "gauss-newton"}))
       ->type_name("PART")
       ->capture_default_str();

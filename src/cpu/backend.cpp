@@ -7,6 +7,7 @@
 
 #include "check.hpp"
 #include "cpu/dense.hpp"
+#include "cpu/hessian.hpp"
 #include "cpu/last_layer.hpp"
 #include "cpu/section_executor.hpp"
 
@@ -71,6 +72,19 @@ class CpuLandscape final : public DeviceLandscape {
   LastLayer solve_last_layer(std::span<const double> theta, double ridge, const Control& control) const override {
     return allocating("solve_last_layer", last_layer_bytes(problem()),
                       [&] { return cpu::solve_last_layer(problem(), theta, ridge, control); });
+  }
+
+  void hessian(std::span<const double> theta, HessianPart part, const Control& control,
+               std::span<double> hessian) const override {
+    allocating("hessian", hessian_bytes(problem(), part),
+               [&] { cpu::hessian(problem(), theta, part, control, hessian); });
+  }
+
+  void hessian_products(std::span<const double> theta, HessianPart part, std::span<const double> vectors,
+                        std::span<double> products) const override {
+    const std::int64_t count = static_cast<std::int64_t>(vectors.size()) / network_.parameter_count();
+    allocating("hessian_products", hessian_products_bytes(problem(), count),
+               [&] { cpu::hessian_products(problem(), theta, part, vectors, products); });
   }
 
  private:

@@ -9,6 +9,7 @@
 
 #include "check.hpp"
 #include "cpu/elementwise.hpp"
+#include "cpu/layers.hpp"
 #include "cpu/loss_rows.hpp"
 #include "parallel.hpp"
 
@@ -17,14 +18,6 @@ namespace {
 
 constexpr std::int64_t kAccumulators = 16;
 constexpr std::int64_t kAccumulatorEntries = std::int64_t{1} << 27;  // 1 GiB for all of them
-
-std::int64_t width(const Layer& layer) {
-  return std::visit([](const auto& one) { return one.out; }, layer);
-}
-
-Activation activation(const Layer& layer) {
-  return std::visit([](const auto& one) { return one.activation; }, layer);
-}
 
 std::int64_t chunks(std::int64_t samples) { return (samples + kChunk - 1) / kChunk; }
 
@@ -37,37 +30,6 @@ std::int64_t total_width(const Network& network) {
   std::int64_t sum = 0;
   for (const Layer& layer : network.layers()) sum += width(layer);
   return sum;
-}
-
-ConstMatrix weights(const LayerView<const double>& view) { return {view.weight.data, view.weight.cols}; }
-
-// What a kind of layer can do; one set of these three for each kind.
-
-/// pre (rows, out) ← below Wᵀ + b.
-void forward(const Dense& layer, const LayerView<const double>& view, std::int64_t rows, ConstMatrix below,
-             Matrix pre) {
-  if (layer.bias) {
-    for (std::int64_t r = 0; r < rows; ++r) std::copy(view.bias.begin(), view.bias.end(), pre.at(r, 0).data);
-  }
-  gemm(Op::none, Op::transpose, rows, layer.out, layer.in, 1, below, weights(view), layer.bias ? 1 : 0, pre);
-}
-
-/// gradient += deltaᵀ [below, 1], the parameters' share of the cotangent delta (rows, out).
-void pull_to_parameters(const Dense& layer, std::int64_t rows, ConstMatrix delta, ConstMatrix below,
-                        const LayerView<double>& gradient) {
-  gemm(Op::transpose, Op::none, layer.out, layer.in, rows, 1, delta, below, 1,
-       {gradient.weight.data, gradient.weight.cols});
-  if (!layer.bias) return;
-  for (std::int64_t r = 0; r < rows; ++r) {
-    const double* row = delta.at(r, 0).data;
-    for (std::int64_t i = 0; i < layer.out; ++i) gradient.bias[static_cast<std::size_t>(i)] += row[i];
-  }
-}
-
-/// below (rows, in) ← delta W.
-void pull_to_input(const Dense& layer, const LayerView<const double>& view, std::int64_t rows, ConstMatrix delta,
-                   Matrix below) {
-  gemm(Op::none, Op::none, rows, layer.in, layer.out, 1, delta, weights(view), 0, below);
 }
 
 /// Forward, tangent and backward passes over one chunk at a time, with their memory.
@@ -106,7 +68,7 @@ class Pass {
       const LayerView<const double> direction = network_.view(v, static_cast<std::int64_t>(l));
       std::visit([&](const auto& one) { forward(one, direction, rows_, below(l), next); }, layer);
       if (l > 0) {
-        std::visit([&](const auto& one) { add_image(one, view(l), tangent, next); }, layer);
+        std::visit([&](const auto& one) { add_image(one, view(l), rows_, tangent, next); }, layer);
       }
       multiply_slope(activation(layer), rows_ * width(layer), pre_[l].data(), next.data);
       tangent = next;
@@ -129,7 +91,7 @@ class Pass {
       const LayerView<double> gradient = network_.view(sum, static_cast<std::int64_t>(l));
       std::visit([&](const auto& one) { pull_to_parameters(one, rows_, delta, below(l), gradient); }, layer);
       if (l == 0) break;
-      std::visit([&](const auto& one) { pull_to_input(one, view(l), rows_, delta, delta_for(l - 1)); }, layer);
+      std::visit([&](const auto& one) { pull_to_input(one, view(l), rows_, delta, 0, delta_for(l - 1)); }, layer);
     }
   }
 
@@ -145,10 +107,6 @@ class Pass {
     for (auto& delta : deltas_) delta.resize(static_cast<std::size_t>(capacity_ * widest_));
   }
   Matrix delta_for(std::size_t l) { return {deltas_[l % 2].data(), width(network_.layers()[l])}; }
-  void add_image(const Dense& layer, const LayerView<const double>& parameters, ConstMatrix tangent,
-                 Matrix next) const {
-    gemm(Op::none, Op::transpose, rows_, layer.out, layer.in, 1, tangent, weights(parameters), 1, next);
-  }
 
   const Network& network_;
   const Dataset& data_;

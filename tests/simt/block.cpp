@@ -51,18 +51,18 @@ std::string text(uint3 index) {
 
 }  // namespace
 
-Block::Block(const Launch& launch, uint3 index, std::size_t first_slot, std::uint64_t seed)
-    : launch_(launch),
+Block::Block(const KernelCall& call, uint3 index, std::size_t first_slot, std::uint64_t seed)
+    : call_(call),
       index_(index),
       first_slot_(first_slot),
       random_(random_state(seed)),
-      threads_(launch.threads()),
+      threads_(call.threads()),
       live_(threads()) {
   blockIdx = index;
-  gridDim = launch.call.grid;
-  blockDim = launch.call.block;
+  gridDim = call.grid;
+  blockDim = call.block;
   // Exactly the bytes asked for, so that AddressSanitizer sees the end; the contents are NaN in every format.
-  if (const std::size_t bytes = launch.call.shared_bytes; bytes > 0) {
+  if (const std::size_t bytes = call.shared_bytes; bytes > 0) {
     if (posix_memalign(&shared_, 128, bytes) != 0) throw std::bad_alloc();
     std::memset(shared_, 0xff, bytes);
   }
@@ -77,7 +77,7 @@ Block::Block(const Launch& launch, uint3 index, std::size_t first_slot, std::uin
 }
 
 void Block::prepare(Thread& thread, const Slot& slot) {
-  const dim3 block = launch_.call.block;
+  const dim3 block = call_.block;
   const auto linear = static_cast<unsigned>(thread.linear);
   thread.index = {linear % block.x, linear / block.x % block.y, linear / block.x / block.y};
   thread.low = slot.low();
@@ -97,8 +97,6 @@ void Block::run() {
   while (!failure_ && live_ > 0) {
     if (Thread* next = pick()) {
       resume(scheduler_, *next, false);
-    } else if (grid_waiting_ == live_) {
-      release_grid_barrier();
     } else {
       failure_ = "deadlock" + waiters();
     }
@@ -110,15 +108,6 @@ void Block::run() {
     for (std::size_t i = 0; i < threads_.size(); ++i) slots(0)[first_slot_ + i].forget();
     throw Error(*failure_);
   }
-}
-
-void Block::release_grid_barrier() {
-  char* const sync = &launch_.grid_barrier->sync[grid_phase_++ % 2];
-  release(all(), sync);
-  launch_.grid_barrier->all.arrive_and_wait();
-  acquire(all(), sync);
-  grid_waiting_ = 0;
-  for (Thread& thread : threads_) wake(thread);
 }
 
 void Block::barrier(Site site) {
@@ -155,15 +144,6 @@ void Block::release_barrier() {
   } else {
     for (Thread& thread : threads_) wake(thread);
   }
-}
-
-void Block::grid_barrier(Site site) {
-  if (!launch_.cooperative) fail("grid.sync", "the launch is not cooperative");
-  Thread& thread = self();
-  thread.state = State::at_grid_barrier;
-  thread.site = site;
-  ++grid_waiting_;
-  yield();
 }
 
 /// The operands of all lanes in the mask; false while one has not come to the same place yet.
@@ -242,7 +222,7 @@ void Block::enter() {
   __sanitizer_finish_switch_fiber(nullptr, &low, &bytes);
   if (!block.scheduler_.low) block.scheduler_.low = low, block.scheduler_.bytes = bytes;
 #endif
-  block.launch_.call.body();
+  block.call_.body();
   Thread& thread = block.self();
   if (!thread.copies.empty()) block.fail("cp.async", "the kernel ends before a copy is waited for");
   thread.state = State::done;
@@ -292,10 +272,15 @@ std::string Block::waiters() {
       what << " at " << site.file_name() << ':' << site.line() << ':' << site.column();
     };
     switch (thread.state) {
-      case State::ready: what << "run"; break;
-      case State::done: what << "have exited"; break;
-      case State::at_barrier: what << "wait in __syncthreads", at(thread.site); break;
-      case State::at_grid_barrier: what << "wait in grid.sync", at(thread.site); break;
+      case State::ready:
+        what << "run";
+        break;
+      case State::done:
+        what << "have exited";
+        break;
+      case State::at_barrier:
+        what << "wait in __syncthreads", at(thread.site);
+        break;
       case State::in_warp:
         what << "wait in " << thread.collective.name << " (mask " << std::hex << thread.collective.mask << std::dec
              << ", warp " << thread.linear / kWarpSize << ')';
@@ -321,7 +306,6 @@ int block_vote(int predicate, int (*combine)(int, int), Site site) {
   current_block->barrier(site);
   return combine(current_block->vote_result(), current_block->threads());
 }
-void grid_barrier(Site site) { current_block->grid_barrier(site); }
 void warp_collective(const Collective& collective) { current_block->warp(collective); }
 unsigned active_lanes() { return current_block->active_lanes(); }
 void fence() {

@@ -1,7 +1,6 @@
 // One block of threads, run from barrier to barrier.
 #pragma once
 
-#include <barrier>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -9,11 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "random_order.hpp"
 #include "slot.hpp"
 
 namespace simt::detail {
 
-enum class State { ready, at_barrier, at_grid_barrier, in_warp, done };
+enum class State { ready, at_barrier, in_warp, done };
 
 struct Thread : Fiber {
   uint3 index{};
@@ -28,22 +28,9 @@ struct Thread : Fiber {
   char sync = 0;
 };
 
-struct GridBarrier {
-  explicit GridBarrier(std::ptrdiff_t blocks) : all(blocks) {}
-  std::barrier<> all;
-  char sync[2] = {};
-};
-
-struct Launch {
-  const KernelCall& call;
-  bool cooperative;
-  GridBarrier* grid_barrier = nullptr;
-  std::size_t threads() const { return std::size_t{call.block.x} * call.block.y * call.block.z; }
-};
-
 class Block {
  public:
-  Block(const Launch& launch, uint3 index, std::size_t first_slot, std::uint64_t seed);
+  Block(const KernelCall& call, uint3 index, std::size_t first_slot, std::uint64_t seed);
   ~Block() { std::free(shared_); }
   Block(const Block&) = delete;
   Block& operator=(const Block&) = delete;
@@ -57,7 +44,6 @@ class Block {
   int vote_result() const { return vote_result_; }
 
   void barrier(Site site);
-  void grid_barrier(Site site);
   void warp(const Collective& collective);
   unsigned active_lanes();
   /// The fiber never continues, so that nothing on its stack may own memory.
@@ -72,12 +58,11 @@ class Block {
   Thread* pick();
   void wake(Thread& thread);
   void release_barrier();
-  void release_grid_barrier();
   bool gather(const Collective& collective, int first, const void** in, void** out);
   std::string waiters();
   std::span<Thread> all() { return threads_; }
 
-  const Launch& launch_;
+  const KernelCall& call_;
   uint3 index_;
   std::size_t first_slot_;
   std::uint64_t random_;
@@ -86,21 +71,9 @@ class Block {
   Thread* running_ = nullptr;
   Fiber scheduler_;
   void* shared_ = nullptr;
-  int live_, waiting_ = 0, grid_waiting_ = 0, exited_ = 0, trues_ = 0, vote_result_ = 0;
-  std::size_t grid_phase_ = 0;
+  int live_, waiting_ = 0, exited_ = 0, trues_ = 0, vote_result_ = 0;
   char barrier_sync_ = 0, start_sync_ = 0, end_sync_ = 0;
   std::optional<std::string> failure_;
 };
-
-/// A step of Marsaglia's xorshift; never 0.
-inline std::uint64_t next_random(std::uint64_t& state) {
-  state ^= state << 13, state ^= state >> 7, state ^= state << 17;
-  return state;
-}
-inline std::uint64_t random_state(std::uint64_t seed) { return (seed * 0x9e3779b97f4a7c15u) | 1; }
-/// A number below `count`.
-inline std::size_t random_index(std::uint64_t& state, std::size_t count) {
-  return static_cast<std::size_t>((next_random(state) >> 32) * count >> 32);
-}
 
 }  // namespace simt::detail

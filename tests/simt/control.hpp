@@ -21,7 +21,7 @@ struct Control {
   /// random numbers from SIMT_SEED anew. What is allocated stays.
   void (*reset)();
   void (*set_seed)(std::uint64_t seed);
-  void (*set_memory_limit)(std::size_t bytes);       ///< per device
+  void (*set_memory_limit)(std::size_t bytes);  ///< per device
   /// The k-th allocation from now (1: the next) fails with cudaErrorMemoryAllocation or its like; 0: none.
   void (*fail_allocation)(std::int64_t k);
   /// The k-th launch from now is refused (cudaErrorLaunchOutOfResources or its like); 0: none.
@@ -29,7 +29,7 @@ struct Control {
   /// The k-th launch from now faults when it runs: the sticky cudaErrorLaunchFailure; 0: none.
   void (*fault_launch)(std::int64_t k);
   Counts (*counts)();
-  const char* (*fault)();                            ///< what the first fault was, or ""
+  const char* (*fault)();  ///< what the first fault was, or ""
 };
 
 }  // namespace simt

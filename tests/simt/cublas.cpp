@@ -1,315 +1,8 @@
-// cuBLAS by BLAS: column-major, the library's argument checks, run on the handle's stream.
-#include <cublas_v2.h>
+// The emulated cuBLAS: handles and their settings.
+#include "cublas.hpp"
 
-#include <bit>
-#include <cmath>
-
-#include "blas.hpp"
-
-struct cublasContext : simt::LibraryHandle {
-  cublasPointerMode_t pointer_mode = CUBLAS_POINTER_MODE_HOST;
-  cublasMath_t math_mode = CUBLAS_DEFAULT_MATH;
-  cublasAtomicsMode_t atomics_mode = CUBLAS_ATOMICS_NOT_ALLOWED;
-};
-
-namespace simt {
+namespace simt::cublas {
 namespace {
-
-using Status = cublasStatus_t;
-using Int = std::int64_t;
-
-std::set<cublasHandle_t>& live_handles() {
-  static auto* const all = new std::set<cublasHandle_t>;
-  return *all;
-}
-
-template <class F>
-Status with_handle(cublasHandle_t handle, F f) {
-  const std::lock_guard lock(machine().mutex);
-  if (!live_handles().contains(handle)) return CUBLAS_STATUS_NOT_INITIALIZED;
-  if (machine().sticky() != cudaSuccess) return CUBLAS_STATUS_EXECUTION_FAILED;
-  return f(*handle);
-}
-
-Status status_of(bool submitted) { return submitted ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED; }
-
-/// α or β: read at the call in host mode, when the routine runs in device mode.
-template <class T>
-class Scalar {
- public:
-  Scalar(const cublasContext& handle, const T* pointer)
-      : on_device_(handle.pointer_mode == CUBLAS_POINTER_MODE_DEVICE), pointer_(pointer) {
-    if (!on_device_) value_ = *pointer;
-  }
-  T get() const { return on_device_ ? *pointer_ : value_; }
-  /// Known to be zero before the routine runs.
-  bool known_zero() const { return !on_device_ && value_ == T(0); }
-  Use use() const { return on_device_ ? machine().use(pointer_, sizeof(T)) : Use{}; }
-
- private:
-  bool on_device_;
-  const T* pointer_;
-  T value_{};
-};
-
-bool valid(cublasOperation_t op) { return op == CUBLAS_OP_N || op == CUBLAS_OP_T || op == CUBLAS_OP_C; }
-bool valid(cublasFillMode_t uplo) { return uplo == CUBLAS_FILL_MODE_LOWER || uplo == CUBLAS_FILL_MODE_UPPER; }
-char letter(cublasOperation_t op) { return op == CUBLAS_OP_N ? 'N' : 'T'; }
-char letter(cublasFillMode_t uplo) { return uplo == CUBLAS_FILL_MODE_LOWER ? 'L' : 'U'; }
-
-bool enough(Int ld, Int rows) { return ld >= std::max<Int>(1, rows); }
-
-/// The matrix (rows, columns) rounded to TF32, as tensor cores read it.
-std::vector<float> rounded_to_tf32(const float* a, Int rows, Int columns, Int ld) {
-  std::vector<float> rounded(static_cast<std::size_t>(ld * columns));
-  for (Int c = 0; c < columns; ++c) {
-    for (Int r = 0; r < rows; ++r) {
-      const float x = a[c * ld + r];
-      const auto bits = std::bit_cast<std::uint32_t>(x);
-      rounded[static_cast<std::size_t>(c * ld + r)] =
-          std::isfinite(x) ? std::bit_cast<float>((bits + 0x1000u) & ~0x1fffu) : x;
-    }
-  }
-  return rounded;
-}
-
-/// C = α op(A) op(B) + β C for each matrix of a batch.
-template <class T>
-struct GemmCall {
-  cublasOperation_t op_a, op_b;
-  Int m, n, k;
-  const T* a;
-  Int lda, stride_a;
-  const T* b;
-  Int ldb, stride_b;
-  T* c;
-  Int ldc, stride_c;
-  Int batch;
-  bool tf32;
-
-  Int rows_a() const { return op_a == CUBLAS_OP_N ? m : k; }
-  Int columns_a() const { return op_a == CUBLAS_OP_N ? k : m; }
-  Int rows_b() const { return op_b == CUBLAS_OP_N ? k : n; }
-  Int columns_b() const { return op_b == CUBLAS_OP_N ? n : k; }
-  bool valid_arguments() const {
-    return valid(op_a) && valid(op_b) && m >= 0 && n >= 0 && k >= 0 && batch >= 0 && enough(lda, rows_a()) &&
-           enough(ldb, rows_b()) && enough(ldc, m) &&
-           (batch < 2 || stride_c >= ldc * (n - 1) + m || m == 0 || n == 0);  // the outputs must not overlap
-  }
-
-  void run(T alpha, T beta) const {
-    for (Int i = 0; i < batch; ++i) {
-      const T* a_i = a + i * stride_a;
-      const T* b_i = b + i * stride_b;
-      if constexpr (std::is_same_v<T, float>) {
-        if (tf32) {
-          const auto ra = rounded_to_tf32(a_i, rows_a(), columns_a(), lda);
-          const auto rb = rounded_to_tf32(b_i, rows_b(), columns_b(), ldb);
-          multiply(alpha, ra.data(), rb.data(), beta, c + i * stride_c);
-          continue;
-        }
-      }
-      multiply(alpha, a_i, b_i, beta, c + i * stride_c);
-    }
-  }
-
- private:
-  void multiply(T alpha, const T* a_i, const T* b_i, T beta, T* c_i) const {
-    const char ta = letter(op_a), tb = letter(op_b);
-    const int im = static_cast<int>(m), in = static_cast<int>(n), ik = static_cast<int>(k);
-    const int la = static_cast<int>(lda), lb = static_cast<int>(ldb), lc = static_cast<int>(ldc);
-    Blas<T>::gemm(&ta, &tb, &im, &in, &ik, &alpha, a_i, &la, b_i, &lb, &beta, c_i, &lc);
-  }
-};
-
-template <class T>
-Status gemm(cublasHandle_t handle, GemmCall<T> call, const T* alpha, const T* beta) {
-  return with_handle(handle, [&](cublasContext& h) {
-    if (!call.valid_arguments() || !alpha || !beta) return CUBLAS_STATUS_INVALID_VALUE;
-    if (!fits_int({call.m, call.n, call.k, call.lda, call.ldb, call.ldc})) return CUBLAS_STATUS_NOT_SUPPORTED;
-    if (call.m == 0 || call.n == 0 || call.batch == 0) return CUBLAS_STATUS_SUCCESS;
-    call.tf32 = h.math_mode & CUBLAS_TF32_TENSOR_OP_MATH;
-    const Scalar<T> scale_a(h, alpha), scale_c(h, beta);
-    std::vector<Use> uses{scale_a.use(), scale_c.use()};
-    for (const Int i : {Int{0}, call.batch - 1}) {
-      uses.push_back(matrix_use(call.c + i * call.stride_c, call.m, call.n, call.ldc));
-      if (call.k == 0 || scale_a.known_zero()) continue;  // A and B are not read
-      uses.push_back(matrix_use(call.a + i * call.stride_a, call.rows_a(), call.columns_a(), call.lda));
-      uses.push_back(matrix_use(call.b + i * call.stride_b, call.rows_b(), call.columns_b(), call.ldb));
-    }
-    return status_of(submit(h, "gemm", uses, [=] { call.run(scale_a.get(), scale_c.get()); }));
-  });
-}
-
-/// y = α op(A) x + β y.
-template <class T>
-Status gemv(cublasHandle_t handle, cublasOperation_t op, Int m, Int n, const T* alpha, const T* a, Int lda, const T* x,
-            Int incx, const T* beta, T* y, Int incy) {
-  return with_handle(handle, [&](cublasContext& h) {
-    if (!valid(op) || m < 0 || n < 0 || !enough(lda, m) || incx == 0 || incy == 0 || !alpha || !beta) {
-      return CUBLAS_STATUS_INVALID_VALUE;
-    }
-    if (!fits_int({m, n, lda, incx, incy})) return CUBLAS_STATUS_NOT_SUPPORTED;
-    if (m == 0 || n == 0) return CUBLAS_STATUS_SUCCESS;
-    const Int in = op == CUBLAS_OP_N ? n : m, out = op == CUBLAS_OP_N ? m : n;
-    const Scalar<T> scale_a(h, alpha), scale_y(h, beta);
-    const auto work = [=] {
-      const char t = letter(op);
-      const int im = static_cast<int>(m), in32 = static_cast<int>(n), la = static_cast<int>(lda);
-      const int ix = static_cast<int>(incx), iy = static_cast<int>(incy);
-      const T sa = scale_a.get(), sy = scale_y.get();
-      for (Int i = 0; sy == T(0) && i < out; ++i) y[i * std::abs(incy)] = T(0);  // y may hold NaN
-      Blas<T>::gemv(&t, &im, &in32, &sa, a, &la, x, &ix, &sy, y, &iy);
-    };
-    return status_of(submit(h, "gemv",
-                            {scale_a.use(), scale_y.use(), matrix_use(a, m, n, lda), vector_use(x, in, incx),
-                             vector_use(y, out, incy)},
-                            work));
-  });
-}
-
-/// C = α op(A) op(A)ᵀ + β C, one triangle.
-template <class T>
-Status syrk(cublasHandle_t handle, cublasFillMode_t uplo, cublasOperation_t op, Int n, Int k, const T* alpha,
-            const T* a, Int lda, const T* beta, T* c, Int ldc) {
-  return with_handle(handle, [&](cublasContext& h) {
-    const Int rows = op == CUBLAS_OP_N ? n : k, columns = op == CUBLAS_OP_N ? k : n;
-    if (!valid(uplo) || !valid(op) || n < 0 || k < 0 || !enough(lda, rows) || !enough(ldc, n) || !alpha || !beta) {
-      return CUBLAS_STATUS_INVALID_VALUE;
-    }
-    if (!fits_int({n, k, lda, ldc})) return CUBLAS_STATUS_NOT_SUPPORTED;
-    if (n == 0) return CUBLAS_STATUS_SUCCESS;
-    const Scalar<T> scale_a(h, alpha), scale_c(h, beta);
-    const auto work = [=] {
-      const char u = letter(uplo), t = letter(op);
-      const int in = static_cast<int>(n), ik = static_cast<int>(k), la = static_cast<int>(lda);
-      const int lc = static_cast<int>(ldc);
-      const T sa = scale_a.get(), sc = scale_c.get();
-      Blas<T>::syrk(&u, &t, &in, &ik, &sa, a, &la, &sc, c, &lc);
-    };
-    const Use read = scale_a.known_zero() ? Use{} : matrix_use(a, rows, columns, lda);
-    return status_of(submit(h, "syrk", {scale_a.use(), scale_c.use(), read, matrix_use(c, n, n, ldc)}, work));
-  });
-}
-
-/// op(A) X = α B or X op(A) = α B, X in B's place.
-template <class T>
-Status trsm(cublasHandle_t handle, cublasSideMode_t side, cublasFillMode_t uplo, cublasOperation_t op,
-            cublasDiagType_t diag, Int m, Int n, const T* alpha, const T* a, Int lda, T* b, Int ldb) {
-  return with_handle(handle, [&](cublasContext& h) {
-    const Int order = side == CUBLAS_SIDE_LEFT ? m : n;
-    if ((side != CUBLAS_SIDE_LEFT && side != CUBLAS_SIDE_RIGHT) || !valid(uplo) || !valid(op) ||
-        (diag != CUBLAS_DIAG_UNIT && diag != CUBLAS_DIAG_NON_UNIT) || m < 0 || n < 0 || !enough(lda, order) ||
-        !enough(ldb, m) || !alpha) {
-      return CUBLAS_STATUS_INVALID_VALUE;
-    }
-    if (!fits_int({m, n, lda, ldb})) return CUBLAS_STATUS_NOT_SUPPORTED;
-    if (m == 0 || n == 0) return CUBLAS_STATUS_SUCCESS;
-    const Scalar<T> scale(h, alpha);
-    const auto work = [=] {
-      const char s = side == CUBLAS_SIDE_LEFT ? 'L' : 'R', u = letter(uplo), t = letter(op);
-      const char d = diag == CUBLAS_DIAG_UNIT ? 'U' : 'N';
-      const int im = static_cast<int>(m), in = static_cast<int>(n), la = static_cast<int>(lda);
-      const int lb = static_cast<int>(ldb);
-      const T value = scale.get();
-      Blas<T>::trsm(&s, &u, &t, &d, &im, &in, &value, a, &la, b, &lb);
-    };
-    return status_of(
-        submit(h, "trsm", {scale.use(), matrix_use(a, order, order, lda), matrix_use(b, m, n, ldb)}, work));
-  });
-}
-
-/// C = α op(A) + β op(B).
-template <class T>
-Status geam(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, Int m, Int n, const T* alpha,
-            const T* a, Int lda, const T* beta, const T* b, Int ldb, T* c, Int ldc) {
-  return with_handle(handle, [&](cublasContext& h) {
-    const bool na = op_a == CUBLAS_OP_N, nb = op_b == CUBLAS_OP_N;
-    if (!valid(op_a) || !valid(op_b) || m < 0 || n < 0 || !enough(lda, na ? m : n) || !enough(ldb, nb ? m : n) ||
-        !enough(ldc, m) || !alpha || !beta || (c == a && (!na || lda != ldc)) || (c == b && (!nb || ldb != ldc))) {
-      return CUBLAS_STATUS_INVALID_VALUE;
-    }
-    if (m == 0 || n == 0) return CUBLAS_STATUS_SUCCESS;
-    const Scalar<T> scale_a(h, alpha), scale_b(h, beta);
-    const auto work = [=] {
-      const T sa = scale_a.get(), sb = scale_b.get();
-      for (Int j = 0; j < n; ++j) {
-        for (Int i = 0; i < m; ++i) {
-          const T from_a = sa == T(0) ? T(0) : sa * a[na ? i + j * lda : j + i * lda];
-          const T from_b = sb == T(0) ? T(0) : sb * b[nb ? i + j * ldb : j + i * ldb];
-          c[i + j * ldc] = from_a + from_b;
-        }
-      }
-    };
-    const Use use_a = scale_a.known_zero() ? Use{} : matrix_use(a, na ? m : n, na ? n : m, lda);
-    const Use use_b = scale_b.known_zero() ? Use{} : matrix_use(b, nb ? m : n, nb ? n : m, ldb);
-    return status_of(
-        submit(h, "geam", {scale_a.use(), scale_b.use(), use_a, use_b, matrix_use(c, m, n, ldc)}, work));
-  });
-}
-
-/// A routine with one number as its result, which is waited for if it goes to the host.
-template <class T, class F>
-Status reduce(cublasContext& h, const char* name, std::vector<Use> uses, T* result, F f) {
-  const bool to_device = h.pointer_mode == CUBLAS_POINTER_MODE_DEVICE;
-  if (to_device) uses.push_back(machine().use(result, sizeof(T)));
-  if (!submit(h, name, std::move(uses), [=] { *result = f(); })) return CUBLAS_STATUS_EXECUTION_FAILED;
-  return status_of(to_device || machine().drain(*machine().resolve(h.stream, h.device)));
-}
-
-template <class T>
-Status dot(cublasHandle_t handle, Int n, const T* x, Int incx, const T* y, Int incy, T* result) {
-  return with_handle(handle, [&](cublasContext& h) {
-    if (!result) return CUBLAS_STATUS_INVALID_VALUE;
-    if (!fits_int({n, incx, incy})) return CUBLAS_STATUS_NOT_SUPPORTED;
-    return reduce(h, "dot", {vector_use(x, n, incx), vector_use(y, n, incy)}, result, [=] {
-      const int in = static_cast<int>(n), ix = static_cast<int>(incx), iy = static_cast<int>(incy);
-      return n <= 0 ? T(0) : Blas<T>::dot(&in, x, &ix, y, &iy);
-    });
-  });
-}
-
-template <class T>
-Status nrm2(cublasHandle_t handle, Int n, const T* x, Int incx, T* result) {
-  return with_handle(handle, [&](cublasContext& h) {
-    if (!result) return CUBLAS_STATUS_INVALID_VALUE;
-    if (!fits_int({n, incx})) return CUBLAS_STATUS_NOT_SUPPORTED;
-    return reduce(h, "nrm2", {incx > 0 ? vector_use(x, n, incx) : Use{}}, result, [=] {
-      const int in = static_cast<int>(n), ix = static_cast<int>(incx);
-      return n <= 0 || incx <= 0 ? T(0) : Blas<T>::nrm2(&in, x, &ix);
-    });
-  });
-}
-
-template <class T>
-Status scal(cublasHandle_t handle, Int n, const T* alpha, T* x, Int incx) {
-  return with_handle(handle, [&](cublasContext& h) {
-    if (!alpha) return CUBLAS_STATUS_INVALID_VALUE;
-    if (!fits_int({n, incx})) return CUBLAS_STATUS_NOT_SUPPORTED;
-    if (n <= 0 || incx <= 0) return CUBLAS_STATUS_SUCCESS;
-    const Scalar<T> scale(h, alpha);
-    return status_of(submit(h, "scal", {scale.use(), vector_use(x, n, incx)}, [=] {
-      const int in = static_cast<int>(n), ix = static_cast<int>(incx);
-      const T value = scale.get();
-      Blas<T>::scal(&in, &value, x, &ix);
-    }));
-  });
-}
-
-template <class T>
-Status axpy(cublasHandle_t handle, Int n, const T* alpha, const T* x, Int incx, T* y, Int incy) {
-  return with_handle(handle, [&](cublasContext& h) {
-    if (!alpha) return CUBLAS_STATUS_INVALID_VALUE;
-    if (!fits_int({n, incx, incy})) return CUBLAS_STATUS_NOT_SUPPORTED;
-    if (n <= 0) return CUBLAS_STATUS_SUCCESS;
-    const Scalar<T> scale(h, alpha);
-    return status_of(submit(h, "axpy", {scale.use(), vector_use(x, n, incx), vector_use(y, n, incy)}, [=] {
-      const int in = static_cast<int>(n), ix = static_cast<int>(incx), iy = static_cast<int>(incy);
-      const T value = scale.get();
-      Blas<T>::axpy(&in, &value, x, &ix, y, &iy);
-    }));
-  });
-}
 
 /// A setting of the handle.
 template <class T>
@@ -321,7 +14,7 @@ Status set(cublasHandle_t handle, T cublasContext::*member, T value) {
 }
 
 }  // namespace
-}  // namespace simt
+}  // namespace simt::cublas
 
 extern "C" {
 
@@ -330,13 +23,13 @@ cublasStatus_t cublasCreate(cublasHandle_t* handle) {
   if (handle == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
   if (simt::machine().sticky() != cudaSuccess) return CUBLAS_STATUS_NOT_INITIALIZED;
   if (!simt::machine().may_allocate()) return CUBLAS_STATUS_ALLOC_FAILED;
-  simt::live_handles().insert(*handle = new cublasContext);
+  simt::cublas::live_handles().insert(*handle = new cublasContext);
   ++simt::machine().handles;
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasDestroy(cublasHandle_t handle) {
   const std::lock_guard lock(simt::machine().mutex);
-  if (simt::live_handles().erase(handle) == 0) return CUBLAS_STATUS_NOT_INITIALIZED;
+  if (simt::cublas::live_handles().erase(handle) == 0) return CUBLAS_STATUS_NOT_INITIALIZED;
   delete handle;
   --simt::machine().handles;
   return CUBLAS_STATUS_SUCCESS;
@@ -347,41 +40,41 @@ cublasStatus_t cublasGetVersion(cublasHandle_t, int* version) {
 }
 
 cublasStatus_t cublasSetStream(cublasHandle_t handle, cudaStream_t stream) {
-  return simt::with_handle(handle, [&](cublasContext& h) {
+  return simt::cublas::with_handle(handle, [&](cublasContext& h) {
     if (simt::machine().resolve(stream, h.device) == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
     h.stream = stream;
     return CUBLAS_STATUS_SUCCESS;
   });
 }
 cublasStatus_t cublasGetStream(cublasHandle_t handle, cudaStream_t* stream) {
-  return simt::with_handle(handle, [&](cublasContext& h) {
+  return simt::cublas::with_handle(handle, [&](cublasContext& h) {
     *stream = h.stream;
     return CUBLAS_STATUS_SUCCESS;
   });
 }
 cublasStatus_t cublasSetPointerMode(cublasHandle_t handle, cublasPointerMode_t mode) {
-  return simt::set(handle, &cublasContext::pointer_mode, mode);
+  return simt::cublas::set(handle, &cublasContext::pointer_mode, mode);
 }
 cublasStatus_t cublasGetPointerMode(cublasHandle_t handle, cublasPointerMode_t* mode) {
-  return simt::with_handle(handle, [&](cublasContext& h) {
+  return simt::cublas::with_handle(handle, [&](cublasContext& h) {
     *mode = h.pointer_mode;
     return CUBLAS_STATUS_SUCCESS;
   });
 }
 cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mode) {
-  return simt::set(handle, &cublasContext::math_mode, mode);
+  return simt::cublas::set(handle, &cublasContext::math_mode, mode);
 }
 cublasStatus_t cublasGetMathMode(cublasHandle_t handle, cublasMath_t* mode) {
-  return simt::with_handle(handle, [&](cublasContext& h) {
+  return simt::cublas::with_handle(handle, [&](cublasContext& h) {
     *mode = h.math_mode;
     return CUBLAS_STATUS_SUCCESS;
   });
 }
 cublasStatus_t cublasSetAtomicsMode(cublasHandle_t handle, cublasAtomicsMode_t mode) {
-  return simt::set(handle, &cublasContext::atomics_mode, mode);
+  return simt::cublas::set(handle, &cublasContext::atomics_mode, mode);
 }
 cublasStatus_t cublasSetWorkspace(cublasHandle_t handle, void* workspace, size_t bytes) {
-  return simt::with_handle(handle, [&](cublasContext&) {
+  return simt::cublas::with_handle(handle, [&](cublasContext&) {
     const bool aligned = reinterpret_cast<std::uintptr_t>(workspace) % 256 == 0;
     return aligned && (workspace != nullptr || bytes == 0) ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
   });
@@ -389,119 +82,29 @@ cublasStatus_t cublasSetWorkspace(cublasHandle_t handle, void* workspace, size_t
 
 const char* cublasGetStatusName(cublasStatus_t status) {
   switch (status) {
-    case CUBLAS_STATUS_SUCCESS: return "CUBLAS_STATUS_SUCCESS";
-    case CUBLAS_STATUS_NOT_INITIALIZED: return "CUBLAS_STATUS_NOT_INITIALIZED";
-    case CUBLAS_STATUS_ALLOC_FAILED: return "CUBLAS_STATUS_ALLOC_FAILED";
-    case CUBLAS_STATUS_INVALID_VALUE: return "CUBLAS_STATUS_INVALID_VALUE";
-    case CUBLAS_STATUS_ARCH_MISMATCH: return "CUBLAS_STATUS_ARCH_MISMATCH";
-    case CUBLAS_STATUS_MAPPING_ERROR: return "CUBLAS_STATUS_MAPPING_ERROR";
-    case CUBLAS_STATUS_EXECUTION_FAILED: return "CUBLAS_STATUS_EXECUTION_FAILED";
-    case CUBLAS_STATUS_INTERNAL_ERROR: return "CUBLAS_STATUS_INTERNAL_ERROR";
-    case CUBLAS_STATUS_NOT_SUPPORTED: return "CUBLAS_STATUS_NOT_SUPPORTED";
-    case CUBLAS_STATUS_LICENSE_ERROR: return "CUBLAS_STATUS_LICENSE_ERROR";
+    case CUBLAS_STATUS_SUCCESS:
+      return "CUBLAS_STATUS_SUCCESS";
+    case CUBLAS_STATUS_NOT_INITIALIZED:
+      return "CUBLAS_STATUS_NOT_INITIALIZED";
+    case CUBLAS_STATUS_ALLOC_FAILED:
+      return "CUBLAS_STATUS_ALLOC_FAILED";
+    case CUBLAS_STATUS_INVALID_VALUE:
+      return "CUBLAS_STATUS_INVALID_VALUE";
+    case CUBLAS_STATUS_ARCH_MISMATCH:
+      return "CUBLAS_STATUS_ARCH_MISMATCH";
+    case CUBLAS_STATUS_MAPPING_ERROR:
+      return "CUBLAS_STATUS_MAPPING_ERROR";
+    case CUBLAS_STATUS_EXECUTION_FAILED:
+      return "CUBLAS_STATUS_EXECUTION_FAILED";
+    case CUBLAS_STATUS_INTERNAL_ERROR:
+      return "CUBLAS_STATUS_INTERNAL_ERROR";
+    case CUBLAS_STATUS_NOT_SUPPORTED:
+      return "CUBLAS_STATUS_NOT_SUPPORTED";
+    case CUBLAS_STATUS_LICENSE_ERROR:
+      return "CUBLAS_STATUS_LICENSE_ERROR";
   }
   return "unknown cuBLAS status";
 }
 const char* cublasGetStatusString(cublasStatus_t status) { return cublasGetStatusName(status); }
-
-// Four C functions a routine: two types, two widths of int.
-
-#define SIMT_GEMM(name, T, Int)                                                                                       \
-  cublasStatus_t name(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, Int m, Int n, Int k,     \
-                      const T* alpha, const T* a, Int lda, const T* b, Int ldb, const T* beta, T* c, Int ldc) {       \
-    return simt::gemm<T>(handle, {op_a, op_b, m, n, k, a, lda, 0, b, ldb, 0, c, ldc, 0, 1, false}, alpha, beta);      \
-  }
-SIMT_GEMM(cublasDgemm, double, int)
-SIMT_GEMM(cublasDgemm_64, double, int64_t)
-SIMT_GEMM(cublasSgemm, float, int)
-SIMT_GEMM(cublasSgemm_64, float, int64_t)
-
-#define SIMT_GEMM_BATCH(name, T, Int)                                                                                 \
-  cublasStatus_t name(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, Int m, Int n, Int k,     \
-                      const T* alpha, const T* a, Int lda, long long sa, const T* b, Int ldb, long long sb,           \
-                      const T* beta, T* c, Int ldc, long long sc, Int batch) {                                        \
-    return simt::gemm<T>(handle, {op_a, op_b, m, n, k, a, lda, sa, b, ldb, sb, c, ldc, sc, batch, false}, alpha,      \
-                         beta);                                                                                       \
-  }
-SIMT_GEMM_BATCH(cublasDgemmStridedBatched, double, int)
-SIMT_GEMM_BATCH(cublasDgemmStridedBatched_64, double, int64_t)
-SIMT_GEMM_BATCH(cublasSgemmStridedBatched, float, int)
-SIMT_GEMM_BATCH(cublasSgemmStridedBatched_64, float, int64_t)
-
-#define SIMT_GEMV(name, T, Int)                                                                                       \
-  cublasStatus_t name(cublasHandle_t handle, cublasOperation_t op, Int m, Int n, const T* alpha, const T* a, Int lda, \
-                      const T* x, Int incx, const T* beta, T* y, Int incy) {                                          \
-    return simt::gemv<T>(handle, op, m, n, alpha, a, lda, x, incx, beta, y, incy);                                    \
-  }
-SIMT_GEMV(cublasDgemv, double, int)
-SIMT_GEMV(cublasDgemv_64, double, int64_t)
-SIMT_GEMV(cublasSgemv, float, int)
-SIMT_GEMV(cublasSgemv_64, float, int64_t)
-
-#define SIMT_SYRK(name, T, Int)                                                                                       \
-  cublasStatus_t name(cublasHandle_t handle, cublasFillMode_t uplo, cublasOperation_t op, Int n, Int k,               \
-                      const T* alpha, const T* a, Int lda, const T* beta, T* c, Int ldc) {                            \
-    return simt::syrk<T>(handle, uplo, op, n, k, alpha, a, lda, beta, c, ldc);                                        \
-  }
-SIMT_SYRK(cublasDsyrk, double, int)
-SIMT_SYRK(cublasDsyrk_64, double, int64_t)
-SIMT_SYRK(cublasSsyrk, float, int)
-SIMT_SYRK(cublasSsyrk_64, float, int64_t)
-
-#define SIMT_TRSM(name, T, Int)                                                                                       \
-  cublasStatus_t name(cublasHandle_t handle, cublasSideMode_t side, cublasFillMode_t uplo, cublasOperation_t op,      \
-                      cublasDiagType_t diag, Int m, Int n, const T* alpha, const T* a, Int lda, T* b, Int ldb) {      \
-    return simt::trsm<T>(handle, side, uplo, op, diag, m, n, alpha, a, lda, b, ldb);                                  \
-  }
-SIMT_TRSM(cublasDtrsm, double, int)
-SIMT_TRSM(cublasDtrsm_64, double, int64_t)
-SIMT_TRSM(cublasStrsm, float, int)
-SIMT_TRSM(cublasStrsm_64, float, int64_t)
-
-#define SIMT_GEAM(name, T, Int)                                                                                       \
-  cublasStatus_t name(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, Int m, Int n,            \
-                      const T* alpha, const T* a, Int lda, const T* beta, const T* b, Int ldb, T* c, Int ldc) {       \
-    return simt::geam<T>(handle, op_a, op_b, m, n, alpha, a, lda, beta, b, ldb, c, ldc);                              \
-  }
-SIMT_GEAM(cublasDgeam, double, int)
-SIMT_GEAM(cublasDgeam_64, double, int64_t)
-SIMT_GEAM(cublasSgeam, float, int)
-SIMT_GEAM(cublasSgeam_64, float, int64_t)
-
-#define SIMT_DOT(name, T, Int)                                                                                        \
-  cublasStatus_t name(cublasHandle_t handle, Int n, const T* x, Int incx, const T* y, Int incy, T* result) {          \
-    return simt::dot<T>(handle, n, x, incx, y, incy, result);                                                         \
-  }
-SIMT_DOT(cublasDdot, double, int)
-SIMT_DOT(cublasDdot_64, double, int64_t)
-SIMT_DOT(cublasSdot, float, int)
-SIMT_DOT(cublasSdot_64, float, int64_t)
-
-#define SIMT_NRM2(name, T, Int)                                                              \
-  cublasStatus_t name(cublasHandle_t handle, Int n, const T* x, Int incx, T* result) {       \
-    return simt::nrm2<T>(handle, n, x, incx, result);                                        \
-  }
-SIMT_NRM2(cublasDnrm2, double, int)
-SIMT_NRM2(cublasDnrm2_64, double, int64_t)
-SIMT_NRM2(cublasSnrm2, float, int)
-SIMT_NRM2(cublasSnrm2_64, float, int64_t)
-
-#define SIMT_SCAL(name, T, Int)                                                              \
-  cublasStatus_t name(cublasHandle_t handle, Int n, const T* alpha, T* x, Int incx) {        \
-    return simt::scal<T>(handle, n, alpha, x, incx);                                         \
-  }
-SIMT_SCAL(cublasDscal, double, int)
-SIMT_SCAL(cublasDscal_64, double, int64_t)
-SIMT_SCAL(cublasSscal, float, int)
-SIMT_SCAL(cublasSscal_64, float, int64_t)
-
-#define SIMT_AXPY(name, T, Int)                                                                                       \
-  cublasStatus_t name(cublasHandle_t handle, Int n, const T* alpha, const T* x, Int incx, T* y, Int incy) {           \
-    return simt::axpy<T>(handle, n, alpha, x, incx, y, incy);                                                         \
-  }
-SIMT_AXPY(cublasDaxpy, double, int)
-SIMT_AXPY(cublasDaxpy_64, double, int64_t)
-SIMT_AXPY(cublasSaxpy, float, int)
-SIMT_AXPY(cublasSaxpy_64, float, int64_t)
 
 }  // extern "C"

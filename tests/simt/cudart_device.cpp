@@ -51,31 +51,52 @@ bool valid_device(int device) { return device >= 0 && device < kDevices; }
 int attribute_value(cudaDeviceAttr attribute, bool& known) {
   known = true;
   switch (attribute) {
-    case cudaDevAttrMaxThreadsPerBlock: return 1024;
+    case cudaDevAttrMaxThreadsPerBlock:
+      return 1024;
     case cudaDevAttrMaxBlockDimX:
-    case cudaDevAttrMaxBlockDimY: return 1024;
-    case cudaDevAttrMaxBlockDimZ: return 64;
-    case cudaDevAttrMaxGridDimX: return 0x7fffffff;
+    case cudaDevAttrMaxBlockDimY:
+      return 1024;
+    case cudaDevAttrMaxBlockDimZ:
+      return 64;
+    case cudaDevAttrMaxGridDimX:
+      return 0x7fffffff;
     case cudaDevAttrMaxGridDimY:
-    case cudaDevAttrMaxGridDimZ: return 65535;
-    case cudaDevAttrMaxSharedMemoryPerBlock: return static_cast<int>(kSharedByDefault);
-    case cudaDevAttrMaxSharedMemoryPerBlockOptin: return static_cast<int>(kSharedOptIn);
-    case cudaDevAttrMaxSharedMemoryPerMultiprocessor: return static_cast<int>(kSharedPerMultiprocessor);
-    case cudaDevAttrReservedSharedMemoryPerBlock: return static_cast<int>(kSharedReserved);
-    case cudaDevAttrWarpSize: return detail::kWarpSize;
-    case cudaDevAttrMultiProcessorCount: return kMultiprocessors;
-    case cudaDevAttrMaxThreadsPerMultiProcessor: return kThreadsPerMultiprocessor;
-    case cudaDevAttrMaxBlocksPerMultiprocessor: return 32;
+    case cudaDevAttrMaxGridDimZ:
+      return 65535;
+    case cudaDevAttrMaxSharedMemoryPerBlock:
+      return static_cast<int>(kSharedByDefault);
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
+      return static_cast<int>(kSharedOptIn);
+    case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
+      return static_cast<int>(kSharedPerMultiprocessor);
+    case cudaDevAttrReservedSharedMemoryPerBlock:
+      return static_cast<int>(kSharedReserved);
+    case cudaDevAttrWarpSize:
+      return detail::kWarpSize;
+    case cudaDevAttrMultiProcessorCount:
+      return kMultiprocessors;
+    case cudaDevAttrMaxThreadsPerMultiProcessor:
+      return kThreadsPerMultiprocessor;
+    case cudaDevAttrMaxBlocksPerMultiprocessor:
+      return 32;
     case cudaDevAttrMaxRegistersPerBlock:
-    case cudaDevAttrMaxRegistersPerMultiprocessor: return 65536;
-    case cudaDevAttrComputeCapabilityMajor: return kMajor;
-    case cudaDevAttrComputeCapabilityMinor: return kMinor;
-    case cudaDevAttrL2CacheSize: return kCacheBytes;
+    case cudaDevAttrMaxRegistersPerMultiprocessor:
+      return 65536;
+    case cudaDevAttrComputeCapabilityMajor:
+      return kMajor;
+    case cudaDevAttrComputeCapabilityMinor:
+      return kMinor;
+    case cudaDevAttrL2CacheSize:
+      return kCacheBytes;
     case cudaDevAttrUnifiedAddressing:
     case cudaDevAttrConcurrentKernels:
-    case cudaDevAttrMemoryPoolsSupported: return 1;
-    case cudaDevAttrCooperativeLaunch: return 0;
-    default: known = false; return 0;
+    case cudaDevAttrMemoryPoolsSupported:
+      return 1;
+    case cudaDevAttrCooperativeLaunch:
+      return 0;
+    default:
+      known = false;
+      return 0;
   }
 }
 

@@ -51,7 +51,8 @@ cudaError_t check_copy(const Machine& m, const Area& to, const Area& from, cudaM
   if (to.width > to.pitch || from.width > from.pitch) return cudaErrorInvalidPitchValue;
   const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
   const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
-  if (kind != cudaMemcpyDefault && (to_device != on_device(m, to.pointer) || from_device != on_device(m, from.pointer))) {
+  if (kind != cudaMemcpyDefault &&
+      (to_device != on_device(m, to.pointer) || from_device != on_device(m, from.pointer))) {
     return cudaErrorInvalidValue;
   }
   return inside(m, to) && inside(m, from) ? cudaSuccess : cudaErrorInvalidValue;
@@ -67,7 +68,7 @@ cudaError_t copy(Machine& m, const Area& to, const Area& from, cudaMemcpyKind ki
   if (queue == nullptr) return cudaErrorInvalidResourceHandle;
   if (to.width == 0 || to.height == 0) return cudaSuccess;
   if (const cudaError_t status = check_copy(m, to, from, kind); status != cudaSuccess) return status;
-  m.push(*queue, [&m, to, from, uses = {use_of(m, to), use_of(m, from)}] {
+  m.push(*queue, [&m, to, from, uses = std::array{use_of(m, to), use_of(m, from)}] {
     for (const Use& use : uses) m.verify(use, "a copy", Site{});
     for (std::size_t row = 0; row < to.height; ++row) {
       std::memcpy(static_cast<char*>(const_cast<void*>(to.pointer)) + row * to.pitch,
@@ -95,8 +96,7 @@ cudaError_t fill(Machine& m, const Area& to, int value, cudaStream_t stream) {
 /// The same on the legacy stream, waited for.
 cudaError_t copy_now(Machine& m, const Area& to, const Area& from, cudaMemcpyKind kind) {
   const cudaError_t status = copy(m, to, from, kind, cudaStreamLegacy);
-  if (status == cudaSuccess) m.drain(*m.resolve(cudaStreamLegacy, current_device()));
-  return status;
+  return status == cudaSuccess ? m.drain(*m.resolve(cudaStreamLegacy, current_device())) : status;
 }
 
 }  // namespace
@@ -118,9 +118,9 @@ cudaError_t cudaHostAlloc(void** pointer, size_t bytes, unsigned) {
 cudaError_t cudaFreeHost(void* pointer) { return simt::release(pointer, MemoryKind::host); }
 
 cudaError_t cudaMallocAsync(void** pointer, size_t bytes, cudaStream_t stream) {
-  if (const cudaError_t status = cudaStreamGetFlags(stream, std::array<unsigned, 1>{}.data()); status != cudaSuccess) {
-    return status;
-  }
+  unsigned flags = 0;
+  const cudaError_t status = cudaStreamGetFlags(stream, &flags);  // fails for a stream that is none
+  if (status != cudaSuccess) return status;
   return simt::allocate(pointer, bytes, MemoryKind::device);
 }
 
@@ -161,14 +161,10 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
 }
 
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
-  return call([&](Machine& m) {
-    return simt::copy_now(m, {to, bytes, bytes, 1}, {from, bytes, bytes, 1}, kind);
-  });
+  return call([&](Machine& m) { return simt::copy_now(m, {to, bytes, bytes, 1}, {from, bytes, bytes, 1}, kind); });
 }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
-  return call([&](Machine& m) {
-    return simt::copy(m, {to, bytes, bytes, 1}, {from, bytes, bytes, 1}, kind, stream);
-  });
+  return call([&](Machine& m) { return simt::copy(m, {to, bytes, bytes, 1}, {from, bytes, bytes, 1}, kind, stream); });
 }
 cudaError_t cudaMemcpy2D(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t height,
                          cudaMemcpyKind kind) {
@@ -184,7 +180,9 @@ cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_
 }
 
 // Filling does not wait, with or without a stream.
-cudaError_t cudaMemset(void* to, int value, size_t bytes) { return cudaMemsetAsync(to, value, bytes, cudaStreamLegacy); }
+cudaError_t cudaMemset(void* to, int value, size_t bytes) {
+  return cudaMemsetAsync(to, value, bytes, cudaStreamLegacy);
+}
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {
   return call([&](Machine& m) { return simt::fill(m, {to, bytes, bytes, 1}, value, stream); });
 }

@@ -22,7 +22,7 @@ cudaError_t with_event(cudaEvent_t event, F f) {
 
 bool valid_shape(const KernelCall& call) {
   const dim3 g = call.grid, b = call.block;
-  const std::size_t threads = std::size_t{b.x} * b.y * b.z;
+  const std::size_t threads = call.threads();
   return threads >= 1 && threads <= 1024 && b.z <= 64 && g.x >= 1 && g.x <= 0x7fffffffu && g.y >= 1 && g.y <= 65535 &&
          g.z >= 1 && g.z <= 65535;
 }
@@ -117,25 +117,20 @@ cudaError_t cudaStreamGetFlags(cudaStream_t stream, unsigned* flags) {
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  return with_stream(stream, [](Machine& m, CUstream_st& queue) {
-    m.drain(queue);
-    return cudaSuccess;
-  });
+  return with_stream(stream, [](Machine& m, CUstream_st& queue) { return m.drain(queue); });
 }
 
 /// A query gives the device a little time.
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
   return with_stream(stream, [](Machine& m, CUstream_st& queue) {
-    m.advance([steps = 2]() mutable { return steps-- == 0; });
+    const cudaError_t status = m.advance([steps = 2]() mutable { return steps-- == 0; });
+    if (status != cudaSuccess) return status;
     return queue.queue.empty() ? cudaSuccess : cudaErrorNotReady;
   });
 }
 
 cudaError_t cudaDeviceSynchronize() {
-  return call([](Machine& m) {
-    m.drain_all();
-    return cudaSuccess;
-  });
+  return call([](Machine& m) { return m.drain_all(); });
 }
 
 cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void* data) {
@@ -180,23 +175,24 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
   return with_stream(stream, [&](Machine& m, CUstream_st& queue) {
     if (!m.owns(event)) return cudaErrorInvalidResourceHandle;
     if (flags != 0) return cudaErrorInvalidValue;
-    if (event->mark) m.push(queue, [] {}, event->mark);
+    if (event->mark)
+      m.push(
+          queue, [] {}, event->mark);
     return cudaSuccess;
   });
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   return with_event(event, [&](Machine& m) {
-    m.advance([steps = 2]() mutable { return steps-- == 0; });
+    const cudaError_t status = m.advance([steps = 2]() mutable { return steps-- == 0; });
+    if (status != cudaSuccess) return status;
     return !event->mark || event->mark->reached ? cudaSuccess : cudaErrorNotReady;
   });
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-  return with_event(event, [&](Machine& m) {
-    m.advance([mark = event->mark] { return !mark || mark->reached; });
-    return cudaSuccess;
-  });
+  return with_event(event,
+                    [&](Machine& m) { return m.advance([mark = event->mark] { return !mark || mark->reached; }); });
 }
 
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "block.hpp"
+#include "random_order.hpp"
 
 namespace simt {
 
@@ -62,7 +62,8 @@ cudaEvent_t Machine::create_event(int device, bool timed) {
 }
 
 bool Machine::owns(cudaEvent_t event) const {
-  return std::any_of(events_.begin(), events_.end(), [event](const auto& each) { return &each == event && each.alive; });
+  return std::any_of(events_.begin(), events_.end(),
+                     [event](const auto& each) { return &each == event && each.alive; });
 }
 
 void Machine::destroy(CUstream_st* stream) { stream->alive = false; }
@@ -76,7 +77,7 @@ void Machine::push(CUstream_st& stream, std::function<void()> run, std::shared_p
   stream.queue.push_back({++next_sequence_, std::move(waits_for), std::move(run)});
   // Now and then some work runs at once: a host that relies on lateness is wrong too.
   int eager = detail::random_index(random_, 8) == 0 ? 3 : 0;
-  if (!executing_) advance([&eager] { return eager-- <= 0; });
+  if (!executing_) static_cast<void>(advance([&eager] { return eager-- <= 0; }));
 }
 
 bool Machine::runnable(const CUstream_st& stream) const {
@@ -99,9 +100,12 @@ CUstream_st* Machine::pick() {
   }
   if (ready.empty()) return nullptr;
   switch (options().order) {
-    case Order::forward: return ready.front();
-    case Order::reverse: return ready.back();
-    case Order::random: break;
+    case Order::forward:
+      return ready.front();
+    case Order::reverse:
+      return ready.back();
+    case Order::random:
+      break;
   }
   return ready[detail::random_index(random_, ready.size())];
 }
@@ -110,6 +114,7 @@ void Machine::execute(CUstream_st& stream) {
   const Task task = std::move(stream.queue.front());
   stream.queue.pop_front();
   executing_ = true;
+  open_device_memory(true);
   try {
     task.run();
   } catch (const Fault& e) {
@@ -117,19 +122,20 @@ void Machine::execute(CUstream_st& stream) {
   } catch (const Error& e) {
     fault(cudaErrorLaunchFailure, e.what());
   }
+  open_device_memory(false);
   executing_ = false;
 }
 
-bool Machine::advance(const std::function<bool()>& done) {
+cudaError_t Machine::advance(const std::function<bool()>& done) {
   while (sticky_ == cudaSuccess && !done()) {
     CUstream_st* const stream = pick();
     if (stream == nullptr) break;
     execute(*stream);
   }
-  return sticky_ == cudaSuccess;
+  return sticky_;
 }
 
-bool Machine::drain_all() {
+cudaError_t Machine::drain_all() {
   return advance([this] {
     return std::all_of(streams_.begin(), streams_.end(), [](const CUstream_st& each) { return each.queue.empty(); });
   });

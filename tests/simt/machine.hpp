@@ -88,6 +88,8 @@ class Machine {
   // Memory
   /// nullptr: none left, or a planted failure.
   void* allocate(std::size_t bytes, MemoryKind kind, int device);
+  /// Where a sanitizer watches, device memory is open to the work of streams and closed to the host.
+  void open_device_memory(bool open) const;
   /// False if `pointer` is no allocation of this kind.
   bool release(const void* pointer, MemoryKind kind);
   const Allocation* find(const void* pointer) const;
@@ -108,12 +110,12 @@ class Machine {
   void destroy(CUstream_st* stream);
   void destroy(CUevent_st* event);
   void push(CUstream_st& stream, std::function<void()> run, std::shared_ptr<const Mark> waits_for = nullptr);
-  /// Runs queued work in a random order that is allowed until `done`; false if it faulted before.
-  bool advance(const std::function<bool()>& done);
-  bool drain(CUstream_st& stream) {
+  /// Runs queued work in a random order that is allowed until `done`; the fault if there is one before.
+  cudaError_t advance(const std::function<bool()>& done);
+  cudaError_t drain(CUstream_st& stream) {
     return advance([&stream] { return stream.queue.empty(); });
   }
-  bool drain_all();
+  cudaError_t drain_all();
   /// Work of a stream is running: a host function must make no runtime calls.
   bool executing() const { return executing_; }
 
@@ -169,14 +171,14 @@ int& current_device();
 /// Remembers a status for cudaGetLastError.
 cudaError_t remember(cudaError_t status);
 
-/// A runtime call: locked, refused after a fault, its status remembered.
+/// A runtime call: locked, refused after a fault, its status remembered. A call that only queues work never tells of
+/// that work's own fault.
 template <class F>
 cudaError_t call(F f) {
   const std::lock_guard lock(machine().mutex);
   if (machine().sticky() != cudaSuccess) return remember(machine().sticky());
   if (machine().executing()) return remember(cudaErrorNotPermitted);
-  const cudaError_t status = f(machine());
-  return remember(machine().sticky() != cudaSuccess ? machine().sticky() : status);
+  return remember(f(machine()));
 }
 
 }  // namespace simt

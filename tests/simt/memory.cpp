@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "machine.hpp"
+#include "sanitizers.hpp"
 
 namespace simt {
 namespace {
@@ -16,6 +17,14 @@ constexpr std::size_t kGuard = kAlignment;
 #endif
 constexpr unsigned char kGuardByte = 0xa5;
 
+void set_open([[maybe_unused]] const Allocation& allocation, [[maybe_unused]] bool open) {
+#ifdef SIMT_ASAN
+  const auto* const memory = reinterpret_cast<const void*>(allocation.base);
+  open ? __asan_unpoison_memory_region(memory, allocation.bytes)
+       : __asan_poison_memory_region(memory, allocation.bytes);
+#endif
+}
+
 bool intact(const unsigned char* guard) {
   for (std::size_t i = 0; i < kGuard; ++i) {
     if (guard[i] != kGuardByte) return false;
@@ -24,10 +33,19 @@ bool intact(const unsigned char* guard) {
 }
 
 std::string place(const Site& site) {
-  return site.line() == 0 ? "by the runtime" : std::string("at ") + site.file_name() + ":" + std::to_string(site.line());
+  return site.line() == 0 ? "by the runtime"
+                          : std::string("at ") + site.file_name() + ":" + std::to_string(site.line());
 }
 
 }  // namespace
+
+void Machine::open_device_memory([[maybe_unused]] bool open) const {
+#ifdef SIMT_ASAN
+  for (const auto& [base, allocation] : allocations_) {
+    if (allocation.kind == MemoryKind::device) set_open(allocation, open);
+  }
+#endif
+}
 
 bool Machine::may_allocate() {
   ++allocation_calls_;
@@ -44,8 +62,11 @@ void* Machine::allocate(std::size_t bytes, MemoryKind kind, int device) {
   std::memset(memory, 0xff, bytes);
   std::memset(memory + bytes, kGuardByte, kGuard);
   const auto base = reinterpret_cast<std::uintptr_t>(memory);
-  allocations_[base] = {base, bytes, ++next_allocation_, device, kind, block};
-  if (kind == MemoryKind::device) used_[device] += bytes;
+  const Allocation& made = allocations_[base] = {base, bytes, ++next_allocation_, device, kind, block};
+  if (kind == MemoryKind::device) {
+    used_[device] += bytes;
+    set_open(made, executing_);
+  }
   return memory;
 }
 
@@ -55,6 +76,7 @@ bool Machine::release(const void* pointer, MemoryKind kind) {
   const Allocation gone = found->second;
   allocations_.erase(found);
   if (kind == MemoryKind::device) used_[gone.device] -= gone.bytes;
+  set_open(gone, true);
   std::memset(reinterpret_cast<void*>(gone.base), 0xff, gone.bytes);
   std::free(gone.block);
   return true;

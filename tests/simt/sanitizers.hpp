@@ -1,5 +1,5 @@
-// What the sanitizers want to be told about stack switches; empty without them. SIMT_ASAN and SIMT_TSAN are defined for the
-// emulator's sources, which themselves are never compiled with -fsanitize=thread.
+// What the sanitizers want to be told about stack switches; empty without them. SIMT_ASAN and SIMT_TSAN are defined for
+// the emulator's sources, which themselves are never compiled with -fsanitize=thread.
 #pragma once
 
 #ifdef SIMT_ASAN

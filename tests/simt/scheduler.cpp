@@ -50,7 +50,7 @@ std::vector<uint3> block_order(dim3 grid) {
 /// A block on an OS thread of its own: thread_local __shared__ variables are the block's own, and ThreadSanitizer sees
 /// no order between blocks.
 struct Worker {
-  Launch* launch;
+  const KernelCall* call;
   uint3 index;
   std::size_t first_slot;
   std::uint64_t seed;
@@ -60,10 +60,9 @@ struct Worker {
 
   void run() {
     try {
-      Block(*launch, index, first_slot, seed).run();
+      Block(*call, index, first_slot, seed).run();
     } catch (const Error& e) {
       failure = e.what();
-      launch->grid_barrier->all.arrive_and_drop();
     }
     done.store(true, std::memory_order_relaxed);
     done.notify_one();
@@ -83,23 +82,21 @@ void start(Worker& worker) {
   if (status != 0) throw Error("no thread for a block");
 }
 
-void run_blocks(Launch& launch, const std::vector<uint3>& order) {
+void run_blocks(const KernelCall& call, const std::vector<uint3>& order) {
   constexpr std::size_t kMostSlots = 1024;  // ThreadSanitizer's limit is 8128
-  const std::size_t threads = launch.threads();
-  const std::size_t batch = launch.cooperative ? order.size() : std::max<std::size_t>(1, kMostSlots / threads);
+  const std::size_t threads = call.threads();
+  const std::size_t batch = std::max<std::size_t>(1, kMostSlots / threads);
   slots(std::min(batch, order.size()) * threads);
-  GridBarrier grid_barrier(static_cast<std::ptrdiff_t>(order.size()));
-  launch.grid_barrier = &grid_barrier;
   for (std::size_t begin = 0; begin < order.size(); begin += batch) {  // only blocks of one batch are unordered
     const std::size_t end = std::min(order.size(), begin + batch);
     std::deque<Worker> workers;
     bool failed = false;
     for (std::size_t i = begin; i < end && !failed; ++i) {
       Worker& worker = workers.emplace_back();
-      worker.launch = &launch, worker.index = order[i], worker.first_slot = (i - begin) * threads;
+      worker.call = &call, worker.index = order[i], worker.first_slot = (i - begin) * threads;
       worker.seed = options().seed + i + 1;
       start(worker);
-      if (!launch.cooperative && !options().parallel) {
+      if (!options().parallel) {
         worker.done.wait(false, std::memory_order_relaxed);  // unseen by ThreadSanitizer
         failed = worker.failure.has_value();
       }
@@ -113,13 +110,10 @@ void run_blocks(Launch& launch, const std::vector<uint3>& order) {
 
 #else
 
-void run_blocks(Launch& launch, const std::vector<uint3>& order) {
-  if (launch.cooperative && order.size() > 1) throw Error("cooperative launches need SIMT_CONCURRENT");
-  slots(launch.threads());
-  GridBarrier grid_barrier(1);
-  launch.grid_barrier = &grid_barrier;
+void run_blocks(const KernelCall& call, const std::vector<uint3>& order) {
+  slots(call.threads());
   std::uint64_t count = 0;
-  for (const uint3 index : order) Block(launch, index, 0, options().seed + ++count).run();
+  for (const uint3 index : order) Block(call, index, 0, options().seed + ++count).run();
 }
 
 #endif
@@ -127,10 +121,6 @@ void run_blocks(Launch& launch, const std::vector<uint3>& order) {
 }  // namespace
 }  // namespace detail
 
-void run(const KernelCall& call, bool cooperative) {
-  detail::Launch launch{call, cooperative};
-  if (launch.threads() == 0 || launch.threads() > 1024) throw Error("invalid block size");
-  detail::run_blocks(launch, detail::block_order(call.grid));
-}
+void run(const KernelCall& call) { detail::run_blocks(call, detail::block_order(call.grid)); }
 
 }  // namespace simt

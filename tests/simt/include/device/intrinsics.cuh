@@ -63,7 +63,7 @@ SIMT_UNTRACED void run_mma(unsigned, const Operands<In, Acc>* const* in, char* c
 template <int M, int N, int K, Layout A, Layout B, Layout C, class In, class Acc>
 void mma(const char* name, const In* a, const In* b, Acc* d, simt::Site site) {
   simt::detail::collective<char, Operands<In, Acc>, run_mma<M, N, K, A, B, C, In, Acc>>(name, 0xffffffffu, {a, b, d},
-                                                                                      site);
+                                                                                        site);
 }
 
 }  // namespace emulated

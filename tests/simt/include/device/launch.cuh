@@ -26,9 +26,9 @@ template <class... Params>
 template <class... Params, class... Args>
 [[nodiscard]] cudaError_t launch(void (*kernel)(Params...), const LaunchShape& shape, Args&&... args) {
   if (const cudaError_t status = allow_shared(kernel, shape.shared_bytes); status != cudaSuccess) return status;
-  return simt::enqueue(simt::make_call(kernel, shape.grid, shape.block, shape.shared_bytes, shape.site,
-                                       std::forward<Args>(args)...),
-                       shape.stream);
+  return simt::enqueue(
+      simt::make_call(kernel, shape.grid, shape.block, shape.shared_bytes, shape.site, std::forward<Args>(args)...),
+      shape.stream);
 }
 
 template <class... Params>

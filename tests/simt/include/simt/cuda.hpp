@@ -12,6 +12,12 @@
 
 #include "simt/runtime.hpp"
 
+// A plain static is the block's own, and AddressSanitizer guards it.
+#undef __shared__
+#define __shared__ static SIMT_BLOCK_LOCAL
+#undef __launch_bounds__
+#define __launch_bounds__(...)
+
 extern constinit SIMT_BLOCK_LOCAL uint3 threadIdx;
 extern constinit SIMT_BLOCK_LOCAL uint3 blockIdx;
 extern constinit SIMT_BLOCK_LOCAL dim3 blockDim;
@@ -22,13 +28,16 @@ inline constexpr int warpSize = simt::detail::kWarpSize;
 
 inline void __syncthreads(simt::Site site = simt::Site::current()) { simt::detail::block_barrier(site); }
 inline int __syncthreads_count(int p, simt::Site site = simt::Site::current()) {
-  return simt::detail::block_vote(p, [](int trues, int) { return trues; }, site);
+  return simt::detail::block_vote(
+      p, [](int trues, int) { return trues; }, site);
 }
 inline int __syncthreads_and(int p, simt::Site site = simt::Site::current()) {
-  return simt::detail::block_vote(p, [](int trues, int threads) -> int { return trues == threads; }, site);
+  return simt::detail::block_vote(
+      p, [](int trues, int threads) -> int { return trues == threads; }, site);
 }
 inline int __syncthreads_or(int p, simt::Site site = simt::Site::current()) {
-  return simt::detail::block_vote(p, [](int trues, int) -> int { return trues > 0; }, site);
+  return simt::detail::block_vote(
+      p, [](int trues, int) -> int { return trues > 0; }, site);
 }
 inline void __threadfence() { simt::detail::fence(); }
 inline void __threadfence_block() { simt::detail::fence(); }
@@ -128,20 +137,24 @@ T atomicCAS(T* p, std::type_identity_t<T> expected, std::type_identity_t<T> v) {
 template <class T>
 T atomicMax(T* p, std::type_identity_t<T> v) {
   T old = std::atomic_ref(*p).load(std::memory_order_relaxed);
-  while (old < v && !std::atomic_ref(*p).compare_exchange_weak(old, v, std::memory_order_relaxed)) {}
+  while (old < v && !std::atomic_ref(*p).compare_exchange_weak(old, v, std::memory_order_relaxed)) {
+  }
   return old;
 }
 template <class T>
 T atomicMin(T* p, std::type_identity_t<T> v) {
   T old = std::atomic_ref(*p).load(std::memory_order_relaxed);
-  while (v < old && !std::atomic_ref(*p).compare_exchange_weak(old, v, std::memory_order_relaxed)) {}
+  while (v < old && !std::atomic_ref(*p).compare_exchange_weak(old, v, std::memory_order_relaxed)) {
+  }
   return old;
 }
 
 // ---- Arithmetic and bits
 
 template <class T>
-T __ldg(const T* p) { return *p; }
+T __ldg(const T* p) {
+  return *p;
+}
 
 // The hardware functions round otherwise; these are exact to the last bits.
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
@@ -184,11 +197,6 @@ struct thread_block {
 };
 inline thread_block this_thread_block() { return {}; }
 
-struct grid_group {
-  void sync(simt::Site site = simt::Site::current()) const { simt::detail::grid_barrier(site); }
-};
-inline grid_group this_grid() { return {}; }
-
 template <unsigned Size>
 struct thread_block_tile {
   static_assert(Size <= 32 && (Size & (Size - 1)) == 0);
@@ -199,13 +207,21 @@ struct thread_block_tile {
   }
   void sync(simt::Site s = simt::Site::current()) const { __syncwarp(mask(), s); }
   template <class T>
-  T shfl(T v, int source, simt::Site s = simt::Site::current()) const { return __shfl_sync(mask(), v, source, Size, s); }
+  T shfl(T v, int source, simt::Site s = simt::Site::current()) const {
+    return __shfl_sync(mask(), v, source, Size, s);
+  }
   template <class T>
-  T shfl_xor(T v, int bits, simt::Site s = simt::Site::current()) const { return __shfl_xor_sync(mask(), v, bits, Size, s); }
+  T shfl_xor(T v, int bits, simt::Site s = simt::Site::current()) const {
+    return __shfl_xor_sync(mask(), v, bits, Size, s);
+  }
   template <class T>
-  T shfl_down(T v, unsigned by, simt::Site s = simt::Site::current()) const { return __shfl_down_sync(mask(), v, by, Size, s); }
+  T shfl_down(T v, unsigned by, simt::Site s = simt::Site::current()) const {
+    return __shfl_down_sync(mask(), v, by, Size, s);
+  }
 };
 template <unsigned Size>
-thread_block_tile<Size> tiled_partition(const thread_block&) { return {}; }
+thread_block_tile<Size> tiled_partition(const thread_block&) {
+  return {};
+}
 
 }  // namespace cooperative_groups

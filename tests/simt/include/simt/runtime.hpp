@@ -14,18 +14,15 @@
 #include <utility>
 #include <vector>
 
-// Storage of a __shared__ variable. One OS thread runs all blocks, one after another, so that a plain static is the
-// block's own (and AddressSanitizer guards it); with SIMT_CONCURRENT every block has an OS thread.
+#include <cuda_runtime.h>  // vector types, dim3; __global__, __device__ etc. are empty outside nvcc
+
+// What each block has of its own. One OS thread runs all blocks, one after another; with SIMT_CONCURRENT every block
+// has an OS thread.
 #ifdef SIMT_CONCURRENT
 #define SIMT_BLOCK_LOCAL thread_local
-#define __shared__ static thread_local
 #else
 #define SIMT_BLOCK_LOCAL
-#define __shared__ static
 #endif
-#define __launch_bounds__(...)
-
-#include <cuda_runtime.h>  // vector types, dim3; __global__, __device__ etc. are empty outside nvcc
 
 namespace simt {
 
@@ -36,8 +33,8 @@ struct Error : std::runtime_error {
 
 enum class Order { random, forward, reverse };
 
-/// How ready threads, blocks and streams are picked. From the environment: SIMT_ORDER=random|forward|reverse, SIMT_SEED=n,
-/// SIMT_PARALLEL=1 (blocks at the same time; only where SIMT_CONCURRENT is defined).
+/// How ready threads, blocks and streams are picked. From the environment: SIMT_ORDER=random|forward|reverse,
+/// SIMT_SEED=n, SIMT_PARALLEL=1 (blocks at the same time; only where SIMT_CONCURRENT is defined).
 struct Options {
   Order order = Order::random;
   std::uint64_t seed = 1;
@@ -65,7 +62,6 @@ struct Collective {
 
 void block_barrier(Site site);
 int block_vote(int predicate, int (*combine)(int trues, int threads), Site site);
-void grid_barrier(Site site);
 void warp_collective(const Collective& collective);
 unsigned active_lanes();
 void fence();
@@ -104,13 +100,14 @@ struct KernelCall {
   dim3 grid, block;
   std::size_t shared_bytes = 0;
   std::function<void()> body;
-  std::vector<const void*> pointers;   // arguments that are pointers
-  std::vector<std::uintptr_t> words;   // the other arguments' words, among which pointers may hide
+  std::vector<const void*> pointers;  // arguments that are pointers
+  std::vector<std::uintptr_t> words;  // the other arguments' words, among which pointers may hide
   Site site;
+  std::size_t threads() const { return std::size_t{block.x} * block.y * block.z; }
 };
 
 /// Runs all blocks to their end. Throws Error on undefined behaviour.
-void run(const KernelCall& call, bool cooperative = false);
+void run(const KernelCall& call);
 
 template <class... Params, class... Args>
 KernelCall make_call(void (*kernel)(Params...), dim3 grid, dim3 block, std::size_t shared_bytes, Site site,
@@ -136,12 +133,6 @@ KernelCall make_call(void (*kernel)(Params...), dim3 grid, dim3 block, std::size
   std::apply([&note](const auto&... each) { (note(each), ...); }, params);
   call.body = [kernel, params] { std::apply(kernel, params); };  // by value: every thread has its own parameters
   return call;
-}
-
-/// kernel<<<grid, block, shared_bytes>>>(args...) at once and without a stream, for tests of kernels alone.
-template <class... Params, class... Args>
-void launch_now(void (*kernel)(Params...), dim3 grid, dim3 block, std::size_t shared_bytes, Args&&... args) {
-  run(make_call(kernel, grid, block, shared_bytes, Site::current(), std::forward<Args>(args)...));
 }
 
 /// Checks the shape and puts the kernel on the stream.

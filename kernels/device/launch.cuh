@@ -1,0 +1,51 @@
+// Kernel launches. (Seam: the emulated device has a twin of this file, found first.)
+#pragma once
+
+#ifndef __CUDACC__
+#error "include <device/launch.cuh> with angle brackets: quotes find this file instead of the emulated device's"
+#endif
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <utility>
+
+namespace lossatlas::device {
+
+struct LaunchShape {
+  dim3 grid;
+  dim3 block;
+  std::size_t shared_bytes = 0;  ///< dynamic shared memory per block
+  cudaStream_t stream = nullptr;
+};
+
+/// The shared memory that a kernel gets without asking.
+inline constexpr std::size_t kDefaultSharedBytes = 48 * 1024;
+
+template <class... Params>
+[[nodiscard]] cudaError_t allow_shared(void (*kernel)(Params...), std::size_t bytes) {
+  if (bytes <= kDefaultSharedBytes) return cudaSuccess;
+  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+}
+
+/// kernel<<<grid, block, shared_bytes, stream>>>(args...).
+template <class... Params, class... Args>
+[[nodiscard]] cudaError_t launch(void (*kernel)(Params...), const LaunchShape& shape, Args&&... args) {
+  if (const cudaError_t status = allow_shared(kernel, shape.shared_bytes); status != cudaSuccess) return status;
+  cudaLaunchConfig_t config{};
+  config.gridDim = shape.grid;
+  config.blockDim = shape.block;
+  config.dynamicSmemBytes = shape.shared_bytes;
+  config.stream = shape.stream;
+  return cudaLaunchKernelEx(&config, kernel, std::forward<Args>(args)...);
+}
+
+/// How many blocks of this shape one multiprocessor holds at a time.
+template <class... Params>
+[[nodiscard]] cudaError_t blocks_per_multiprocessor(void (*kernel)(Params...), int threads, std::size_t shared_bytes,
+                                                    int* blocks) {
+  if (const cudaError_t status = allow_shared(kernel, shared_bytes); status != cudaSuccess) return status;
+  return cudaOccupancyMaxActiveBlocksPerMultiprocessor(blocks, kernel, threads, shared_bytes);
+}
+
+}  // namespace lossatlas::device

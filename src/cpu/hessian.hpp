@@ -1,0 +1,35 @@
+// The exact Hessian and its products with vectors on the CPU. The Hessian is a sum of products over fixed chunks of
+// samples, cut into tiles that depend on the problem only (theory section 5):
+//
+//   H[(k; i,j), (l; p,q)] = mean_n ã_{k−1}[j] (S_kl[i,p] ã_{l−1}[q] + 1{k<l} δ_l[p] J_{l−1,k}[q,i]),   k ≤ l.
+//
+// Either as one product for each unit i, ã_{k−1}ᵀ (n; j) times the bracket (n; (p,q)), or, where few outputs feed one
+// hidden layer, as JᵀJ plus the sparse rest.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include <lossatlas/hessian.hpp>
+#include <lossatlas/progress.hpp>
+
+#include "cpu/dense.hpp"
+
+namespace lossatlas::cpu {
+
+/// hessian (M, M) at θ (M), symmetric to the bit.
+void hessian(const Problem& problem, std::span<const double> theta, HessianPart part, const Control& control,
+             std::span<double> hessian);
+
+/// Bytes that hessian() holds besides its result.
+std::int64_t hessian_bytes(const Problem& problem, HessianPart part);
+
+/// products (k, M) = H V of vectors (k, M), forward over reverse. The bits of a product do not depend on the other
+/// vectors.
+void hessian_products(const Problem& problem, std::span<const double> theta, HessianPart part,
+                      std::span<const double> vectors, std::span<double> products);
+
+/// Bytes that hessian_products() holds besides its result.
+std::int64_t hessian_products_bytes(const Problem& problem, std::int64_t vectors);
+
+}  // namespace lossatlas::cpu

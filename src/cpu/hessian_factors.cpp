@@ -1,0 +1,286 @@
+#include "cpu/hessian_factors.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <variant>
+
+#include "cpu/elementwise.hpp"
+#include "parallel.hpp"
+
+namespace lossatlas::cpu {
+namespace {
+
+constexpr std::int64_t kDepth = 1024;                           // rows of a product
+constexpr std::int64_t kFactorEntries = std::int64_t{1} << 26;  // 512 MiB
+constexpr std::int64_t kSlab = 32;                              // samples whose factors one thread computes at a time
+
+void multiply(std::int64_t count, const double* factor, double* values) {
+  for (std::int64_t i = 0; i < count; ++i) values[i] *= factor[i];
+}
+
+/// Entries of all factors of one sample.
+std::int64_t sample_entries(const std::vector<PlacedLayer>& layers, std::int64_t parameters, HessianMethod method) {
+  std::int64_t sum = 0;
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    const std::int64_t out = layers[l].layer.out;
+    sum += layers[l].augmented() + 4 * out;
+    if (method == HessianMethod::jacobian) continue;
+    for (std::size_t k = 0; k <= l; ++k) sum += (k < l ? 2 : 1) * layers[k].layer.out * out;
+  }
+  return sum + (method == HessianMethod::jacobian ? layers.back().layer.out * parameters : 0);
+}
+
+/// block (C, C) ← diag p − ppᵀ of one head with the outputs logits. 1 − p_c is the sum of the others: exact near 1.
+void softmax_curvature(const double* logits, std::int64_t classes, std::int64_t stride, double* block) {
+  const double norm = scalar::logsumexp(logits, classes, 1);
+  std::vector<double> p(static_cast<std::size_t>(classes));
+  for (std::int64_t c = 0; c < classes; ++c) p[static_cast<std::size_t>(c)] = std::exp(logits[c] - norm);
+  for (std::int64_t c = 0; c < classes; ++c) {
+    double others = 0;
+    for (std::int64_t d = 0; d < classes; ++d) {
+      if (d == c) continue;
+      others += p[static_cast<std::size_t>(d)];
+      block[c * stride + d] = -p[static_cast<std::size_t>(c)] * p[static_cast<std::size_t>(d)];
+    }
+    block[c * stride + c] = p[static_cast<std::size_t>(c)] * others;
+  }
+}
+
+/// block (C, C) ← F with FᵀF = diag p − ppᵀ: diag(√p) (I − 1pᵀ).
+void softmax_curvature_root(const double* logits, std::int64_t classes, std::int64_t stride, double* block) {
+  const double norm = scalar::logsumexp(logits, classes, 1);
+  for (std::int64_t c = 0; c < classes; ++c) {
+    const double root = std::exp((logits[c] - norm) / 2);
+    double others = 0;
+    for (std::int64_t d = 0; d < classes; ++d) {
+      if (d == c) continue;
+      const double p = std::exp(logits[d] - norm);
+      others += p;
+      block[c * stride + d] = -root * p;
+    }
+    block[c * stride + c] = root * others;
+  }
+}
+
+}  // namespace
+
+std::vector<PlacedLayer> placed_layers(const Network& network) {
+  std::vector<PlacedLayer> placed;
+  std::int64_t offset = 0;
+  for (const Layer& layer : network.layers()) {
+    const Dense& dense = std::get<Dense>(layer);
+    placed.push_back({dense, offset, offset + dense.out * dense.in});
+    offset += placed.back().parameters();
+  }
+  return placed;
+}
+
+std::int64_t HessianFactors::capacity(const Problem& problem, HessianMethod method) {
+  const std::int64_t parameters = problem.network.parameter_count();
+  const std::int64_t fit = kFactorEntries / sample_entries(placed_layers(problem.network), parameters, method);
+  const std::int64_t depth = method == HessianMethod::jacobian ? kDepth / problem.network.outputs() : kDepth / 2;
+  return std::clamp<std::int64_t>(std::min(fit, depth), 1, problem.data.size());
+}
+
+std::int64_t HessianFactors::bytes(const Problem& problem, HessianMethod method) {
+  return 8 * capacity(problem, method) *
+         sample_entries(placed_layers(problem.network), problem.network.parameter_count(), method);
+}
+
+HessianFactors::HessianFactors(const Problem& problem, std::span<const double> theta, HessianPart part,
+                               HessianMethod method)
+    : network_(problem.network),
+      data_(problem.data),
+      loss_(problem.loss),
+      loss_rows_(problem.loss, problem.data, network_.heads(), network_.outputs_per_head()),
+      theta_(theta),
+      part_(part),
+      method_(method),
+      layers_(placed_layers(network_)),
+      curvature_(layers_.size() * layers_.size()),
+      sensitivity_(layers_.size() * layers_.size()) {
+  const auto samples = static_cast<std::size_t>(capacity(problem, method));
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    const auto out = static_cast<std::size_t>(layers_[l].layer.out);
+    input_.emplace_back(samples * static_cast<std::size_t>(layers_[l].augmented()), 1.0);
+    for (auto* values : {&pre_, &slope_, &delta_, &bend_}) values->emplace_back(samples * out);
+    if (method == HessianMethod::jacobian) continue;
+    for (std::size_t k = 0; k <= l; ++k) {
+      const std::size_t size = samples * out * static_cast<std::size_t>(layers_[k].layer.out);
+      curvature_[pair(k, l)].resize(size);
+      if (part == HessianPart::full && k < l && l + 1 < layers_.size()) sensitivity_[pair(k, l)].resize(size);
+    }
+  }
+  if (method == HessianMethod::jacobian) {
+    jacobian_.resize(samples * static_cast<std::size_t>(network_.outputs() * network_.parameter_count()));
+  }
+}
+
+void HessianFactors::compute(std::int64_t first, std::int64_t rows, int threads) {
+  first_ = first;
+  rows_ = rows;
+  parallel_for((rows + kSlab - 1) / kSlab, threads, [&](std::int64_t slab, int) {
+    const std::int64_t begin = slab * kSlab, count = std::min(kSlab, rows - begin);
+    forward_pass(begin, count);
+    if (part_ == HessianPart::full) backward_pass(begin, count);
+    if (method_ == HessianMethod::jacobian) return jacobian_rows(begin, count);
+    output_curvature(begin, count);
+    curvature_blocks(begin, count);
+    if (part_ == HessianPart::full) sensitivity_blocks(begin, count);
+  });
+}
+
+void HessianFactors::forward_pass(std::int64_t begin, std::int64_t rows) {
+  for (std::int64_t n = begin; n < begin + rows; ++n) {
+    const std::span<const double> sample = data_.input(first_ + n);
+    std::copy(sample.begin(), sample.end(), at(input_[0], n, layers_[0].augmented()));
+  }
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    const Dense& layer = layers_[l].layer;
+    double* pre = at(pre_[l], begin, layer.out);
+    double* slope = at(slope_[l], begin, layer.out);
+    const ConstMatrix below{input(l, begin), layers_[l].augmented()};
+    forward(layer, view(l), rows, below, {pre, layer.out});
+    std::fill_n(slope, rows * layer.out, 1.0);
+    multiply_slope(layer.activation, rows * layer.out, pre, slope);
+    if (l + 1 == layers_.size()) break;
+    for (std::int64_t n = 0; n < rows; ++n) {
+      apply(layer.activation, layer.out, pre + n * layer.out, at(input_[l + 1], begin + n, layers_[l + 1].augmented()));
+    }
+  }
+}
+
+void HessianFactors::backward_pass(std::int64_t begin, std::int64_t rows) {
+  const std::size_t last = layers_.size() - 1;
+  const std::int64_t outputs = network_.outputs();
+  const double half = loss_ == Loss::mean_squared_error ? 0.5 : 1;
+  for (std::int64_t n = begin; n < begin + rows; ++n) {
+    double* delta = at(delta_[last], n, outputs);
+    loss_rows_.gradient(row(pre_[last], n, outputs), first_ + n, delta);
+    for (std::int64_t c = 0; c < outputs; ++c) delta[c] *= half;
+  }
+  for (std::size_t l = last; l-- > 0;) {
+    const std::int64_t out = layers_[l].layer.out, above = layers_[l + 1].layer.out;
+    double* delta = at(delta_[l], begin, out);
+    double* bend = at(bend_[l], begin, out);
+    pull_to_input(layers_[l + 1].layer, view(l + 1), rows, {this->delta(l + 1, begin), above}, 0, {delta, out});
+    std::copy_n(delta, rows * out, bend);
+    for (std::int64_t n = begin; n < begin + rows; ++n, bend += out) {
+      multiply_bend(layers_[l].layer.activation, out, row(pre_[l], n, out), input(l + 1, n), slope(l, n), bend);
+    }
+    multiply(rows * out, slope(l, begin), delta);
+  }
+}
+
+void HessianFactors::output_curvature(std::int64_t begin, std::int64_t rows) {
+  const std::size_t last = layers_.size() - 1;
+  const std::int64_t outputs = network_.outputs(), classes = network_.outputs_per_head();
+  for (std::int64_t n = begin; n < begin + rows; ++n) {
+    double* block = at(curvature_[pair(last, last)], n, outputs * outputs);
+    std::fill_n(block, outputs * outputs, 0.0);
+    for (std::int64_t c = 0; c < outputs; c += loss_ == Loss::mean_squared_error ? 1 : classes) {
+      double* diagonal = block + c * outputs + c;
+      if (loss_ == Loss::mean_squared_error) {
+        *diagonal = 1;
+      } else {
+        softmax_curvature(row(pre_[last], n, outputs) + c, classes, outputs, diagonal);
+      }
+    }
+  }
+}
+
+/// S_{k−1,l} = D_{k−1} W_kᵀ S_kl, and from S_{l−1,l} the diagonal block below.
+void HessianFactors::curvature_blocks(std::int64_t begin, std::int64_t rows) {
+  for (std::size_t l = layers_.size(); l-- > 0;) {
+    const std::int64_t units = layers_[l].layer.out;
+    for (std::size_t k = l; k-- > 0;) {
+      const std::int64_t out = layers_[k].layer.out, above = layers_[k + 1].layer.out;
+      double* block = at(curvature_[pair(k, l)], begin, units * out);
+      pull_to_input(layers_[k + 1].layer, view(k + 1), rows * units, {curvature(k + 1, l, begin), above}, 0,
+                    {block, out});
+      for (std::int64_t r = 0; r < rows * units; ++r) multiply(out, slope(k, begin + r / units), block + r * out);
+    }
+    if (l > 0) lower_diagonal_block(l - 1, begin, rows);
+  }
+}
+
+/// S_ll = D_l W_{l+1}ᵀ S_{l,l+1}ᵀ + diag(φ''(z_l) ⊙ W_{l+1}ᵀ δ_{l+1}).
+void HessianFactors::lower_diagonal_block(std::size_t l, std::int64_t begin, std::int64_t rows) {
+  const std::int64_t out = layers_[l].layer.out, above = layers_[l + 1].layer.out;
+  for (std::int64_t n = begin; n < begin + rows; ++n) {
+    double* block = at(curvature_[pair(l, l)], n, out * out);
+    gemm(Op::transpose, Op::none, out, out, above, 1, weights(view(l + 1)), {curvature(l, l + 1, n), out}, 0,
+         {block, out});
+    for (std::int64_t i = 0; i < out; ++i) {
+      for (std::int64_t p = 0; p < out; ++p) block[i * out + p] *= slope(l, n)[i];
+      if (part_ == HessianPart::full) block[i * out + i] += bend(l, n)[i];
+    }
+  }
+}
+
+/// J_{l,k} = D_l W_l J_{l−1,k} for every hidden layer l above k.
+void HessianFactors::sensitivity_blocks(std::int64_t begin, std::int64_t rows) {
+  for (std::size_t k = 0; k + 2 < layers_.size(); ++k) {
+    const std::int64_t units = layers_[k].layer.out;
+    std::vector<double> lowest(static_cast<std::size_t>(rows * units * units));
+    for (std::int64_t r = 0; r < rows * units; ++r) {
+      lowest[static_cast<std::size_t>(r * units + r % units)] = slope(k, begin)[r];
+    }
+    ConstMatrix below{lowest.data(), units};
+    for (std::size_t l = k + 1; l + 1 < layers_.size(); ++l) {
+      const Dense& layer = layers_[l].layer;
+      double* block = at(sensitivity_[pair(k, l)], begin, units * layer.out);
+      gemm(Op::none, Op::transpose, rows * units, layer.out, layer.in, 1, below, weights(view(l)), 0,
+           {block, layer.out});
+      for (std::int64_t r = 0; r < rows * units; ++r) {
+        multiply(layer.out, slope(l, begin + r / units), block + r * layer.out);
+      }
+      below = {block, layer.out};
+    }
+  }
+}
+
+void HessianFactors::jacobian_rows(std::int64_t begin, std::int64_t rows) {
+  const std::size_t last = layers_.size() - 1;
+  const std::int64_t outputs = network_.outputs(), classes = network_.outputs_per_head();
+  std::vector<double> cotangents(static_cast<std::size_t>(rows * outputs * outputs)), next;
+  for (std::int64_t n = 0; n < rows; ++n) {
+    double* block = cotangents.data() + n * outputs * outputs;
+    for (std::int64_t c = 0; c < outputs; c += loss_ == Loss::mean_squared_error ? 1 : classes) {
+      double* diagonal = block + c * outputs + c;
+      if (loss_ == Loss::mean_squared_error) {
+        *diagonal = 1;
+      } else {
+        softmax_curvature_root(row(pre_[last], begin + n, outputs) + c, classes, outputs, diagonal);
+      }
+    }
+  }
+  for (std::size_t l = last;; --l) {
+    write_jacobian(l, begin, rows, cotangents.data());
+    if (l == 0) return;
+    const std::int64_t out = layers_[l].layer.out, below = layers_[l - 1].layer.out;
+    next.resize(static_cast<std::size_t>(rows * outputs * below));
+    pull_to_input(layers_[l].layer, view(l), rows * outputs, {cotangents.data(), out}, 0, {next.data(), below});
+    for (std::int64_t r = 0; r < rows * outputs; ++r) {
+      multiply(below, slope(l - 1, begin + r / outputs), next.data() + r * below);
+    }
+    cotangents.swap(next);
+  }
+}
+
+/// The columns of layer l: cotangent[i] ã[j].
+void HessianFactors::write_jacobian(std::size_t l, std::int64_t begin, std::int64_t rows, const double* cotangents) {
+  const PlacedLayer& placed = layers_[l];
+  const std::int64_t outputs = network_.outputs(), in = placed.layer.in, out = placed.layer.out;
+  for (std::int64_t r = 0; r < rows * outputs; ++r, cotangents += out) {
+    double* entries = jacobian_.data() + (begin * outputs + r) * network_.parameter_count();
+    const double* a = input(l, begin + r / outputs);
+    for (std::int64_t i = 0; i < out; ++i) {
+      double* weight_row = entries + placed.weight + i * in;
+      for (std::int64_t j = 0; j < in; ++j) weight_row[j] = cotangents[i] * a[j];
+    }
+    if (placed.layer.bias) std::copy_n(cotangents, out, entries + placed.bias);
+  }
+}
+
+}  // namespace lossatlas::cpu

@@ -1,0 +1,99 @@
+// What the Hessian's products are made of, for one chunk of samples (theory section 5).
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include <lossatlas/hessian.hpp>
+
+#include "cpu/dense.hpp"
+#include "cpu/layers.hpp"
+#include "cpu/loss_rows.hpp"
+
+namespace lossatlas::cpu {
+
+/// A dense layer and where its parameters lie in θ. Its inputs with the constant 1 of the bias are D = in + bias.
+struct PlacedLayer {
+  Dense layer;
+  std::int64_t weight = 0;  ///< first entry in θ
+  std::int64_t bias = 0;    ///< first entry in θ, when the layer has a bias
+
+  std::int64_t augmented() const { return layer.in + (layer.bias ? 1 : 0); }
+  std::int64_t parameters() const { return layer.out * augmented(); }
+  /// Where in θ unit i takes the input j; its bias is the input `in`.
+  std::int64_t at(std::int64_t i, std::int64_t j) const { return j == layer.in ? bias + i : weight + i * layer.in + j; }
+};
+
+std::vector<PlacedLayer> placed_layers(const Network& network);
+
+/// How the curvature of the loss enters.
+enum class HessianMethod : std::uint8_t {
+  jacobian,  ///< JᵀJ with J (samples·H·C, M): the Gauss–Newton part as one large product
+  blocks,    ///< S_kl of every pair of layers, in one product for each unit
+};
+
+/// The factors of one chunk. For mean squared error they are those of half the loss.
+class HessianFactors {
+ public:
+  HessianFactors(const Problem& problem, std::span<const double> theta, HessianPart part, HessianMethod method);
+
+  /// Samples of a full chunk, and the bytes that its factors take; both depend on the problem only.
+  static std::int64_t capacity(const Problem& problem, HessianMethod method);
+  static std::int64_t bytes(const Problem& problem, HessianMethod method);
+
+  /// Computes the factors of samples first..first+rows−1.
+  void compute(std::int64_t first, std::int64_t rows, int threads);
+
+  const std::vector<PlacedLayer>& layers() const { return layers_; }
+  std::int64_t rows() const { return rows_; }
+
+  // Rows of sample n of the chunk; l and k are indices of layers.
+  const double* input(std::size_t l, std::int64_t n) const { return row(input_[l], n, layers_[l].augmented()); }  // ã
+  const double* slope(std::size_t l, std::int64_t n) const { return row(slope_[l], n, layers_[l].layer.out); }    // φ'
+  const double* delta(std::size_t l, std::int64_t n) const { return row(delta_[l], n, layers_[l].layer.out); }    // δ
+  const double* bend(std::size_t l, std::int64_t n) const { return row(bend_[l], n, layers_[l].layer.out); }  // φ''⊙Wᵀδ
+  /// S_kl (m_l, m_k), k ≤ l: entry (p, i) is ∂δ_l[p]/∂z_k[i].
+  const double* curvature(std::size_t k, std::size_t l, std::int64_t n) const {
+    return row(curvature_[pair(k, l)], n, layers_[k].layer.out * layers_[l].layer.out);
+  }
+  /// J_lk (m_k, m_l), k < l: entry (i, q) is ∂a_l[q]/∂z_k[i].
+  const double* sensitivity(std::size_t k, std::size_t l, std::int64_t n) const {
+    return row(sensitivity_[pair(k, l)], n, layers_[k].layer.out * layers_[l].layer.out);
+  }
+  /// (rows·H·C, M): F ∂p/∂θ with FᵀF = ∇²ℓ.
+  ConstMatrix jacobian() const { return {jacobian_.data(), network_.parameter_count()}; }
+
+ private:
+  static const double* row(const std::vector<double>& values, std::int64_t n, std::int64_t size) {
+    return values.data() + n * size;
+  }
+  std::size_t pair(std::size_t k, std::size_t l) const { return k * layers_.size() + l; }
+  double* at(std::vector<double>& values, std::int64_t n, std::int64_t size) { return values.data() + n * size; }
+  LayerView<const double> view(std::size_t l) const { return network_.view(theta_, static_cast<std::int64_t>(l)); }
+
+  void forward_pass(std::int64_t begin, std::int64_t rows);
+  void backward_pass(std::int64_t begin, std::int64_t rows);
+  void output_curvature(std::int64_t begin, std::int64_t rows);
+  void curvature_blocks(std::int64_t begin, std::int64_t rows);
+  void lower_diagonal_block(std::size_t l, std::int64_t begin, std::int64_t rows);
+  void sensitivity_blocks(std::int64_t begin, std::int64_t rows);
+  void jacobian_rows(std::int64_t begin, std::int64_t rows);
+  void write_jacobian(std::size_t l, std::int64_t begin, std::int64_t rows, const double* cotangents);
+
+  const Network& network_;
+  const Dataset& data_;
+  Loss loss_;
+  LossRows loss_rows_;
+  std::span<const double> theta_;
+  HessianPart part_;
+  HessianMethod method_;
+  std::vector<PlacedLayer> layers_;
+  std::int64_t first_ = 0;
+  std::int64_t rows_ = 0;
+  std::vector<std::vector<double>> input_, pre_, slope_, delta_, bend_;  ///< by layer
+  std::vector<std::vector<double>> curvature_, sensitivity_;             ///< by pair of layers
+  std::vector<double> jacobian_;
+};
+
+}  // namespace lossatlas::cpu

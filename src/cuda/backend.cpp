@@ -1,0 +1,154 @@
+#include "backend.hpp"
+
+#include <cstdio>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <type_traits>
+
+#include "check.hpp"
+#include "cuda/dense.hpp"
+#include "cuda/last_layer.hpp"
+#include "cuda/section.hpp"
+#include "cuda_module.hpp"
+
+namespace lossatlas::cuda {
+namespace {
+
+/// Everything of one landscape that lives on the device.
+struct DeviceState {
+  DeviceState(const Network& network, const Dataset& data, Loss loss, int index, cudaStream_t of_caller)
+      : stream(of_caller), memory(stream.get()), problem(network, data, loss, memory), pool(index, of_caller) {
+    memory.settle();
+  }
+
+  Stream stream;
+  Memory memory;
+  Problem problem;
+  WorkspacePool pool;
+};
+
+class CudaLandscape final : public DeviceLandscape {
+ public:
+  CudaLandscape(const Network& network, const Dataset& data, Loss loss, int index, cudaStream_t of_caller)
+      : index_(index) {
+    const DeviceGuard guard(index);
+    state_ = std::make_unique<DeviceState>(network, data, loss, index, of_caller);
+  }
+
+  ~CudaLandscape() override {
+    int previous = 0;
+    const bool known = cudaGetDevice(&previous) == cudaSuccess;
+    cudaSetDevice(index_);
+    state_.reset();
+    if (known) cudaSetDevice(previous);
+  }
+
+  Precision section_losses(const SectionPlan& plan, std::span<const double> points, Precision precision,
+                           const Control& control, std::span<double> losses) const override {
+    return run([&](Workspace& workspace) {
+      return cuda::section_losses(workspace, problem(), plan, points, precision, control, losses);
+    });
+  }
+
+  void section_outputs(const SectionPlan& plan, std::span<const double> points, const Control& control,
+                       std::span<double> outputs) const override {
+    run([&](Workspace& workspace) { cuda::section_outputs(workspace, plan, points, control, outputs); });
+  }
+
+  void evaluate(std::span<const double> theta, std::span<double> losses, std::span<double> accuracy) const override {
+    run([&](Workspace& workspace) { cuda::evaluate(workspace, problem(), theta, losses, accuracy); });
+  }
+
+  void gradient(std::span<const double> theta, std::int64_t first, std::int64_t last,
+                std::span<double> gradient) const override {
+    run([&](Workspace& workspace) { cuda::gradient(workspace, problem(), theta, first, last, gradient); });
+  }
+
+  void gauss_newton_product(std::span<const double> theta, std::span<const double> v,
+                            std::span<double> product) const override {
+    run([&](Workspace& workspace) { cuda::gauss_newton_product(workspace, problem(), theta, v, product); });
+  }
+
+  LastLayer solve_last_layer(std::span<const double> theta, double ridge, const Control& control) const override {
+    return run(
+        [&](Workspace& workspace) { return cuda::solve_last_layer(workspace, problem(), theta, ridge, control); });
+  }
+
+ private:
+  const Problem& problem() const { return state_->problem; }
+
+  /// call(workspace) on this landscape's device.
+  template <class Call>
+  std::invoke_result_t<Call, Workspace&> run(Call&& call) const {
+    const DeviceGuard guard(index_);
+    const WorkspacePool::Lease lease = state_->pool.lend();
+    return call(*lease);
+  }
+
+  int index_;
+  std::unique_ptr<DeviceState> state_;
+};
+
+std::string describe(int index);
+
+class CudaBackend final : public Backend {
+ public:
+  CudaBackend(int index, cudaStream_t stream) : index_(index), stream_(stream) {}
+
+  std::string describe() const override { return cuda::describe(index_); }
+
+  std::unique_ptr<DeviceLandscape> landscape(const Network& network, const Dataset& data, Loss loss) const override {
+    return std::make_unique<CudaLandscape>(network, data, loss, index_, stream_);
+  }
+
+ private:
+  int index_;
+  cudaStream_t stream_;
+};
+
+int device_count() {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status != cudaSuccess) cudaGetLastError();
+  require<DeviceError>(status != cudaErrorInsufficientDriver, "Device::cuda",
+                       "found no NVIDIA driver or one that is too old, expected one for CUDA ", CUDART_VERSION / 1000,
+                       "; install or update it");
+  require<DeviceError>(status != cudaErrorNoDevice && !(status == cudaSuccess && count == 0), "Device::cuda",
+                       "found no NVIDIA GPU, expected at least one; check CUDA_VISIBLE_DEVICES or use Device::cpu()");
+  LOSSATLAS_CUDA(status);
+  return count;
+}
+
+std::string version_text(int version) {
+  return std::to_string(version / 1000) + '.' + std::to_string(version % 1000 / 10);
+}
+
+std::string describe(int index) {
+  cudaDeviceProp properties{};
+  int driver = 0, runtime = 0;
+  LOSSATLAS_CUDA(cudaGetDeviceProperties(&properties, index));
+  LOSSATLAS_CUDA(cudaDriverGetVersion(&driver));
+  LOSSATLAS_CUDA(cudaRuntimeGetVersion(&runtime));
+  char memory[32];
+  std::snprintf(memory, sizeof memory, "%.1f GiB", static_cast<double>(properties.totalGlobalMem) / (1 << 30));
+  return "cuda " + std::to_string(index) + ", " + properties.name + ", sm_" + std::to_string(properties.major) +
+         std::to_string(properties.minor) + ", " + memory + ", driver " + version_text(driver) + ", runtime " +
+         version_text(runtime);
+}
+
+std::shared_ptr<const Backend> make_backend(int index, void* stream) {
+  const int count = device_count();
+  require<DeviceError>(0 <= index && index < count, "Device::cuda", "received CUDA device ", index, ", expected 0 to ",
+                       count - 1);
+  return std::make_shared<CudaBackend>(index, static_cast<cudaStream_t>(stream));
+}
+
+}  // namespace
+}  // namespace lossatlas::cuda
+
+extern "C" LOSSATLAS_API const lossatlas::CudaModule* lossatlas_cuda_module() {
+  static const lossatlas::CudaModule module = {lossatlas::kBackendAbi, LOSSATLAS_VERSION, lossatlas::cuda::device_count,
+                                               lossatlas::cuda::describe, lossatlas::cuda::make_backend};
+  return &module;
+}

@@ -1,0 +1,76 @@
+// Losses, gradients and Gauss–Newton products on a CUDA device: cuBLAS over fixed chunks of samples, in order.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "../kernels/training.hpp"
+#include "cuda/problem.hpp"
+#include "cuda/workspace.hpp"
+
+namespace lossatlas::cuda {
+
+/// Samples of one product.
+inline constexpr std::int64_t kChunkRows = 2048;
+
+/// losses (H) and accuracy (H; NaN for real targets) at θ (M).
+void evaluate(Workspace& workspace, const Problem& problem, std::span<const double> theta, std::span<double> losses,
+              std::span<double> accuracy);
+
+/// ∇R (M) averaged over samples first..last−1. Throws InvalidArgument on an empty range.
+void gradient(Workspace& workspace, const Problem& problem, std::span<const double> theta, std::int64_t first,
+              std::int64_t last, std::span<double> gradient);
+
+/// product (M) = (1/N) Σ_n J_nᵀ (∇²ℓ_n) J_n v.
+void gauss_newton_product(Workspace& workspace, const Problem& problem, std::span<const double> theta,
+                          std::span<const double> v, std::span<double> product);
+
+/// Forward, tangent and backward passes over one chunk of samples at a time, with their memory.
+class Pass {
+ public:
+  /// Layers 0..layers−1 of the network at θ (M, device memory).
+  Pass(Workspace& workspace, const Problem& problem, const double* theta, std::size_t layers);
+
+  /// All activations for samples first..first+rows−1, rows ≤ kChunkRows.
+  void forward_pass(std::int64_t first, std::int64_t rows);
+  /// a (rows, m) of the last layer, or the inputs if there is none.
+  const double* last() const { return below(layers_.size()); }
+  std::int64_t last_width() const { return width(layers_.size()); }
+  /// J v (rows, H·C) at the activations of the last forward pass, v (M) in device memory; left in cotangent().
+  void tangent_pass(const double* v);
+  /// Memory (rows, H·C) that backward_pass() reads.
+  double* cotangent();
+  /// sum (M) += Jᵀ cotangent.
+  void backward_pass(double* sum);
+  /// The outputs of the last forward pass with their targets.
+  kernels::OutputRows outputs() const;
+
+ private:
+  struct LayerMemory {
+    std::int64_t in, out;
+    Activation activation;
+    std::int64_t weight, bias;  // offsets in θ; bias −1: none
+    DeviceBuffer<double> pre;   // z (rows, out)
+    DeviceBuffer<double> post;  // a (rows, out)
+  };
+
+  double* delta(std::size_t l) { return deltas_[l % 2].data(); }
+  /// The input of layer l.
+  const double* below(std::size_t l) const;
+  std::int64_t width(std::size_t l) const { return l == 0 ? problem_.features() : layers_[l - 1].out; }
+  static const double* bias_at(const LayerMemory& layer, const double* theta) {
+    return layer.bias < 0 ? nullptr : theta + layer.bias;
+  }
+  void multiply(const LayerMemory& layer, const double* weights, const double* x, double beta, double* y);
+
+  Workspace& workspace_;
+  const Problem& problem_;
+  const double* theta_;
+  std::vector<LayerMemory> layers_;
+  DeviceBuffer<double> deltas_[2];  // of layers with even and odd index
+  std::int64_t first_ = 0;
+  std::int64_t rows_ = 0;
+};
+
+}  // namespace lossatlas::cuda

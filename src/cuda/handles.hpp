@@ -1,0 +1,83 @@
+// Owners of what the CUDA runtime and its libraries hand out, and the current device.
+#pragma once
+
+#include <memory>
+#include <type_traits>
+
+#include <cublas_v2.h>
+#include <cuda_runtime_api.h>
+#include <cusolverDn.h>
+
+#include "cuda/status.hpp"
+
+namespace lossatlas::cuda {
+
+/// Makes a device the current one of this thread, and restores what was.
+class DeviceGuard {
+ public:
+  explicit DeviceGuard(int index) {
+    LOSSATLAS_CUDA(cudaGetDevice(&previous_));
+    LOSSATLAS_CUDA(cudaSetDevice(index));
+  }
+  ~DeviceGuard() { cudaSetDevice(previous_); }
+  DeviceGuard(const DeviceGuard&) = delete;
+  DeviceGuard& operator=(const DeviceGuard&) = delete;
+
+ private:
+  int previous_ = 0;
+};
+
+/// A stream of its own, or a view of one that the caller owns.
+class Stream {
+ public:
+  explicit Stream(cudaStream_t of_caller) : stream_(of_caller), owned_(of_caller == nullptr) {
+    if (owned_) LOSSATLAS_CUDA(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+  }
+  ~Stream() {
+    if (owned_) cudaStreamDestroy(stream_);
+  }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  cudaStream_t get() const { return stream_; }
+
+ private:
+  cudaStream_t stream_;
+  bool owned_;
+};
+
+template <class Handle, auto kDestroy>
+struct Destroy {
+  void operator()(Handle handle) const { kDestroy(handle); }
+};
+
+template <class Handle, auto kDestroy>
+using Owner = std::unique_ptr<std::remove_pointer_t<Handle>, Destroy<Handle, kDestroy>>;
+
+using CublasHandle = Owner<cublasHandle_t, cublasDestroy>;
+using CusolverHandle = Owner<cusolverDnHandle_t, cusolverDnDestroy>;
+using CusolverParams = Owner<cusolverDnParams_t, cusolverDnDestroyParams>;
+
+inline CublasHandle make_cublas(cudaStream_t stream) {
+  cublasHandle_t handle = nullptr;
+  LOSSATLAS_CUDA(cublasCreate(&handle));
+  CublasHandle owner(handle);
+  LOSSATLAS_CUDA(cublasSetStream(handle, stream));
+  return owner;
+}
+
+inline CusolverHandle make_cusolver(cudaStream_t stream) {
+  cusolverDnHandle_t handle = nullptr;
+  LOSSATLAS_CUDA(cusolverDnCreate(&handle));
+  CusolverHandle owner(handle);
+  LOSSATLAS_CUDA(cusolverDnSetStream(handle, stream));
+  return owner;
+}
+
+inline CusolverParams make_cusolver_params() {
+  cusolverDnParams_t params = nullptr;
+  LOSSATLAS_CUDA(cusolverDnCreateParams(&params));
+  return CusolverParams(params);
+}
+
+}  // namespace lossatlas::cuda

@@ -1,0 +1,19 @@
+// Quadratic plans: the last layer alone moves and the loss is the mean squared error. The residual of a head is E β
+// with E = [E_0 − y, E_1, .., E_z] (N·C, z+1) and β = (1, α); with E = Q F, R(α) = ‖F β‖²/N, free of cancellation.
+#pragma once
+
+#include <span>
+
+#include <lossatlas/progress.hpp>
+
+#include "cuda/problem.hpp"
+#include "cuda/workspace.hpp"
+#include "plan.hpp"
+
+namespace lossatlas::cuda {
+
+/// losses (G, H) at points (G, z), f64.
+void quadratic_losses(Workspace& workspace, const Problem& problem, const SectionPlan& plan,
+                      std::span<const double> points, const Control& control, std::span<double> losses);
+
+}  // namespace lossatlas::cuda

@@ -1,0 +1,89 @@
+// What one call works with: a stream and the library handles on it. A landscape keeps a few for its callers' threads.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "cuda/handles.hpp"
+#include "cuda/memory.hpp"
+
+namespace lossatlas::cuda {
+
+/// The device as far as kernels are laid out by it.
+struct DeviceLimits {
+  std::int64_t shared_bytes = 0;  ///< dynamic shared memory that a block may have
+  std::int64_t multiprocessors = 1;
+};
+DeviceLimits device_limits(int index);
+
+class Workspace {
+ public:
+  Workspace(cudaStream_t of_caller, DeviceLimits limits)
+      : stream_(of_caller), memory_(stream_.get()), limits_(limits) {}
+
+  cudaStream_t stream() const { return stream_.get(); }
+  Memory& memory() { return memory_; }
+  const DeviceLimits& limits() const { return limits_; }
+  /// Made on first use: they hold memory of their own.
+  cublasHandle_t cublas() {
+    if (!cublas_) cublas_ = make_cublas(stream());
+    return cublas_.get();
+  }
+  cusolverDnHandle_t cusolver() {
+    if (!cusolver_) cusolver_ = make_cusolver(stream());
+    return cusolver_.get();
+  }
+
+ private:
+  Stream stream_;
+  Memory memory_;
+  DeviceLimits limits_;
+  CublasHandle cublas_;
+  CusolverHandle cusolver_;
+};
+
+/// Workspaces on one device, each lent to one call at a time.
+class WorkspacePool {
+ public:
+  WorkspacePool(int device, cudaStream_t of_caller) : of_caller_(of_caller), limits_(device_limits(device)) {}
+
+  class Lease {
+   public:
+    Lease(WorkspacePool& pool, std::unique_ptr<Workspace> workspace) : pool_(pool), workspace_(std::move(workspace)) {}
+    ~Lease() { pool_.take_back(std::move(workspace_)); }
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    Workspace& operator*() const { return *workspace_; }
+
+   private:
+    WorkspacePool& pool_;
+    std::unique_ptr<Workspace> workspace_;
+  };
+
+  Lease lend() {
+    const std::lock_guard lock(mutex_);
+    if (idle_.empty()) {
+      idle_.reserve(++made_);  // so that taking back cannot fail
+      return {*this, std::make_unique<Workspace>(of_caller_, limits_)};
+    }
+    std::unique_ptr<Workspace> workspace = std::move(idle_.back());
+    idle_.pop_back();
+    return {*this, std::move(workspace)};
+  }
+
+ private:
+  void take_back(std::unique_ptr<Workspace> workspace) noexcept {
+    const std::lock_guard lock(mutex_);
+    idle_.push_back(std::move(workspace));
+  }
+
+  cudaStream_t of_caller_;
+  DeviceLimits limits_;
+  std::mutex mutex_;
+  std::size_t made_ = 0;
+  std::vector<std::unique_ptr<Workspace>> idle_;
+};
+
+}  // namespace lossatlas::cuda
