@@ -79,6 +79,10 @@ configure_and_build() {  # configure_and_build TARGET CMAKE_ARGUMENT...
   cmake --build $build --target "$target" --parallel "$(nproc)"
 }
 
+# The CUDA module: for the tests wherever there is a compiler, for the demo only where there is also a GPU.
+find_nvcc() { command -v nvcc >/dev/null || [[ -x /usr/local/cuda/bin/nvcc ]]; }
+find_gpu() { nvidia-smi -L 2>/dev/null | grep -q '^GPU'; }
+
 # --- data
 
 readonly images=t10k-images-idx3-ubyte.gz labels=t10k-labels-idx1-ubyte.gz
@@ -155,6 +159,9 @@ demo() {
   # A build folder that already has the tests keeps them: switching them off would throw their objects away.
   local first=()
   [[ -f $build/CMakeCache.txt ]] || first=(-DLOSSATLAS_TESTS=OFF -DLOSSATLAS_EXAMPLES=OFF)
+  if find_nvcc && find_gpu; then
+    configure_and_build lossatlas_cuda "${first[@]}" -DLOSSATLAS_CUDA=ON
+  fi
   configure_and_build lossatlas_cli "${first[@]}"
 
   local train test transfer
@@ -174,7 +181,9 @@ report_skipped() {
 
 run_tests() {
   install_packages "${packages[@]}" "${test_packages[@]}"
-  configure_and_build all -DLOSSATLAS_TESTS=ON -DLOSSATLAS_EXAMPLES=ON -DLOSSATLAS_BENCH=ON
+  local cuda=OFF
+  if find_nvcc; then cuda=ON; else say "no nvcc: the CUDA module and the emulated device are left out"; fi
+  configure_and_build all -DLOSSATLAS_TESTS=ON -DLOSSATLAS_EXAMPLES=ON -DLOSSATLAS_BENCH=ON -DLOSSATLAS_CUDA=$cuda
   say "running the tests${LOSSATLAS_DATA:+ with data from $LOSSATLAS_DATA}"
   local status=0
   ctest --preset cpu --parallel "$(nproc)" || status=$?

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -267,6 +268,10 @@ TEST_F(CliEmbedding, SpectrumOfASplitIsWhatTheForecastSays) {
     EXPECT_TRUE(forecast.contains(key)) << key;
   }
   EXPECT_EQ(forecast["b_eigenvalues"].size(), 2u);
+  EXPECT_EQ(forecast["phases"][0].at("kind"), "strict saddle");
+  write_random_model();
+  EXPECT_EQ(json_of("forecast --model model.safetensors --layer 1 --neuron 2 " + kOnData)["phases"][0].at("kind"),
+            "not critical");
   EXPECT_EQ(forecast["candidates"][0].at("smallest_eigenvalue"), forecast["b_eigenvalues"][0]);
 }
 
@@ -305,6 +310,30 @@ TEST_F(CliEmbedding, ReproducesTheOneDimensionalSpectra) {
     EXPECT_NE(panel.at("title").get<std::string>().find(std::to_string(counted.positive) + " positive"),
               std::string::npos);
     EXPECT_TRUE(testing::fs::exists(path("figure/width-" + std::to_string(i + 2) + ".safetensors")));
+  }
+}
+
+TEST_F(CliEmbedding, ReproducesTheIrisSpectra) {
+  const char* data = std::getenv("LOSSATLAS_DATA");
+  if (data == nullptr || !testing::fs::exists(testing::fs::path(data) / "iris.csv")) {
+    const Outcome outcome = run("reproduce zhang2021-fig3b --out figure --data csv:iris.csv");
+    EXPECT_EQ(outcome.status, 2);
+    GTEST_SKIP() << "LOSSATLAS_DATA does not name a folder with iris.csv";
+  }
+  const Json report = json_of("reproduce zhang2021-fig3b --out figure");
+  EXPECT_TRUE(testing::fs::exists(path("figure/figure3b.png")));
+  ASSERT_EQ(report.at("panels").size(), 3u);
+  const Inertia narrow = inertia(report["panels"][0].at("inertia"));
+  for (std::size_t i = 0; i < 3; ++i) {
+    const Json& panel = report["panels"][i];
+    const Inertia counted = inertia(panel.at("inertia"));
+    EXPECT_LE(panel.at("gradient_l1"), 1e-12) << i;
+    EXPECT_NEAR(panel.at("loss"), report["panels"][0].at("loss"), 1e-14) << i;
+    EXPECT_EQ(counted, inertia(panel.at("predicted"))) << i;
+    EXPECT_EQ(counted.size(), 8 * (static_cast<std::int64_t>(i) + 2));
+    EXPECT_EQ(counted.zero, narrow.zero + static_cast<std::int64_t>(i)) << "one zero more a step";
+    const bool same = counted == inertia(panel.at("paper"));
+    EXPECT_EQ(panel.at("title").get<std::string>().find("another critical point") == std::string::npos, same);
   }
 }
 

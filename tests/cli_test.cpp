@@ -376,7 +376,7 @@ TEST_F(Cli, ReproduceListsAndTabulates) {
   const Outcome list = run("reproduce");
   EXPECT_EQ(list.status, 0);
   EXPECT_NE(list.out.find("czarnecki2019-fig1"), std::string::npos);
-  EXPECT_EQ(Json::parse(run("reproduce --json").out).size(), 2u);
+  EXPECT_EQ(Json::parse(run("reproduce --json").out).size(), 4u);
 
   const Outcome outcome = run("reproduce czarnecki2019-fig3 --out figure3 --json");
   ASSERT_EQ(outcome.status, 0) << outcome.err;

@@ -57,8 +57,10 @@ std::vector<Phase> phases(const SplitForecast& forecast) {
           {"alpha = 0 or alpha = 1", forecast.border, forecast.narrow + forecast.border}};
 }
 
-// What a critical point with this inertia is, as far as second derivatives tell.
-const char* kind(const Inertia& inertia) {
+// What the point with this inertia is, as far as second derivatives tell.
+const char* kind(const Inertia& inertia, const Norms& gradient) {
+  constexpr double kCritical = 1e-8;
+  if (!(gradient.l1 <= kCritical)) return "not critical";
   if (inertia.negative > 0) return inertia.positive > 0 ? "strict saddle" : "no minimum";
   return inertia.zero > 0 ? "degenerate" : "minimum";
 }
@@ -83,7 +85,7 @@ Json forecast_json(const Result& result, const Landscape& landscape, const Forec
     list.push_back({{"range", phase.range},
                     {"added", describe(phase.added)},
                     {"inertia", describe(phase.wide)},
-                    {"kind", kind(phase.wide)}});
+                    {"kind", kind(phase.wide, result.gradient)}});
   }
   Json candidates = Json::array();
   for (const SplitCandidate& c : result.candidates) {
@@ -115,11 +117,11 @@ void print_forecast(const Result& result, const Landscape& landscape) {
   print_point(landscape, result.loss, result.gradient);
   std::printf("now       %s\n", counts(forecast.narrow).c_str());
   for (const Phase& phase : phases(forecast)) {
-    std::printf("%-22s  %s: %s\n", phase.range, counts(phase.wide).c_str(), kind(phase.wide));
+    std::printf("%-22s  %s: %s\n", phase.range, counts(phase.wide).c_str(), kind(phase.wide, result.gradient));
   }
   if (!result.weights.empty()) {
     const Inertia wide = forecast.wide(result.weights);
-    std::printf("%-22s  %s: %s\n", "--weights", counts(wide).c_str(), kind(wide));
+    std::printf("%-22s  %s: %s\n", "--weights", counts(wide).c_str(), kind(wide, result.gradient));
   }
   std::printf("B         eigenvalues %.6g .. %.6g\n", forecast.b_eigenvalues.front(), forecast.b_eigenvalues.back());
   const SplitCandidate& best = result.candidates.front();
@@ -186,8 +188,9 @@ Image draw_counts(const Result& result, const NeuronOptions& neuron) {
     if (alpha >= lo && alpha <= hi) add(alpha, result.forecast.wide(alpha)), end_piece();
   }
   if (lo == hi) add(lo, result.forecast.wide(lo));
-  return plot(curves, {.title = "the Hessian after a split of neuron " + std::to_string(neuron.neuron) + ", layer " +
-                                std::to_string(neuron.layer),
+  const Inertia half = result.forecast.wide(0.5);
+  return plot(curves, {.title = "split of neuron " + std::to_string(neuron.neuron) + ", layer " +
+                                std::to_string(neuron.layer) + "; at α = ½ " + counts(half),
                        .x_label = "α",
                        .y_label = "numbers of eigenvalues"});
 }
@@ -259,8 +262,8 @@ void add_forecast(CLI::App& program, Command& chosen) {
           "with B as large as the neuron's inputs and D their number by that of its outputs: no wide Hessian is "
           "formed.\n"
           "Three cases are all there are: alpha inside (0, 1), outside, and 0 or 1. A negative eigenvalue of B says\n"
-          "that moving the two copies apart lowers the loss. At a critical point the words saddle and minimum apply;\n"
-          "degenerate means neither, by second derivatives.\n\n") +
+          "that moving the two copies apart lowers the loss. Saddle and minimum are said of critical points\n"
+          "(|gradient|_1 up to 1e-8) only; degenerate means neither, by second derivatives.\n\n") +
       kSpecHelp +
       "\nExamples:\n"
       "  lossatlas find --layers 1,1,1 --bias hidden --data tanh3 --loss mse --starts 8 --out points\n"
