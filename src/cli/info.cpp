@@ -1,6 +1,8 @@
 // lossatlas info: what this build and this machine offer.
 #include <cstdio>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "commands.hpp"
 #include "common.hpp"
@@ -9,24 +11,39 @@
 namespace lossatlas::cli {
 namespace {
 
+/// Every GPU in words, or why there is none.
+struct Gpus {
+  std::vector<std::string> devices;
+  std::string missing;
+};
+
+Gpus find_gpus() {
+  Gpus gpus;
+  try {
+    for (int index = 0;; ++index) gpus.devices.push_back(Device::cuda({.index = index}).describe());
+  } catch (const DeviceError& error) {
+    if (gpus.devices.empty()) gpus.missing = error.what();
+  }
+  return gpus;
+}
+
 void info(bool json) {
-  const Device best = Device::best();
-  const bool gpu = best.kind() == Device::Kind::cuda;
-  const std::string cuda = gpu ? best.describe() : best.reason();
+  const Gpus gpus = find_gpus();
   const std::string host = Device::cpu().describe();
   if (json) {
     print({{"version", version()},
            {"cpu", host},
            {"simd", simd_target()},
            {"blas", blas_library()},
-           {"cuda", {{"available", gpu}, {gpu ? "device" : "reason", cuda}}}});
+           {"cuda", {{"devices", gpus.devices}, {"missing", gpus.missing}}}});
     return;
   }
   std::printf("lossatlas  %s\n", version());
   std::printf("cpu        %s\n", host.c_str());
   std::printf("simd       %s\n", simd_target());
   std::printf("blas       %s\n", blas_library().c_str());
-  std::printf("cuda       %s\n", cuda.c_str());
+  for (const std::string& device : gpus.devices) std::printf("cuda       %s\n", device.c_str());
+  if (gpus.devices.empty()) std::printf("cuda       %s\n", gpus.missing.c_str());
 }
 
 }  // namespace
