@@ -6,13 +6,18 @@
 //
 // of_floor is it over the measured time, which also holds the choice of scale and placement. Refinement has no such
 // floor: it is measured by what it gains over the features of the same width.
+//
+//   fit_bench [--device cpu|cuda] [--threads N] [Google Benchmark's options]
 #include <benchmark/benchmark.h>
 
 #include <cmath>
 #include <cstdint>
+#include <utility>
+#include <vector>
 
 #include <lossatlas/lossatlas.hpp>
 
+#include "command_line.hpp"
 #include "rates.hpp"
 
 namespace lossatlas::bench {
@@ -20,11 +25,17 @@ namespace {
 
 constexpr std::int64_t kFirst = 64;
 
+/// Where patterns are fitted.
+Device& device() {
+  static Device device = Device::cpu();
+  return device;
+}
+
 FitOptions fit_options(const benchmark::State& state, FitMethod method) {
   FitOptions options;
   options.hidden = {kFirst, state.range(0)};
   options.method = method;
-  options.device = Device::cpu();
+  options.device = device();
   return options;
 }
 
@@ -46,14 +57,15 @@ void fit_features(benchmark::State& state) {
   const Pattern picture = demo_picture();
   const Dataset train = glyphs(5000, {.seed = 1});
   const FitOptions options = fit_options(state, FitMethod::features);
-  const int threads = options.device.threads();
-  const double flop_rate = fma_rate<double>(threads);
-  const double tanh_rate = tanh_count<double>(threads) / tanh_seconds<double>(threads).wall;
   PatternFit fit;
   const Seconds seconds = seconds_of([&] {
     for (auto _ : state) fit = fit_pattern(picture, train, options);
   });
   report(state, fit, picture, train);
+  if (device().kind() != Device::Kind::cpu) return;
+  const int threads = device().threads();
+  const double flop_rate = fma_rate<double>(threads);
+  const double tanh_rate = tanh_count<double>(threads) / tanh_seconds<double>(threads).wall;
   const auto pixels = static_cast<double>(picture.size()), features = static_cast<double>(state.range(0));
   const double flop = pixels * features * (features + 1) + 2 * pixels * kFirst * features + std::pow(features, 3) / 3;
   state.counters["flop"] = flop;
@@ -82,3 +94,12 @@ BENCHMARK(fit_refined)->Arg(1024)->Apply(one_timing);
 
 }  // namespace
 }  // namespace lossatlas::bench
+
+int main(int argc, char** argv) {
+  using namespace lossatlas::bench;
+  return guarded("fit_bench", [&] {
+    std::vector<char*> arguments(argv, argv + argc);
+    device() = take_device(arguments);
+    return run_benchmarks(std::move(arguments), device());
+  });
+}

@@ -223,6 +223,18 @@ def write_whole(path, text):
     part.replace(path)
 
 
+def save_report(report, options, name):
+    """Where the JSON went."""
+    text = json.dumps(report, indent=1) + "\n"
+    path = options.json or pathlib.Path(tempfile.mkdtemp(prefix="lossatlas-bench-")) / name
+    write_whole(path, text)
+    if options.save:
+        path = HERE / "results" / (options.save + ".json")
+        path.parent.mkdir(exist_ok=True)
+        write_whole(path, text)
+    return path
+
+
 def main():
     options = parse_arguments()
     with tempfile.TemporaryDirectory(prefix="lossatlas-bench-") as name:
@@ -243,13 +255,7 @@ def main():
         "summary": medians(rounds),
         "every_round": rounds,
     }
-    text = json.dumps(report, indent=1) + "\n"
-    path = options.json or pathlib.Path(tempfile.mkdtemp(prefix="lossatlas-bench-")) / "section.json"
-    write_whole(path, text)
-    if options.save:
-        path = HERE / "results" / (options.save + ".json")
-        path.parent.mkdir(exist_ok=True)
-        write_whole(path, text)
+    path = save_report(report, options, "section.json")
     print_table(report)
     print(path)
 

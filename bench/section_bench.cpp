@@ -1,9 +1,9 @@
-// Sections on the CPU: points × samples per second, beside what the machine can do.
+// Sections: points × samples per second, beside what the machine can do.
 //
-// Floors. Every case is bound by arithmetic: even the leanest does tens of FLOP for a byte that it must move. No
-// multiply-add is faster than those in registers alone (fma_flop/s), and no tanh than the library's own from the
-// first-level cache (tanh/s); other special functions count as tanh. Both use the same units of a core, so the floor is
-// the sum
+// Floors, of the CPU. Every case is bound by arithmetic: even the leanest does tens of FLOP for a byte that it must
+// move. No multiply-add is faster than those in registers alone (fma_flop/s), and no tanh than the library's own from
+// the first-level cache (tanh/s); other special functions count as tanh. Both use the same units of a core, so the
+// floor is the sum
 //
 //   FLOP / (fma_flop/s) + special functions / (tanh/s),
 //
@@ -16,7 +16,7 @@
 // it, special functions included on our side only; it may exceed 1, since OpenBLAS is not at the floor either. All
 // rates are measured around each timing, with the same threads.
 //
-//   section_bench [--threads N] [--repetitions N] [Google Benchmark's options]
+//   section_bench [--device cpu|cuda] [--threads N] [--repetitions N] [Google Benchmark's options]
 //   section_bench --export DIR    writes every case with its losses, for bench/peers
 //   section_bench --rates         only the machine's rates, as JSON
 #include <benchmark/benchmark.h>
@@ -35,6 +35,7 @@
 #include <vector>
 
 #include "check.hpp"
+#include "command_line.hpp"
 #include "plan.hpp"
 #include "rates.hpp"
 #include "section_cases.hpp"
@@ -63,10 +64,11 @@ std::vector<double> sparse_points(const Grid& grid) {
   return points;
 }
 
-/// How far the plan is from the whole network at every sample in f64.
+/// How far the plan is from the whole network at every sample, in f64 on the CPU.
 double plan_error(const Landscape& landscape, const SectionCase& one, Precision precision) {
   const std::vector<double> points = sparse_points(one.grid);
-  const Surface direct = landscape.evaluate(one.section, points, {.plan = Plan::direct});
+  const Landscape reference(one.network, one.data, one.loss, Device::cpu());
+  const Surface direct = reference.evaluate(one.section, points, {.plan = Plan::direct});
   return difference(landscape.evaluate(one.section, points, {.precision = precision}).losses, direct.losses);
 }
 
@@ -96,7 +98,37 @@ Seconds mean(const std::vector<Seconds>& all) {
   return {sum.wall / count, sum.cpu / count};
 }
 
-/// One repetition: the machine's rates, then `calls` evaluations, then the rates again.
+/// The CPU's rates, measured before and after a timing.
+template <class T>
+class CpuRates {
+ public:
+  explicit CpuRates(int threads) : threads_(threads) {}
+
+  void measure() {
+    fma_ = std::max(fma_, fma_rate<T>(threads_));
+    tanhs_.push_back(tanh_seconds<T>(threads_));
+    products_.push_back(product_seconds<T>(threads_));
+  }
+
+  /// Sets the rates, and what work of so many seconds is as a share of them.
+  void report(benchmark::State& state, double flop, double special, const Seconds& seconds) const {
+    const Seconds product = mean(products_), tanh = mean(tanhs_);
+    const double gemm_rate = kProductFlop / product.wall, tanh_rate = tanh_count<T>(threads_) / tanh.wall;
+    state.counters["gemm_flop/s"] = gemm_rate;
+    state.counters["fma_flop/s"] = fma_;
+    state.counters["tanh/s"] = tanh_rate;
+    state.counters["of_gemm"] = flop / gemm_rate / seconds.wall;
+    state.counters["of_gemm_cpu"] = flop / kProductFlop * product.cpu / seconds.cpu;
+    state.counters["of_floor"] = (flop / fma_ + special / tanh_rate) / seconds.wall;
+  }
+
+ private:
+  int threads_;
+  double fma_ = 0;
+  std::vector<Seconds> products_, tanhs_;
+};
+
+/// One repetition: `calls` evaluations, on the CPU between two measurements of its rates.
 template <class T>
 void run_section(benchmark::State& state, const SectionCase& one, Precision precision, Device device) {
   const Landscape landscape(one.network, one.data, one.loss, device);
@@ -106,36 +138,32 @@ void run_section(benchmark::State& state, const SectionCase& one, Precision prec
         message("section_bench", "received losses that differ from the direct plan's by ", error).c_str());
     return;
   }
-  std::vector<Seconds> products, tanhs;
-  double fma = 0;
-  const auto measure = [&] {
-    fma = std::max(fma, fma_rate<T>(device.threads()));
-    tanhs.push_back(tanh_seconds<T>(device.threads()));
-    products.push_back(product_seconds<T>(device.threads()));
+  const auto evaluate = [&] {
+    benchmark::DoNotOptimize(landscape.evaluate(one.section, one.grid, {.precision = precision}));
   };
-  measure();
+  const bool on_cpu = device.kind() == Device::Kind::cpu;
+  CpuRates<T> rates(device.threads());
+  if (on_cpu) {
+    rates.measure();
+  } else {
+    evaluate();  // allocates what the timed calls work in
+  }
   const Seconds seconds = seconds_of([&] {
-    for (auto _ : state) benchmark::DoNotOptimize(landscape.evaluate(one.section, one.grid, {.precision = precision}));
+    for (auto _ : state) evaluate();
   });
-  measure();
   const Work work = work_of(one, precision);
   const double calls = static_cast<double>(state.iterations());
   const double flop = work.flop * calls, special = work.special * calls;
-  const Seconds product = mean(products), tanh = mean(tanhs);
-  const double gemm_rate = kProductFlop / product.wall, tanh_rate = tanh_count<T>(device.threads()) / tanh.wall;
   state.SetItemsProcessed(static_cast<std::int64_t>(work.pairs * calls));
   state.counters["flop"] = work.flop;
   state.counters["special"] = work.special;
   state.counters["bytes"] = work.bytes;
   state.counters["flop/s"] = flop / seconds.wall;
   state.counters["special/s"] = special / seconds.wall;
-  state.counters["gemm_flop/s"] = gemm_rate;
-  state.counters["fma_flop/s"] = fma;
-  state.counters["tanh/s"] = tanh_rate;
-  state.counters["of_gemm"] = flop / gemm_rate / seconds.wall;
-  state.counters["of_gemm_cpu"] = flop / kProductFlop * product.cpu / seconds.cpu;
-  state.counters["of_floor"] = (flop / fma + special / tanh_rate) / seconds.wall;
   state.counters["error"] = error;
+  if (!on_cpu) return;
+  rates.measure();
+  rates.report(state, flop, special, seconds);
 }
 
 void register_sections(const std::vector<SectionCase>& cases, const Device& device, int repetitions) {
@@ -187,46 +215,12 @@ void export_case(const SectionCase& one, const std::filesystem::path& folder) {
   std::ofstream(folder / "case.json") << about.dump(2) << '\n';
 }
 
-/// Takes `--name VALUE` or `--name=VALUE` out of the arguments; empty when it is not there.
-std::string take_option(std::vector<char*>& arguments, std::string_view name) {
-  for (auto at = arguments.begin() + 1; at < arguments.end(); ++at) {
-    const std::string_view text = *at;
-    if (text.starts_with(name) && text.substr(name.size()).starts_with('=')) {
-      arguments.erase(at);
-      return std::string(text.substr(name.size() + 1));
-    }
-    if (text == name && at + 1 < arguments.end()) {
-      std::string value = *(at + 1);
-      arguments.erase(at, at + 2);
-      return value;
-    }
-  }
-  return {};
-}
-
-/// FLOP/s of 2048³ products, medians of five.
-template <class T>
-double median_product_rate(int threads) {
-  std::vector<double> seconds;
-  for (int k = 0; k < 5; ++k) seconds.push_back(product_seconds<T>(threads).wall);
-  std::nth_element(seconds.begin(), seconds.begin() + 2, seconds.end());
-  return kProductFlop / seconds[2];
-}
-
-void print_rates(const Device& device) {
-  const nlohmann::json rates = {{"blas", blas_library()},
-                                {"f32", median_product_rate<float>(device.threads())},
-                                {"f64", median_product_rate<double>(device.threads())}};
-  std::printf("%s\n", rates.dump().c_str());
-}
-
 int run(std::vector<char*> arguments) {
   const bool rates_only =
       std::erase_if(arguments, [](const char* text) { return std::string_view(text) == "--rates"; });
   const std::string folder = take_option(arguments, "--export");
-  const std::string threads = take_option(arguments, "--threads");
   const std::string repetitions = take_option(arguments, "--repetitions");
-  const Device device = Device::cpu({.threads = std::atoi(threads.c_str())});
+  const Device device = take_device(arguments);
   if (rates_only) {
     print_rates(device);
     return 0;
@@ -236,27 +230,13 @@ int run(std::vector<char*> arguments) {
     for (const SectionCase& one : cases) export_case(one, std::filesystem::path(folder) / one.name);
     return 0;
   }
-  auto count = static_cast<int>(arguments.size());
-  benchmark::Initialize(&count, arguments.data());
-  if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) return 2;
   register_sections(cases, device, repetitions.empty() ? 5 : std::max(1, std::atoi(repetitions.c_str())));
-  benchmark::AddCustomContext("device", device.describe());
-  benchmark::AddCustomContext("threads", std::to_string(device.threads()));
-  benchmark::AddCustomContext("blas", blas_library());
-  benchmark::AddCustomContext("compiler", "g++ " __VERSION__);
-  benchmark::AddCustomContext("lossatlas", version());
-  benchmark::RunSpecifiedBenchmarks();
-  return 0;
+  return run_benchmarks(std::move(arguments), device);
 }
 
 }  // namespace
 }  // namespace lossatlas::bench
 
 int main(int argc, char** argv) {
-  try {
-    return lossatlas::bench::run({argv, argv + argc});
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "section_bench: %s\n", error.what());
-    return 1;
-  }
+  return lossatlas::bench::guarded("section_bench", [&] { return lossatlas::bench::run({argv, argv + argc}); });
 }
