@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@
 #include <lossatlas/loss.hpp>
 #include <lossatlas/network.hpp>
 #include <lossatlas/progress.hpp>
+#include <lossatlas/spectrum.hpp>
 
 #include "plan.hpp"
 
@@ -54,15 +56,16 @@ class DeviceLandscape {
   virtual LastLayer solve_last_layer(std::span<const double> theta, double ridge, const Control& control) const = 0;
   /// hessian (M, M) at θ (M), row-major, symmetric to the bit.
   virtual void hessian(std::span<const double> theta, HessianPart part, const Control& control,
-                       std::span<double> hessian) const {
-    (void)theta, (void)part, (void)control, (void)hessian;
-    throw DeviceError("[hessian] received a device without Hessians, expected the CPU; use Device::cpu()");
-  }
+                       std::span<double> hessian) const = 0;
   /// products (k, M) = H V of vectors (k, M).
   virtual void hessian_products(std::span<const double> theta, HessianPart part, std::span<const double> vectors,
-                                std::span<double> products) const {
-    (void)theta, (void)part, (void)vectors, (void)products;
-    throw DeviceError("[hessian_products] received a device without Hessians, expected the CPU; use Device::cpu()");
+                                std::span<double> products) const = 0;
+  /// Eigenvalues of the Hessian, and eigenvectors with their residual if asked for, where the device solves for them
+  /// without handing out the matrix; nothing: hessian() and LAPACK do it. Leaves inertia and zero rule to the caller.
+  virtual std::optional<Spectrum> hessian_spectrum(std::span<const double> theta, HessianPart part, bool vectors,
+                                                   const Control& control) const {
+    (void)theta, (void)part, (void)vectors, (void)control;
+    return std::nullopt;
   }
 };
 

@@ -66,6 +66,12 @@ std::vector<double> hessian(const Landscape& landscape, std::span<const double> 
 Spectrum hessian_spectrum(const Landscape& landscape, std::span<const double> theta, const SpectrumOptions& spectrum,
                           const HessianOptions& options) {
   check_theta(landscape, theta, "hessian_spectrum");
+  std::optional<Spectrum> found =
+      on_device(landscape).hessian_spectrum(theta, options.part, spectrum.vectors, options.control);
+  if (found) {
+    found->inertia = count_inertia(found->eigenvalues, spectrum.zero_threshold, &found->zero);
+    return *std::move(found);
+  }
   std::vector<double> matrix = hessian(landscape, theta, options);
   for (std::size_t e = 0; e < matrix.size(); ++e) {
     require<Error>(std::isfinite(matrix[e]), "hessian_spectrum", "received parameters whose Hessian has the entry ",

@@ -3,17 +3,21 @@
 #include <cstdio>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <type_traits>
 
 #include "check.hpp"
 #include "cuda/dense.hpp"
+#include "cuda/hessian.hpp"
 #include "cuda/last_layer.hpp"
 #include "cuda/section.hpp"
 #include "cuda_module.hpp"
 
 namespace lossatlas::cuda {
 namespace {
+
+std::string describe(int index);
 
 /// Everything of one landscape that lives on the device.
 struct DeviceState {
@@ -75,6 +79,25 @@ class CudaLandscape final : public DeviceLandscape {
         [&](Workspace& workspace) { return cuda::solve_last_layer(workspace, problem(), theta, ridge, control); });
   }
 
+  void hessian(std::span<const double> theta, HessianPart part, const Control& control,
+               std::span<double> hessian) const override {
+    run([&](Workspace& workspace) { cuda::hessian(workspace, problem(), theta, part, control, hessian); });
+  }
+
+  void hessian_products(std::span<const double> theta, HessianPart part, std::span<const double> vectors,
+                        std::span<double> products) const override {
+    run([&](Workspace& workspace) { cuda::hessian_products(workspace, problem(), theta, part, vectors, products); });
+  }
+
+  std::optional<Spectrum> hessian_spectrum(std::span<const double> theta, HessianPart part, bool vectors,
+                                           const Control& control) const override {
+    Spectrum spectrum = run([&](Workspace& workspace) {
+      return cuda::hessian_spectrum(workspace, problem(), theta, part, vectors, control);
+    });
+    spectrum.device = describe(index_);
+    return spectrum;
+  }
+
  private:
   const Problem& problem() const { return state_->problem; }
 
@@ -89,8 +112,6 @@ class CudaLandscape final : public DeviceLandscape {
   int index_;
   std::unique_ptr<DeviceState> state_;
 };
-
-std::string describe(int index);
 
 class CudaBackend final : public Backend {
  public:
