@@ -316,6 +316,27 @@ TEST_F(CudaFailures, AFaultIsADeviceErrorThatNamesALaunch) {
   EXPECT_THROW(section(*landscape, instance, Precision::f64), DeviceError) << "a fault stays";
 }
 
+TEST_F(CudaFailures, WorksOnTheCallersStreamAndRestoresItsDevice) {
+  const Instance instance = make_instance({.widths = {3, 5, 4, 2}, .samples = 9, .seed = 3});
+  const auto expected = section(*on_cuda(instance), instance, Precision::f64);
+  void* stream = emulator()->create_stream();
+  const std::int64_t streams = emulator()->counts().streams;
+  {
+    const auto landscape =
+        make_backend(Device::cuda({.stream = stream}))->landscape(instance.network, instance.data, instance.loss);
+    emulator()->set_device(1);
+    EXPECT_TRUE(same_bits(section(*landscape, instance, Precision::f64), expected));
+    EXPECT_EQ(emulator()->counts().streams, streams) << "a stream of its own beside the caller's";
+    EXPECT_EQ(emulator()->device(), 1);
+    std::vector<double> gradient(instance.section.origin.size());
+    landscape->gradient(instance.section.origin, 0, instance.data.size(), gradient);
+    EXPECT_EQ(emulator()->device(), 1);
+  }
+  EXPECT_EQ(emulator()->device(), 1);
+  emulator()->set_device(0);
+  emulator()->destroy_stream(stream);
+}
+
 TEST_F(CudaFailures, TwoDevicesSideBySideLeaveNothingBehind) {
   const std::int64_t before = emulator()->counts().live();
   {

@@ -30,6 +30,11 @@ struct Control {
   void (*fault_launch)(std::int64_t k);
   Counts (*counts)();
   const char* (*fault)();  ///< what the first fault was, or ""
+  /// What a caller of the library does with the runtime itself.
+  void* (*create_stream)();  ///< on the current device
+  void (*destroy_stream)(void* stream);
+  void (*set_device)(int index);
+  int (*device)();
 };
 
 }  // namespace simt

@@ -1,6 +1,8 @@
 // Streams as queues that run late, in any order that events and synchronisation allow.
 #include "machine.hpp"
 
+#include <cuda_runtime_api.h>
+
 #include <algorithm>
 
 #include "random_order.hpp"
@@ -219,6 +221,15 @@ extern "C" const simt::Control* simt_control() {
             return simt::machine().counts();
           },
       .fault = [] { return simt::machine().fault_text().c_str(); },
+      .create_stream =
+          [] {
+            cudaStream_t stream = nullptr;
+            cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+            return static_cast<void*>(stream);
+          },
+      .destroy_stream = [](void* stream) { cudaStreamDestroy(static_cast<cudaStream_t>(stream)); },
+      .set_device = [](int index) { cudaSetDevice(index); },
+      .device = [] { return simt::current_device(); },
   };
   return &control;
 }
