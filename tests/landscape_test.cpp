@@ -263,8 +263,8 @@ TEST(Landscape, ConstCallsFromSeveralThreads) {
 }
 
 TEST(Landscape, ImpossiblyLargeGridIsOutOfMemory) {
-#ifdef __SANITIZE_ADDRESS__
-  GTEST_SKIP() << "AddressSanitizer ends the process where operator new would throw";
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers end the process where operator new would throw";
 #endif
   const Landscape landscape(mlp({1, 1}, Activation::tanh), tanh3(), Loss::mean_squared_error);
   const Section section = make_section(landscape.network(), {0, 0}, {1, 0, 0, 1});
