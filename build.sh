@@ -175,7 +175,7 @@ demo() {
 
 # Why tests were skipped, and how many for each reason: ctest itself only names them.
 report_skipped() {
-  awk '/: Skipped$/ { getline; if ($0 !~ /^\[/) print } sub(/^skipped: /, "")' $build/Testing/Temporary/LastTest.log |
+  awk '/: Skipped$/ { getline; if ($0 !~ /^\[  SKIPPED/) print } sub(/^skipped: /, "")' $build/Testing/Temporary/LastTest.log |
     sort | uniq -c | while read -r count reason; do say "$count skipped: $reason"; done
 }
 
