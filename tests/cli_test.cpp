@@ -137,6 +137,7 @@ const std::vector<Refusal> kRefusals = {
     {kFit + "--target picture.npy --hidden 20000000,20000000", "--hidden"},
     {"fit --target picture.npy --train tanh3 --out out", "--train"},
     {kSection + "--directions filter", "--out"},
+    {kSection + "--directions filter --out s.npy --png s.png --grid 20000x2", "--png"},
     {kSection + "--out s.npy", "--directions"},
     {kSection + "--directions missing.npy --out s.npy", "missing.npy"},
     {kSection + "--directions narrow.npy --out s.npy", "--directions"},
@@ -367,6 +368,7 @@ TEST_F(Cli, CudaWithoutAModuleFails) {
 TEST_F(Cli, InfoIsJsonOnRequest) {
   const Json json = Json::parse(run("info --json").out);
   EXPECT_EQ(json["version"], version());
+  EXPECT_NE(json["libraries"].get<std::string>().find("zlib 1."), std::string::npos);
   EXPECT_TRUE(json["cuda"]["devices"].empty());
   EXPECT_NE(json["cuda"]["missing"].get<std::string>().find("/nonexistent/module.so"), std::string::npos);
   EXPECT_NE(run("info").out.find(version()), std::string::npos);

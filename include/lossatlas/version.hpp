@@ -12,5 +12,7 @@ LOSSATLAS_API const char* version();
 LOSSATLAS_API const char* simd_target();
 /// The BLAS in use and its kernel, for reports.
 LOSSATLAS_API std::string blas_library();
+/// The other libraries in use and their versions: "Highway 1.0.3, libpng 1.6.39, zlib 1.2.13".
+LOSSATLAS_API std::string other_libraries();
 
 }  // namespace lossatlas

@@ -88,9 +88,8 @@ FitResult run_fit(const FitArguments& arguments, Session& session) {
   const auto start = std::chrono::steady_clock::now();
   FitOptions options = fit_options(arguments);
   Pattern target = for_option("--target", [&] { return read_pattern(arguments.target); });
-  const Grid grid = arguments.grid.empty()
-                        ? target.grid()
-                        : for_option("--grid", [&] { return Grid::unit(parse_grid(arguments.grid, target.rank())); });
+  const auto shape = arguments.grid.empty() ? target.shape() : parse_grid(arguments.grid, target.rank());
+  const Grid grid = for_option("--grid", [&] { return Grid::unit(shape); });
   check_output_folder("--out", arguments.out);
   check_room(grid, target.channels(), arguments.out);
   Dataset train = read_data("--train", arguments.train);

@@ -35,6 +35,7 @@ void info(bool json) {
            {"cpu", host},
            {"simd", simd_target()},
            {"blas", blas_library()},
+           {"libraries", other_libraries()},
            {"cuda", {{"devices", gpus.devices}, {"missing", gpus.missing}}}});
     return;
   }
@@ -42,6 +43,7 @@ void info(bool json) {
   std::printf("cpu        %s\n", host.c_str());
   std::printf("simd       %s\n", simd_target());
   std::printf("blas       %s\n", blas_library().c_str());
+  std::printf("libraries  %s\n", other_libraries().c_str());
   for (const std::string& device : gpus.devices) std::printf("cuda       %s\n", device.c_str());
   if (gpus.devices.empty()) std::printf("cuda       %s\n", gpus.missing.c_str());
 }

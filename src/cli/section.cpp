@@ -90,6 +90,12 @@ void check_outputs(const SectionArguments& arguments, const Grid& grid, std::int
                             " directions, expected at most 3 for a picture or ParaView; drop the option");
     }
   }
+  constexpr std::int64_t kMostPixels = 16384;  // of a picture's side
+  for (const Axis& axis : grid.axes()) {
+    if (arguments.png.empty() || grid.rank() == 1 || axis.points <= kMostPixels) continue;
+    throw InvalidArgument("--png: received an axis of " + std::to_string(axis.points) + " points, expected at most " +
+                          std::to_string(kMostPixels) + " for a picture; drop the option or use a smaller --grid");
+  }
   for (const Axis& axis : grid.axes()) {
     if (arguments.vti.empty() || axis.points == 1 || axis.lo != axis.hi) continue;
     throw InvalidArgument("--vti: received a --range that is empty with several points, expected lo and hi to differ");
