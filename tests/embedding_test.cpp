@@ -10,6 +10,7 @@
 #include "random.hpp"
 #include "reference/oracle.hpp"
 #include "reference/random_problem.hpp"
+#include "test_device.hpp"
 
 namespace lossatlas {
 namespace {
@@ -106,7 +107,7 @@ TEST(Embedding, LayoutOfOneSplit) {
 TEST(Embedding, SplitKeepsOutputsAndRiskAndMapsTheGradient) {
   std::uint64_t seed = 100;
   for (const RandomProblem& problem : problems(seed)) {
-    const Landscape landscape(problem.network, problem.data, problem.loss, Device::cpu());
+    const Landscape landscape(problem.network, problem.data, problem.loss, test_device());
     const auto gradient = reference::gradient(problem.network, problem.theta, problem.data, problem.loss);
     const double risk = reference::risk(problem.network, problem.theta, problem.data, problem.loss);
     for (std::int64_t layer = 1; layer < problem.network.depth(); ++layer) {
@@ -137,7 +138,7 @@ TEST(Embedding, SplitKeepsOutputsAndRiskAndMapsTheGradient) {
 
 TEST(Embedding, CertificateSeesAWrongEmbedding) {
   const RandomProblem problem = reference::random_problem(7, {.depth = 3});
-  const Landscape landscape(problem.network, problem.data, problem.loss, Device::cpu());
+  const Landscape landscape(problem.network, problem.data, problem.loss, test_device());
   Embedding wide = split_neuron(problem.network, problem.theta, {.layer = 2});
   wide.theta[0] += 1e-3;
   EXPECT_GT(certify(landscape, problem.theta, wide).output_change, 1e-6);
@@ -175,7 +176,7 @@ TEST(Embedding, GeneralSharesOfAnySign) {
     EXPECT_EQ(wide.share[static_cast<std::size_t>(layer - 1)].back(), 0.25);
     EXPECT_LT(output_change(problem, wide.network, wide.theta), 1e-13) << problem.describe();
     EXPECT_LT(max_difference(merged(problem.network, wide), problem.theta), 1e-14 * largest(problem.theta));
-    const Landscape landscape(problem.network, problem.data, problem.loss, Device::cpu());
+    const Landscape landscape(problem.network, problem.data, problem.loss, test_device());
     const EmbeddingCertificate certificate = certify(landscape, problem.theta, wide);
     EXPECT_LT(certificate.gradient_residual, 1e-12 * (1 + certificate.narrow_gradient_l1));
   }
@@ -225,7 +226,7 @@ TEST(EmbeddingFamily, HasTheSameFunctionEverywhere) {
     ASSERT_EQ(family.directions.size(), 3 * size);
     EXPECT_EQ(family.rank, 3) << problem.describe();
     EXPECT_EQ(rank_of(family.directions, 3), 3);
-    const Landscape landscape(problem.network, problem.data, problem.loss, Device::cpu());
+    const Landscape landscape(problem.network, problem.data, problem.loss, test_device());
     for (int draw = 0; draw < 4; ++draw) {
       std::vector<double> theta = family.base.theta;
       for (std::size_t k = 0; k < 3; ++k) {
@@ -270,7 +271,7 @@ TEST(EmbeddingFamily, IsCriticalWhereTheNarrowPointIs) {
   const Dataset inputs = reference::random_data(random, 40, 1, 1, Loss::mean_squared_error);
   const Dataset data = reference::make_critical(network, theta, inputs, 23);
   const EmbeddingFamily family = embedding_family(network, theta, std::vector<Split>{{1, 1}, {2, 0}});
-  const Landscape wide(family.base.network, data, Loss::mean_squared_error, Device::cpu());
+  const Landscape wide(family.base.network, data, Loss::mean_squared_error, test_device());
   EXPECT_GT(wide.evaluate(family.base.theta).loss(), 0.9);
   for (const double a : {-1.0, 0.5, 2.0}) {
     std::vector<double> point = family.base.theta;
@@ -283,7 +284,7 @@ TEST(EmbeddingFamily, IsCriticalWhereTheNarrowPointIs) {
 
 TEST(NullEmbedding, KeepsTheFunctionAndItsGradientIsPredicted) {
   for (const RandomProblem& problem : problems(500)) {
-    const Landscape landscape(problem.network, problem.data, problem.loss, Device::cpu());
+    const Landscape landscape(problem.network, problem.data, problem.loss, test_device());
     for (std::int64_t layer = 1; layer < problem.network.depth(); ++layer) {
       const bool has_bias = std::get<Dense>(problem.network.layers()[static_cast<std::size_t>(layer - 1)]).bias;
       const Embedding wide = null_embedding(problem.network, problem.theta, layer, 2, has_bias ? 0.7 : 0.0);
@@ -304,7 +305,7 @@ double null_gradient(Bias use, double bias) {
   Random random(32);
   const Dataset inputs = reference::random_data(random, 30, 1, 1, Loss::mean_squared_error);
   const Dataset data = reference::make_critical(network, theta, inputs, 33);
-  const Landscape landscape(network, data, Loss::mean_squared_error, Device::cpu());
+  const Landscape landscape(network, data, Loss::mean_squared_error, test_device());
   const EmbeddingCertificate certificate = certify(landscape, theta, null_embedding(network, theta, 1, 1, bias));
   EXPECT_LT(certificate.narrow_gradient_l1, 1e-13);
   EXPECT_LT(certificate.gradient_residual, 1e-14);
@@ -320,7 +321,7 @@ TEST(NullEmbedding, StaysCriticalWithAnOutputBiasOrAtAZeroOfTheActivation) {
 TEST(Embedding, KnownCriticalPointOfTheOneDimensionalDataStaysCritical) {
   const Network network = mlp({1, 1, 1}, Activation::tanh, {.bias = Bias::hidden});
   const std::vector<double> theta = {0.08953659128478933, 0, 3.7469510271074928};
-  const Landscape landscape(network, tanh3(), Loss::mean_squared_error, Device::cpu());
+  const Landscape landscape(network, tanh3(), Loss::mean_squared_error, test_device());
   EXPECT_NEAR(landscape.evaluate(theta).loss(), 0.1090227420901827, 1e-12);
   const EmbeddingCertificate certificate = certify(landscape, theta, split_neuron(network, theta, {.alpha = 0.5}));
   EXPECT_LT(certificate.narrow_gradient_l1, 1e-12);
@@ -357,7 +358,7 @@ TEST(Embedding, BadArguments) {
   EXPECT_ERROR(null_embedding(network, theta, 1, 0), InvalidArgument, "received 0 neurons");
   EXPECT_ERROR(null_embedding(network, theta, 1, 1, 0.5), InvalidArgument, "because it has no bias");
   const Landscape landscape(mlp({2, 3, 1}, Activation::tanh), Dataset::regression({1, 2, 3, 4}, 2, {1, 2}, 1),
-                            Loss::mean_squared_error, Device::cpu());
+                            Loss::mean_squared_error, test_device());
   const std::vector<double> other = random_parameters(landscape.network(), {.seed = 1});
   EXPECT_ERROR(certify(landscape, other, split({.layer = 1})), InvalidArgument, "an embedding of another network");
 }

@@ -11,6 +11,7 @@
 #include "expect_error.hpp"
 #include "random.hpp"
 #include "reference/oracle.hpp"
+#include "test_device.hpp"
 
 namespace lossatlas {
 namespace {

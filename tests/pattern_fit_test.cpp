@@ -11,6 +11,7 @@
 #include "random.hpp"
 #include "reference/oracle.hpp"
 #include "reference/sample_free.hpp"
+#include "test_device.hpp"
 
 namespace lossatlas {
 namespace {

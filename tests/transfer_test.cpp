@@ -5,6 +5,7 @@
 
 #include "expect_error.hpp"
 #include "random.hpp"
+#include "test_device.hpp"
 
 namespace lossatlas {
 namespace {

@@ -46,6 +46,22 @@ class Stream {
   bool owned_;
 };
 
+/// A place in a stream that the host can wait for.
+class Event {
+ public:
+  Event() { LOSSATLAS_CUDA(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming)); }
+  ~Event() { cudaEventDestroy(event_); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+
+  void record(cudaStream_t stream) { LOSSATLAS_CUDA(cudaEventRecord(event_, stream)); }
+  /// Until everything before the last record() is done; at once without one.
+  void wait() const { LOSSATLAS_CUDA(cudaEventSynchronize(event_)); }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
 template <class Handle, auto kDestroy>
 struct Destroy {
   void operator()(Handle handle) const { kDestroy(handle); }

@@ -34,7 +34,19 @@ struct PointTile {
 inline constexpr double kTileFlop = 5e10;  // milliseconds to tens of them, so that a stop is quick
 inline constexpr std::int64_t kMostTilePoints = 32768;
 
-/// Memory of one tile: the points and results on both sides, and what `scratch` makes for so many points.
+/// The host's side of a tile, which the device reads and writes while the host is busy with the other one.
+struct HostTile {
+  HostTile(Memory& memory, std::int64_t alpha_values, std::int64_t result_values)
+      : alpha(memory, alpha_values), results(memory, result_values) {}
+
+  PinnedBuffer<double> alpha;
+  PinnedBuffer<double> results;
+  Event done;
+  std::int64_t first = 0;
+  std::int64_t count = 0;  ///< 0: nothing in flight
+};
+
+/// Memory of the tiles, which follow each other on one stream and so share the device's side.
 template <class Scratch>
 struct TileMemory {
   template <class Make>
@@ -42,15 +54,14 @@ struct TileMemory {
       : capacity(tile_capacity),
         alpha(memory, capacity * tiles.rank),
         results(memory, capacity * tiles.width),
-        host_alpha(memory, capacity * tiles.rank),
-        host_results(memory, capacity * tiles.width),
+        hosts{{memory, capacity * tiles.rank, capacity * tiles.width},
+              {memory, capacity * tiles.rank, capacity * tiles.width}},
         scratch(make(capacity)) {}
 
   std::int64_t capacity;
   DeviceBuffer<double> alpha;
   DeviceBuffer<double> results;
-  PinnedBuffer<double> host_alpha;
-  PinnedBuffer<double> host_results;
+  HostTile hosts[2];
   Scratch scratch;
 };
 
@@ -67,6 +78,7 @@ TileMemory<Scratch> allocate_tile(Memory& memory, const PointTiles& tiles, std::
 }
 
 /// run(scratch, tile) for every tile, where scratch = make(capacity) is memory for as many points. results (G, width).
+/// A tile is queued before the one before it is waited for, so that the device always has work.
 template <class Scratch, class Make, class Run>
 void for_point_tiles(Workspace& workspace, const PointTiles& tiles, const Control& control, std::span<double> results,
                      Make&& make, Run&& run) {
@@ -74,20 +86,32 @@ void for_point_tiles(Workspace& workspace, const PointTiles& tiles, const Contro
   const auto quick = static_cast<std::int64_t>(kTileFlop / std::max(1.0, tiles.flop_per_point));
   const std::int64_t most = std::min({tiles.count(), kMostTilePoints, quick, memory_budget() / each});
   const cudaStream_t stream = workspace.stream();
-  auto tile = allocate_tile<Scratch>(workspace.memory(), tiles, std::max<std::int64_t>(1, most), make);
-  for (std::int64_t first = 0; first < tiles.count(); first += tile.capacity) {
+  auto memory = allocate_tile<Scratch>(workspace.memory(), tiles, std::max<std::int64_t>(1, most), make);
+  const auto finish = [&](HostTile& host) {
+    if (host.count == 0) return;
+    host.done.wait();
+    std::copy_n(host.results.data(), host.count * tiles.width, results.data() + host.first * tiles.width);
+    if (control.progress) control.progress({"section", host.first + host.count, tiles.count()});
+    host.count = 0;
+  };
+  int side = 0;
+  for (std::int64_t first = 0; first < tiles.count(); first += memory.capacity, side = 1 - side) {
     check_stop(control);
-    const std::int64_t count = std::min(tile.capacity, tiles.count() - first);
-    std::copy_n(tiles.points.data() + first * tiles.rank, count * tiles.rank, tile.host_alpha.data());
-    LOSSATLAS_CUDA(cudaMemcpyAsync(tile.alpha.data(), tile.host_alpha.data(),
-                                   static_cast<std::size_t>(8 * count * tiles.rank), cudaMemcpyHostToDevice, stream));
-    run(tile.scratch, PointTile{tile.alpha.data(), count, tile.results.data()});
-    LOSSATLAS_CUDA(cudaMemcpyAsync(tile.host_results.data(), tile.results.data(),
-                                   static_cast<std::size_t>(8 * count * tiles.width), cudaMemcpyDeviceToHost, stream));
-    LOSSATLAS_CUDA(cudaStreamSynchronize(stream));
-    std::copy_n(tile.host_results.data(), count * tiles.width, results.data() + first * tiles.width);
-    if (control.progress) control.progress({"section", first + count, tiles.count()});
+    HostTile& host = memory.hosts[side];  // finished: the tile before last
+    host.first = first;
+    host.count = std::min(memory.capacity, tiles.count() - first);
+    std::copy_n(tiles.points.data() + first * tiles.rank, host.count * tiles.rank, host.alpha.data());
+    LOSSATLAS_CUDA(cudaMemcpyAsync(memory.alpha.data(), host.alpha.data(),
+                                   static_cast<std::size_t>(8 * host.count * tiles.rank), cudaMemcpyHostToDevice,
+                                   stream));
+    run(memory.scratch, PointTile{memory.alpha.data(), host.count, memory.results.data()});
+    LOSSATLAS_CUDA(cudaMemcpyAsync(host.results.data(), memory.results.data(),
+                                   static_cast<std::size_t>(8 * host.count * tiles.width), cudaMemcpyDeviceToHost,
+                                   stream));
+    host.done.record(stream);
+    finish(memory.hosts[1 - side]);
   }
+  finish(memory.hosts[1 - side]);
 }
 
 }  // namespace lossatlas::cuda
