@@ -8,11 +8,9 @@
 #include <lossatlas/loss.hpp>
 
 #include "layer_parts.hpp"
+#include "tensor_shape.hpp"
 
 namespace lossatlas::kernels {
-
-/// Samples of a partial sum. Part of the order of every sum over samples.
-inline constexpr std::int64_t kChunkSamples = 256;
 
 template <class T>
 struct PairLosses {

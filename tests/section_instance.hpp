@@ -18,7 +18,7 @@
 namespace lossatlas {
 
 /// What the directions move.
-enum class Support { all, upper, last, all_biases, theorem1, theorem2, output_biases };
+enum class Support { all, upper, last, all_biases, theorem1, theorem2, output_biases, first };
 enum class Targets { labels, real };
 
 struct Problem {
@@ -80,6 +80,7 @@ inline void restrict_direction(const Network& network, std::span<double> directi
     const bool bias = block.kind == ParameterBlock::Kind::bias;
     const bool last = block.layer == depth - 1;
     bool keep = true;
+    if (support == Support::first) keep = block.layer == 0;
     if (support == Support::upper) keep = block.layer >= std::min<std::int64_t>(1, depth - 1);
     if (support == Support::last) keep = last;
     if (support == Support::all_biases) keep = bias;

@@ -29,6 +29,13 @@ __device__ __forceinline__ std::uint32_t pack_half(float low, float high) {
   return bits;
 }
 
+/// tanh x to a relative error of about 2⁻¹¹.
+__device__ __forceinline__ float tanh_approx(float x) {
+  float y;
+  asm("tanh.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
 /// d += a·b, 8×8×4 in double. a: (group, member); b: (member, group); d[i]: (group, 2 member + i).
 __device__ __forceinline__ void mma_m8n8k4(double (&d)[2], double a, double b) {
   asm volatile("mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64 {%0, %1}, {%2}, {%3}, {%0, %1};"

@@ -1,5 +1,6 @@
 #include "cuda/section.hpp"
 
+#include <type_traits>
 #include <vector>
 
 #include "../kernels/section.hpp"
@@ -53,13 +54,14 @@ void sample_free_losses(Workspace& workspace, const Problem& problem, const Sect
 }
 
 template <class T>
-void losses_in(Workspace& workspace, const Problem& problem, const SectionPlan& plan, std::span<const double> points,
-               const Control& control, std::span<double> losses) {
-  if (plan.kind == PlanKind::sample_free) {
-    sample_free_losses<T>(workspace, problem, plan, points, control, losses);
-  } else {
-    pair_losses<T>(workspace, problem, plan, points, control, losses);
+Precision losses_in(Workspace& workspace, const Problem& problem, const SectionPlan& plan,
+                    std::span<const double> points, Precision precision, const Control& control,
+                    std::span<double> losses) {
+  if (plan.kind != PlanKind::sample_free) {
+    return pair_losses<T>(workspace, problem, plan, points, precision, control, losses);
   }
+  sample_free_losses<T>(workspace, problem, plan, points, control, losses);
+  return std::is_same_v<T, double> ? Precision::f64 : Precision::f32;
 }
 
 }  // namespace
@@ -71,12 +73,8 @@ Precision section_losses(Workspace& workspace, const Problem& problem, const Sec
     quadratic_losses(workspace, problem, plan, points, control, losses);
     return Precision::f64;
   }
-  if (precision == Precision::f64) {
-    losses_in<double>(workspace, problem, plan, points, control, losses);
-    return Precision::f64;
-  }
-  losses_in<float>(workspace, problem, plan, points, control, losses);
-  return Precision::f32;
+  return precision == Precision::f64 ? losses_in<double>(workspace, problem, plan, points, precision, control, losses)
+                                     : losses_in<float>(workspace, problem, plan, points, precision, control, losses);
 }
 
 void section_outputs(Workspace& workspace, const SectionPlan& plan, std::span<const double> points,

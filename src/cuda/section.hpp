@@ -12,7 +12,8 @@
 
 namespace lossatlas::cuda {
 
-/// losses (G, H) of a plan at points (G, z); returns the precision that ran (a quadratic plan is f64, fast is f32).
+/// losses (G, H) of a plan at points (G, z); returns the precision that ran: a quadratic plan is f64, fast is f32 where
+/// no kernel in half precision takes the plan.
 Precision section_losses(Workspace& workspace, const Problem& problem, const SectionPlan& plan,
                          std::span<const double> points, Precision precision, const Control& control,
                          std::span<double> losses);

@@ -5,12 +5,16 @@
 #include <type_traits>
 #include <vector>
 
+#include "../kernels/compaction.hpp"
 #include "../kernels/dense.hpp"
 #include "../kernels/pair_losses.hpp"
 #include "../kernels/section.hpp"
+#include "../kernels/tensor_pairs.hpp"
 #include "cuda/packed_layers.hpp"
 #include "cuda/point_tiles.hpp"
 #include "cuda/section_chain.hpp"
+#include "cuda/stream_layers.hpp"
+#include "cuda/tensor_choice.hpp"
 #include "parallel.hpp"
 
 namespace lossatlas::cuda {
@@ -19,8 +23,9 @@ namespace {
 using kernels::kChunkSamples;
 
 constexpr double kActivationFlop = 30;
-constexpr std::int64_t kGroupRows = 4 * kChunkSamples;  // samples that the generic path has in flight for a point
-constexpr std::int64_t kBlocksPerMultiprocessor = 8;    // wanted from a launch of the fused kernel
+constexpr std::int64_t kGroupRows = 4 * kChunkSamples;      // samples that the generic path has in flight for a point
+constexpr std::int64_t kBlocksPerMultiprocessor = 8;        // wanted from a launch of the generic fused kernel
+constexpr std::int64_t kTensorBlocksPerMultiprocessor = 4;  // of the tensor kernel: one or two run at a time
 constexpr std::int64_t kMostBlockPoints = 64;
 
 double pair_flop(const SectionPlan& plan) {
@@ -35,11 +40,28 @@ double pair_flop(const SectionPlan& plan) {
   return flop;
 }
 
-/// What both ways share: A_d or the inputs, B, the later layers, partial sums and their mean.
+/// What runs the pairs of a tile.
+enum class PairKernel {
+  layers,  ///< one launch after the other: takes everything
+  fused,   ///< the generic fused kernel
+  tensor,  ///< shared later layers on the tensor cores
+  stream,  ///< later layers of each point's own, or wide ones, on the tensor cores
+};
+
+/// Points in device memory, and where the partial sums of their losses go.
+struct PairPoints {
+  const double* alpha = nullptr;  ///< (count, z)
+  const double* bias = nullptr;   ///< B: (count, units)
+  std::int64_t count = 0;
+  double* sums = nullptr;  ///< (count, chunks, H)
+};
+
+/// What all ways share: A_d or the inputs, B, the later layers, partial sums and their mean.
 template <class T>
 class PairSection {
  public:
-  PairSection(Workspace& workspace, const Problem& problem, const SectionPlan& plan, const Control& control)
+  PairSection(Workspace& workspace, const Problem& problem, const SectionPlan& plan, Precision precision,
+              const Control& control)
       : workspace_(workspace),
         problem_(problem),
         plan_(plan),
@@ -56,19 +78,39 @@ class PairSection {
       directions_ = uploaded(workspace.memory(), std::span(plan.joint_sample.weight_directions));
     }
     set_widths();
+    choose_kernel(precision);
   }
 
-  void run(std::span<const double> points, std::span<double> losses) {
-    fused_ = !direct_ && kernels::pair_tile(fused_arguments({}, nullptr, nullptr), shared_bytes()) > 0;
+  /// The precision that ran.
+  Precision run(std::span<const double> points, std::span<double> losses) {
     PointTiles tiles{
         points, plan_.rank, plan_.heads, bytes_per_point(),
         pair_flop(plan_) * static_cast<double>(problem_.samples()) + (bias_chain_ ? bias_chain_->flop_per_point() : 0)};
     for_point_tiles<Scratch>(
         workspace_, tiles, control_, losses, [this](std::int64_t capacity) { return Scratch(*this, capacity); },
         [this](const Scratch& scratch, const PointTile& tile) { run_tile(scratch, tile); });
+    if (in_half()) return Precision::fast;
+    return std::is_same_v<T, double> ? Precision::f64 : Precision::f32;
   }
 
  private:
+  // Points that left the range of half precision.
+  struct Again {
+    Again(const PairSection& section, std::int64_t points)
+        : flags(section.memory(), points * section.chunks_),
+          marks(section.memory(), points),
+          chosen(section.memory(), points),
+          alpha(section.memory(), points * section.plan_.rank),
+          bias(section.memory(), points * section.units_),
+          results(section.memory(), points * section.plan_.heads) {}
+    DeviceBuffer<std::int32_t> flags;   // (points, chunks)
+    DeviceBuffer<std::int32_t> marks;   // (points)
+    DeviceBuffer<std::int32_t> chosen;  // (points)
+    DeviceBuffer<double> alpha;         // (points, z)
+    DeviceBuffer<double> bias;          // (points, units)
+    DeviceBuffer<double> results;       // (points, H)
+  };
+
   struct Scratch {
     Scratch(const PairSection& section, std::int64_t points)
         : sums(section.memory(), points * section.chunks_ * section.plan_.heads) {
@@ -76,7 +118,10 @@ class PairSection {
         chain = DeviceBuffer<double>(section.memory(), section.bias_chain_->scratch(points));
         bias = DeviceBuffer<double>(section.memory(), points * section.units_);
       }
-      if (section.fused_) return;
+      if (section.float_bias()) float_bias = DeviceBuffer<float>(section.memory(), points * section.units_);
+      if (section.in_half()) again.emplace(section, points);
+      if (section.stream_) stream = section.widest_stream().scratch(points);
+      if (section.kernel_ != PairKernel::layers) return;
       weights = DeviceBuffer<T>(section.memory(), points * section.moving_values_);
       for (int side = 0; side < 2; ++side) {
         activations[side] = DeviceBuffer<T>(section.memory(), points * section.group_rows() * section.widths_[side]);
@@ -85,8 +130,11 @@ class PairSection {
     DeviceBuffer<double> sums;  // (points, chunks, H)
     DeviceBuffer<double> chain;
     DeviceBuffer<double> bias;       // B: (points, units)
+    DeviceBuffer<float> float_bias;  // the same
     DeviceBuffer<T> weights;         // of every moving layer: (points, values)
     DeviceBuffer<T> activations[2];  // (points, rows, width): the joint layer and later 1, 3, ..; later 0, 2, ..
+    typename StreamLayers<T>::Scratch stream;
+    std::optional<Again> again;
   };
 
   Memory& memory() const { return workspace_.memory(); }
@@ -94,6 +142,12 @@ class PairSection {
   std::int64_t shared_bytes() const { return workspace_.limits().shared_bytes; }
   std::int64_t classes() const { return plan_.outputs / plan_.heads; }
   std::int64_t group_rows() const { return std::min(kGroupRows, problem_.samples()); }
+  bool float_bias() const { return kernel_ == PairKernel::tensor && std::is_same_v<T, float>; }
+  bool in_half() const {
+    return (kernel_ == PairKernel::tensor && shape_.operands == kernels::Operands::half) || stream_again_;
+  }
+  /// The one whose scratch serves both.
+  const StreamLayers<T>& widest_stream() const { return stream_again_ ? *stream_again_ : *stream_; }
 
   void load_inputs() {
     if constexpr (std::is_same_v<T, float>) {
@@ -119,11 +173,44 @@ class PairSection {
     }
   }
 
+  // From the plan, the precision and the device: a result does not depend on tiles or free memory.
+  void choose_kernel(Precision precision) {
+    if (const auto operands = tensor_operands(plan_, precision, shared_bytes())) {
+      kernel_ = PairKernel::tensor;
+      shape_ = tensor_shape(plan_, *operands);
+      pack_samples();
+      if (in_half()) {
+        const std::vector<float> unscales = tensor_unscales(plan_);
+        unscales_ = uploaded(memory(), std::span(unscales));
+      }
+    } else if (const auto streamed = stream_operands(plan_, precision, problem_.samples(), shared_bytes())) {
+      kernel_ = PairKernel::stream;
+      stream_.emplace(workspace_, plan_, later_, *streamed);
+      if (*streamed == kernels::Operands::half) {
+        stream_again_.emplace(workspace_, plan_, later_, kernels::Operands::split);
+      }
+    } else if (!direct_ && kernels::pair_tile(fused_arguments({}), shared_bytes()) > 0) {
+      kernel_ = PairKernel::fused;
+    }
+  }
+
+  // A_d in the order in which the tensor kernel reads them.
+  void pack_samples() {
+    const auto parts = static_cast<std::int64_t>(1 + directions_.size());
+    DeviceBuffer<T> packed(memory(), kernels::packed_samples(parts, units_, problem_.samples(), shape_.rows()));
+    LOSSATLAS_CUDA(kernels::launch_pack_samples(base_.data(), parts, units_, problem_.samples(), shape_.rows(),
+                                                packed.data(), stream()));
+    base_ = std::move(packed);
+  }
+
   std::int64_t bytes_per_point() const {
     const auto word = static_cast<std::int64_t>(sizeof(T));
     std::int64_t bytes = 8 * chunks_ * plan_.heads;
     if (bias_chain_) bytes += bias_chain_->scratch(8) + 8 * units_;
-    if (!fused_) bytes += word * (moving_values_ + group_rows() * (widths_[0] + widths_[1]));
+    if (float_bias()) bytes += 4 * units_;
+    if (in_half()) bytes += 4 * (chunks_ + 2) + 8 * (plan_.rank + units_ + plan_.heads);
+    if (stream_) bytes += widest_stream().bytes_per_point();
+    if (kernel_ == PairKernel::layers) bytes += word * (moving_values_ + group_rows() * (widths_[0] + widths_[1]));
     return bytes;
   }
 
@@ -131,20 +218,70 @@ class PairSection {
     if (bias_chain_) {
       bias_chain_->run(tile.alpha, plan_.rank, tile.count, scratch.chain.data(), scratch.bias.data());
     }
-    if (fused_) {
-      LOSSATLAS_CUDA(kernels::launch_pair_losses(fused_arguments(tile, scratch.bias.data(), scratch.sums.data()),
-                                                 shared_bytes(), stream()));
-    } else {
-      run_layers(scratch, tile);
+    const PairPoints points{tile.alpha, scratch.bias.data(), tile.count, scratch.sums.data()};
+    switch (kernel_) {
+      case PairKernel::tensor:
+        run_tensor(scratch, points, shape_, scratch.again ? scratch.again->flags.data() : nullptr);
+        break;
+      case PairKernel::stream:
+        stream_->run(fused_arguments(points), scratch.stream, scratch.again ? scratch.again->flags.data() : nullptr);
+        break;
+      case PairKernel::fused:
+        LOSSATLAS_CUDA(kernels::launch_pair_losses(fused_arguments(points), shared_bytes(), stream()));
+        break;
+      case PairKernel::layers:
+        run_layers(scratch, tile);
+        break;
     }
-    LOSSATLAS_CUDA(kernels::launch_mean_of_chunks(scratch.sums.data(), tile.count, chunks_, plan_.heads,
-                                                  problem_.samples(), tile.results, stream()));
+    mean_of_chunks(points, tile.results);
+    if (scratch.again) run_again(scratch, points, tile.results);
   }
 
-  kernels::PairLosses<T> fused_arguments(const PointTile& tile, const double* bias, double* sums) const {
+  void mean_of_chunks(const PairPoints& points, double* means) const {
+    LOSSATLAS_CUDA(kernels::launch_mean_of_chunks(points.sums, points.count, chunks_, plan_.heads, problem_.samples(),
+                                                  means, stream()));
+  }
+
+  void run_tensor(const Scratch& scratch, const PairPoints& points, const kernels::TensorShape& shape,
+                  std::int32_t* flags) const {
+    kernels::TensorPairs<T> tensor;
+    tensor.pairs = fused_arguments(points);
+    if constexpr (std::is_same_v<T, float>) {
+      LOSSATLAS_CUDA(kernels::launch_to_float(points.bias, points.count * units_, scratch.float_bias.data(), stream()));
+      tensor.bias = scratch.float_bias.data();
+    } else {
+      tensor.bias = points.bias;
+    }
+    tensor.shape = shape;
+    if (shape.operands == kernels::Operands::half) tensor.unscales = unscales_.data();
+    tensor.flags = flags;
+    LOSSATLAS_CUDA(kernels::launch_tensor_pairs(tensor, stream()));
+  }
+
+  // The points that left the range of half precision once more, in f32. The partial sums have been used.
+  void run_again(const Scratch& scratch, const PairPoints& points, double* results) const {
+    const Again& again = *scratch.again;
+    std::int64_t count = 0;
+    LOSSATLAS_CUDA(kernels::compact_flagged(again.flags.data(), points.count, chunks_, again.marks.data(),
+                                            again.chosen.data(), &count, stream()));
+    if (count == 0) return;
+    const std::int32_t* chosen = again.chosen.data();
+    LOSSATLAS_CUDA(kernels::launch_gather_rows(points.alpha, chosen, count, plan_.rank, again.alpha.data(), stream()));
+    LOSSATLAS_CUDA(kernels::launch_gather_rows(points.bias, chosen, count, units_, again.bias.data(), stream()));
+    const PairPoints few{again.alpha.data(), again.bias.data(), count, points.sums};
+    if (stream_again_) {
+      stream_again_->run(fused_arguments(few), scratch.stream, nullptr);
+    } else {
+      run_tensor(scratch, few, tensor_shape(plan_, kernels::Operands::split), nullptr);
+    }
+    mean_of_chunks(few, again.results.data());
+    LOSSATLAS_CUDA(kernels::launch_scatter_rows(again.results.data(), chosen, count, plan_.heads, results, stream()));
+  }
+
+  kernels::PairLosses<T> fused_arguments(const PairPoints& points) const {
     kernels::PairLosses<T> pairs;
     pairs.base = base_.data();
-    pairs.bias = bias;
+    pairs.bias = points.bias;
     pairs.directions = directions_.data();
     pairs.moving = static_cast<std::int32_t>(directions_.size());
     pairs.units = units_;
@@ -161,20 +298,24 @@ class PairSection {
     pairs.targets = problem_.targets<T>();
     pairs.samples = problem_.samples();
     pairs.chunks = chunks_;
-    pairs.alpha = tile.alpha;
+    pairs.alpha = points.alpha;
     pairs.rank = plan_.rank;
-    pairs.points = tile.count;
-    pairs.sums = sums;
+    pairs.points = points.count;
+    pairs.sums = points.sums;
     share_blocks(pairs);
     return pairs;
   }
 
   // Weights formed for a point should serve many chunks, shared ones many points; but every multiprocessor wants work.
   void share_blocks(kernels::PairLosses<T>& pairs) const {
-    const std::int64_t wanted = kBlocksPerMultiprocessor * workspace_.limits().multiprocessors;
+    const bool tensor = kernel_ == PairKernel::tensor;
+    const std::int64_t wanted =
+        (tensor ? kTensorBlocksPerMultiprocessor : kBlocksPerMultiprocessor) * workspace_.limits().multiprocessors;
     const std::int64_t share = std::max<std::int64_t>(1, pairs.points * pairs.chunks / wanted);
     if (pairs.interpolated) {
       pairs.block_chunks = std::min(share, pairs.chunks);
+    } else if (tensor) {
+      pairs.block_points = std::clamp(share, kernels::kTensorGroupPoints, kernels::kTensorBlockPoints);
     } else {
       pairs.block_points = std::clamp<std::int64_t>(std::min(share, pairs.points), 1, kMostBlockPoints);
     }
@@ -274,12 +415,15 @@ class PairSection {
   const SectionPlan& plan_;
   const Control& control_;
   bool direct_;
-  bool fused_ = false;
-  std::int64_t units_;   // m_j; direct: d
-  std::int64_t chunks_;  // of N
+  PairKernel kernel_ = PairKernel::layers;
+  kernels::TensorShape shape_;  // of the tensor kernel
+  std::int64_t units_;          // m_j; direct: d
+  std::int64_t chunks_;         // of N
   PackedLayers<T> later_;
+  std::optional<StreamLayers<T>> stream_, stream_again_;  // the second in f32, for points that leave half precision
   std::optional<PointUnits<double>> bias_chain_;
-  DeviceBuffer<T> base_;  // A: (parts, units, N); direct: the inputs (N, d) if converted
+  DeviceBuffer<T> base_;  // A: (parts, units, N), tensor kernel: packed; direct: the inputs (N, d) if converted
+  DeviceBuffer<float> unscales_;
   DeviceBuffer<std::int32_t> directions_;
   std::int64_t widths_[2] = {0, 0};
   std::int64_t later_values_ = 0;
@@ -289,14 +433,15 @@ class PairSection {
 }  // namespace
 
 template <class T>
-void pair_losses(Workspace& workspace, const Problem& problem, const SectionPlan& plan, std::span<const double> points,
-                 const Control& control, std::span<double> losses) {
-  PairSection<T>(workspace, problem, plan, control).run(points, losses);
+Precision pair_losses(Workspace& workspace, const Problem& problem, const SectionPlan& plan,
+                      std::span<const double> points, Precision precision, const Control& control,
+                      std::span<double> losses) {
+  return PairSection<T>(workspace, problem, plan, precision, control).run(points, losses);
 }
 
-template void pair_losses<float>(Workspace&, const Problem&, const SectionPlan&, std::span<const double>,
-                                 const Control&, std::span<double>);
-template void pair_losses<double>(Workspace&, const Problem&, const SectionPlan&, std::span<const double>,
-                                  const Control&, std::span<double>);
+template Precision pair_losses<float>(Workspace&, const Problem&, const SectionPlan&, std::span<const double>,
+                                      Precision, const Control&, std::span<double>);
+template Precision pair_losses<double>(Workspace&, const Problem&, const SectionPlan&, std::span<const double>,
+                                       Precision, const Control&, std::span<double>);
 
 }  // namespace lossatlas::cuda

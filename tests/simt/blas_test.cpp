@@ -395,6 +395,22 @@ TEST_F(Solver, BatchedEigenvaluesAreEachMatrixs) {
   EXPECT_LE(worst_error(w.read(), std::vector<double>{1, 2, 1, 3, -5, 5}), kTolerance);
 }
 
+TEST_F(Solver, BatchesAreRefusedBeyondTheirLimits) {
+  const auto ask = [&](std::int64_t n, std::int64_t batch) {
+    std::size_t device_bytes = 0, host_bytes = 0;
+    return cusolverDnXsyevBatched_bufferSize(solver_, params_, CUSOLVER_EIG_MODE_NOVECTOR, CUBLAS_FILL_MODE_LOWER, n,
+                                             CUDA_R_64F, nullptr, n, CUDA_R_64F, nullptr, CUDA_R_64F, &device_bytes,
+                                             &host_bytes, batch);
+  };
+  EXPECT_EQ(ask(2, 32767), CUSOLVER_STATUS_SUCCESS);
+  EXPECT_EQ(ask(512, 8191), CUSOLVER_STATUS_SUCCESS);
+  EXPECT_EQ(ask(512, 8192), CUSOLVER_STATUS_INVALID_VALUE);
+  EXPECT_EQ(ask(2, 32768), CUSOLVER_STATUS_INVALID_VALUE);
+  EXPECT_EQ(ask(2, 0), CUSOLVER_STATUS_INVALID_VALUE);
+  EXPECT_EQ(cusolverDnSetAdvOptions(params_, CUSOLVERDN_SYEVBATCHED, CUSOLVER_ALG_1), CUSOLVER_STATUS_SUCCESS);
+  EXPECT_EQ(cusolverDnSetAdvOptions(nullptr, CUSOLVERDN_SYEVBATCHED, CUSOLVER_ALG_1), CUSOLVER_STATUS_INVALID_VALUE);
+}
+
 TEST_F(Libraries, PlantedFailures) {
   cublasHandle_t blas = nullptr;
   control().fail_allocation(1);

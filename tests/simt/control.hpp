@@ -17,17 +17,21 @@ struct Counts {
 };
 
 struct Control {
-  /// Drops queued work and the fault, ends planted failures, restores the memory limit, zeroes the call counts, draws
+  /// Drops queued work and the fault, ends planted failures, restores the memory limits, zeroes the call counts, draws
   /// random numbers from SIMT_SEED anew. What is allocated stays.
   void (*reset)();
   void (*set_seed)(std::uint64_t seed);
   void (*set_memory_limit)(std::size_t bytes);  ///< per device
+  void (*set_shared_limit)(std::size_t bytes);  ///< dynamic shared memory that the device says a block may have
   /// The k-th allocation from now (1: the next) fails with cudaErrorMemoryAllocation or its like; 0: none.
   void (*fail_allocation)(std::int64_t k);
   /// The k-th launch from now is refused (cudaErrorLaunchOutOfResources or its like); 0: none.
   void (*fail_launch)(std::int64_t k);
   /// The k-th launch from now faults when it runs: the sticky cudaErrorLaunchFailure; 0: none.
   void (*fault_launch)(std::int64_t k);
+  /// The k-th matrix from now whose eigenvalues cuSOLVER computes gets the status of an iteration that did not
+  /// converge; 0: none.
+  void (*fail_eigensolve)(std::int64_t k);
   Counts (*counts)();
   const char* (*fault)();  ///< what the first fault was, or ""
   /// What a caller of the library does with the runtime itself.

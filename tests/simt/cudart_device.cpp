@@ -66,7 +66,7 @@ int attribute_value(cudaDeviceAttr attribute, bool& known) {
     case cudaDevAttrMaxSharedMemoryPerBlock:
       return static_cast<int>(kSharedByDefault);
     case cudaDevAttrMaxSharedMemoryPerBlockOptin:
-      return static_cast<int>(kSharedOptIn);
+      return static_cast<int>(machine().shared_limit());
     case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
       return static_cast<int>(kSharedPerMultiprocessor);
     case cudaDevAttrReservedSharedMemoryPerBlock:

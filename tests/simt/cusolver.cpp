@@ -84,16 +84,23 @@ bool valid_syevd(cusolverEigMode_t jobz, cublasFillMode_t uplo, Int n, Int lda, 
   return valid(jobz) && valid(uplo) && n >= 0 && enough(lda, n) && all_double({a, w, compute}) && fits_int({n, lda});
 }
 
+/// The library's limit on all entries, and one on the members that is below where calls were seen to be refused.
+bool valid_batch(Int n, Int lda, Int batch) {
+  constexpr Int kMostMembers = 32767;
+  return 0 < batch && batch <= kMostMembers && n * lda <= INT_MAX / batch;
+}
+
 /// Eigenvalues, and eigenvectors in A's place, of `batch` matrices that lie lda · n apart.
 Status syevd(cusolverDnHandle_t handle, cusolverEigMode_t jobz, cublasFillMode_t uplo, Int n, double* a, Int lda,
              double* w, const Workspace& workspace, int* info, Int batch, bool valid_arguments) {
   return with_handle(handle, [&](cusolverDnContext& h) {
-    if (!valid_arguments || batch < 0 || !workspace.enough_for(n * batch)) return CUSOLVER_STATUS_INVALID_VALUE;
+    if (!valid_arguments || !workspace.enough_for(n * batch)) return CUSOLVER_STATUS_INVALID_VALUE;
     const auto work = [=] {
       workspace.scribble();
       for (Int i = 0; i < batch; ++i) {
         info[i] = lapack_syevd(jobz == CUSOLVER_EIG_MODE_VECTOR ? 'V' : 'N', letter(uplo), static_cast<int>(n),
                                a + i * lda * n, static_cast<int>(lda), w + i * n);
+        if (machine().next_eigensolve_fails()) info[i] = static_cast<int>(n);
       }
     };
     return status_of(submit(
@@ -166,6 +173,13 @@ cusolverStatus_t cusolverDnDestroyParams(cusolverDnParams_t params) {
   delete params;
   --simt::machine().handles;
   return CUSOLVER_STATUS_SUCCESS;
+}
+
+cusolverStatus_t cusolverDnSetAdvOptions(cusolverDnParams_t params, cusolverDnFunction_t function,
+                                         cusolverAlgMode_t algorithm) {
+  const bool good = params != nullptr && CUSOLVERDN_GETRF <= function && function <= CUSOLVERDN_SYEVBATCHED &&
+                    CUSOLVER_ALG_0 <= algorithm && algorithm <= CUSOLVER_ALG_2;
+  return good ? CUSOLVER_STATUS_SUCCESS : CUSOLVER_STATUS_INVALID_VALUE;
 }
 
 // A = L Lᵀ or Uᵀ U
@@ -321,7 +335,8 @@ cusolverStatus_t cusolverDnXsyevBatched_bufferSize(cusolverDnHandle_t handle, cu
                                                    const void*, cudaDataType compute, size_t* device_bytes,
                                                    size_t* host_bytes, int64_t batch) {
   return with_handle(handle, [&](cusolverDnContext&) {
-    const bool good = simt::valid_syevd(jobz, uplo, n, lda, type_a, type_w, compute) && batch >= 0;
+    const bool good =
+        simt::valid_syevd(jobz, uplo, n, lda, type_a, type_w, compute) && simt::valid_batch(n, lda, batch);
     return simt::tell_need(device_bytes, host_bytes, n * batch, good);
   });
 }
@@ -330,9 +345,10 @@ cusolverStatus_t cusolverDnXsyevBatched(cusolverDnHandle_t handle, cusolverDnPar
                                         cublasFillMode_t uplo, int64_t n, cudaDataType type_a, void* a, int64_t lda,
                                         cudaDataType type_w, void* w, cudaDataType compute, void* device,
                                         size_t device_bytes, void* host, size_t host_bytes, int* info, int64_t batch) {
-  return simt::syevd(handle, jobz, uplo, n, static_cast<double*>(a), lda, static_cast<double*>(w),
-                     {device, device_bytes, host, host_bytes}, info, batch,
-                     simt::valid_syevd(jobz, uplo, n, lda, type_a, type_w, compute) && info);
+  return simt::syevd(
+      handle, jobz, uplo, n, static_cast<double*>(a), lda, static_cast<double*>(w),
+      {device, device_bytes, host, host_bytes}, info, batch,
+      simt::valid_syevd(jobz, uplo, n, lda, type_a, type_w, compute) && simt::valid_batch(n, lda, batch) && info);
 }
 
 }  // extern "C"

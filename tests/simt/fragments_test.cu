@@ -114,6 +114,29 @@ TEST(Fragments, RoundsToTf32AndHalf) {
             (std::vector<std::uint32_t>{0xbc003c00, 0xbc003c00, 0xbc023c02, 0xfc007c00, 0x80000000, 0x80010001}));
 }
 
+__global__ void approximate_tanh(const float* x, float* y) {
+  y[threadIdx.x] = lossatlas::device::tanh_approx(x[threadIdx.x]);
+}
+
+TEST(Fragments, ApproximateTanh) {
+  std::vector<float> x{0, 1e-6f, -1e-3f, 20, -20, INFINITY, -INFINITY, NAN};
+  for (int i = 0; i < 248; ++i) x.push_back(static_cast<float>(i - 124) / 31);
+  const DeviceVector<float> dx(x), dy(x.size());
+  ASSERT_EQ(lossatlas::device::launch(approximate_tanh, {dim3(1), dim3(static_cast<unsigned>(x.size()))},
+                                      static_cast<const float*>(dx.get()), dy.get()),
+            cudaSuccess);
+  const std::vector<float> y = dy.read();
+  float worst = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const float want = std::tanh(x[i]);
+    EXPECT_EQ(std::isnan(y[i]), std::isnan(want));
+    if (std::isnan(want)) continue;
+    EXPECT_LE(std::fabs(y[i] - want), 0x1p-10f * std::fabs(want)) << x[i];
+    worst = std::fmax(worst, std::fabs(y[i] - want));
+  }
+  EXPECT_GT(worst, 0x1p-14f);  // the emulated one is no better than the hardware's
+}
+
 /// Two groups in flight of 16, 8 and 4 bytes, the last element of each left out and so zero.
 template <int Bytes>
 __global__ void copy_groups(const float* x, float* first, float* both) {

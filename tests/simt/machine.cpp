@@ -165,7 +165,8 @@ void Machine::reset() {
   sticky_ = cudaSuccess;
   fault_text_.clear();
   memory_limit_ = kDefaultMemory;
-  allocation_countdown_ = launch_countdown_ = fault_countdown_ = 0;
+  shared_limit_ = kSharedOptIn;
+  allocation_countdown_ = launch_countdown_ = fault_countdown_ = eigensolve_countdown_ = 0;
   allocation_calls_ = launches_ = 0;
   set_seed(options().seed);
 }
@@ -212,9 +213,11 @@ extern "C" const simt::Control* simt_control() {
       .reset = locked<&Machine::reset>,
       .set_seed = locked<&Machine::set_seed>,
       .set_memory_limit = locked<&Machine::set_memory_limit>,
+      .set_shared_limit = locked<&Machine::set_shared_limit>,
       .fail_allocation = locked<&Machine::fail_allocation>,
       .fail_launch = locked<&Machine::fail_launch>,
       .fault_launch = locked<&Machine::fault_launch>,
+      .fail_eigensolve = locked<&Machine::fail_eigensolve>,
       .counts =
           [] {
             const std::lock_guard lock(simt::machine().mutex);

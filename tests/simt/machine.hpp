@@ -99,6 +99,7 @@ class Machine {
   void check_guards(const Site& site) const;
   std::size_t free_memory(int device) const;
   std::size_t memory_limit() const { return memory_limit_; }
+  std::size_t shared_limit() const { return shared_limit_; }
   /// An object other than memory is about to be made: counts it; false if it is to fail.
   bool may_allocate();
 
@@ -134,9 +135,12 @@ class Machine {
   void reset();
   void set_seed(std::uint64_t seed);
   void set_memory_limit(std::size_t bytes) { memory_limit_ = bytes; }
+  void set_shared_limit(std::size_t bytes) { shared_limit_ = bytes; }
   void fail_allocation(std::int64_t k) { allocation_countdown_ = k; }
   void fail_launch(std::int64_t k) { launch_countdown_ = k; }
   void fault_launch(std::int64_t k) { fault_countdown_ = k; }
+  void fail_eigensolve(std::int64_t k) { eigensolve_countdown_ = k; }
+  bool next_eigensolve_fails() { return eigensolve_countdown_ > 0 && --eigensolve_countdown_ == 0; }
   Counts counts() const;
   std::int64_t handles = 0;
 
@@ -151,6 +155,7 @@ class Machine {
   std::map<std::uintptr_t, Allocation> allocations_;
   std::size_t used_[kDevices] = {};
   std::size_t memory_limit_ = kDefaultMemory;
+  std::size_t shared_limit_ = kSharedOptIn;
   std::uint64_t next_allocation_ = 0;
 
   std::deque<CUstream_st> streams_;  // the first kDevices are the legacy ones; destroyed ones keep their address
@@ -161,7 +166,7 @@ class Machine {
 
   cudaError_t sticky_ = cudaSuccess;
   std::string fault_text_;
-  std::int64_t allocation_countdown_ = 0, launch_countdown_ = 0, fault_countdown_ = 0;
+  std::int64_t allocation_countdown_ = 0, launch_countdown_ = 0, fault_countdown_ = 0, eigensolve_countdown_ = 0;
   std::int64_t allocation_calls_ = 0, launches_ = 0;
 };
 

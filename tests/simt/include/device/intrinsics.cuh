@@ -78,6 +78,9 @@ inline std::uint32_t pack_half(float low, float high) {
   return bits(low) | bits(high) << 16;
 }
 
+/// Rounded to 11 bits, so that its error is as large as the hardware's.
+inline float tanh_approx(float x) { return std::bit_cast<float>(to_tf32(std::tanh(x))); }
+
 inline void mma_m8n8k4(double (&d)[2], double a, double b, simt::Site site = simt::Site::current()) {
   using namespace emulated;
   mma<8, 8, 4, Layout{8, 1, {}}, Layout{8, 1, {}}, Layout{16, 1, {8}}>("mma.m8n8k4", &a, &b, d, site);

@@ -1,0 +1,21 @@
+// Which points of a tile have to be computed again, and their rows.
+#pragma once
+
+#include <cstdint>
+
+#include <cuda_runtime_api.h>
+
+namespace lossatlas::kernels {
+
+/// The points with a flag in flags (points, chunks), ascending, to chosen (count); waits. marks (points) is scratch.
+cudaError_t compact_flagged(const std::int32_t* flags, std::int64_t points, std::int64_t chunks, std::int32_t* marks,
+                            std::int32_t* chosen, std::int64_t* count, cudaStream_t stream);
+
+/// to (count, width): row i is row chosen[i] of from.
+cudaError_t launch_gather_rows(const double* from, const std::int32_t* chosen, std::int64_t count, std::int64_t width,
+                               double* to, cudaStream_t stream);
+/// Row chosen[i] of `to` becomes row i of from (count, width).
+cudaError_t launch_scatter_rows(const double* from, const std::int32_t* chosen, std::int64_t count, std::int64_t width,
+                                double* to, cudaStream_t stream);
+
+}  // namespace lossatlas::kernels

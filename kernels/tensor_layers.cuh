@@ -1,0 +1,286 @@
+// What a warp does with a network's layers on the tensor cores, once its weights are in shared memory. Layouts as in
+// tensor_arithmetic.cuh. A warp has kGroups groups of R rows: they share every fragment of weights.
+#pragma once
+
+#include <cstdint>
+
+#include <cuda_runtime.h>
+
+#include "layer_parts.hpp"
+#include "tensor_arithmetic.cuh"
+
+namespace lossatlas::kernels {
+
+/// A layer in shared memory.
+template <class Arithmetic>
+struct TensorLayer {
+  const typename Arithmetic::Weight* weights = nullptr;  ///< packed (blocks, tiles, fragment), times 1 / unscale
+  const typename Arithmetic::Value* biases = nullptr;    ///< (out, padded with zeros to whole blocks)
+  typename Arithmetic::Value unscale = 1;                ///< a power of two
+  int blocks = 0;                                        ///< of inputs
+  int tiles = 0;                                         ///< of outputs
+  int out = 0;
+  Activation activation = Activation::identity;
+};
+
+/// Packs weight(input, output) of a layer by threads thread, thread + threads, ..; zero where padded.
+template <class Arithmetic, class Weight>
+__device__ void pack_weights(std::int64_t in, std::int64_t out, int thread, int threads, const Weight& weight,
+                             typename Arithmetic::Weight* to) {
+  const auto tiles = static_cast<int>(tiles_of(out)), pieces = static_cast<int>(blocks_of(in)) * tiles * 32;
+  for (int i = thread; i < pieces; i += threads) {
+    const int lane = i % 32, fragment = i / 32;
+    const int output = fragment % tiles * 8 + lane / 4;
+    typename Arithmetic::Value w[4];
+#pragma unroll
+    for (int s = 0; s < 4; ++s) {
+      const int input = fragment / tiles * 16 + 8 * (s / 2) + 2 * (lane % 4) + s % 2;
+      w[s] = input < in && output < out ? weight(input, output) : typename Arithmetic::Value(0);
+    }
+    Arithmetic::store(to + static_cast<std::int64_t>(fragment) * kFragmentWeights, lane, w);
+  }
+}
+
+/// The accumulators of a warp: (kGroups, tiles, values of a lane).
+template <class Arithmetic, int kTiles, int kGroups>
+struct TensorSums {
+  typename Arithmetic::Value d[kGroups][kTiles][Arithmetic::kValues];
+
+  __device__ __forceinline__ void clear() {
+#pragma unroll
+    for (int i = 0; i < kGroups * kTiles * Arithmetic::kValues; ++i) {
+      d[i / (kTiles * Arithmetic::kValues)][i / Arithmetic::kValues % kTiles][i % Arithmetic::kValues] = 0;
+    }
+  }
+
+  /// d += a B for one block of inputs, its fragments (tiles, fragment).
+  __device__ __forceinline__ void add_block(const typename Arithmetic::Weight* fragments, int tiles,
+                                            const typename Arithmetic::Inputs (&a)[kGroups]) {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    typename Arithmetic::Operand operand[kGroups];
+#pragma unroll
+    for (int r = 0; r < kGroups; ++r) operand[r] = Arithmetic::operand(a[r]);
+    const auto add_tile = [&](int n) __attribute__((always_inline)) {
+      const typename Arithmetic::Weights w = Arithmetic::load(fragments + n * kFragmentWeights, lane);
+#pragma unroll
+      for (int r = 0; r < kGroups; ++r) Arithmetic::multiply(d[r][n], operand[r], w);
+    };
+    // Without branches loads run ahead of products, where registers are left.
+    constexpr auto kHeld = kGroups * (kTiles * sizeof(d[0][0]) + kTiles / 2 * sizeof(a[0]));
+    constexpr bool kRunsAhead = kTiles > 4 && kHeld <= 96 * 4;
+    if (kRunsAhead && tiles == kTiles) {
+#pragma unroll
+      for (int n = 0; n < kTiles; ++n) add_tile(n);
+    } else {
+#pragma unroll
+      for (int n = 0; n < kTiles; ++n) {
+        if (n < tiles) add_tile(n);
+      }
+    }
+  }
+};
+
+/// The largest |activation| of each of a lane's rows, over a layer.
+template <class Arithmetic, int kGroups>
+struct RowMaxima {
+  typename Arithmetic::Value top[kGroups][Arithmetic::kRows / 8] = {};
+
+  __device__ __forceinline__ void add(int r, const typename Arithmetic::Value (&v)[2][Arithmetic::kValues]) {
+    if constexpr (Arithmetic::kChecksRange) {
+#pragma unroll
+      for (int i = 0; i < 2 * Arithmetic::kValues; ++i) {
+        const int of_tile = i % Arithmetic::kValues;
+        top[r][of_tile / 2] = std::fmax(top[r][of_tile / 2], std::fabs(v[i / Arithmetic::kValues][of_tile]));
+      }
+    }
+  }
+  /// Whether every row of group r is in range, the same in all lanes. Starts anew.
+  __device__ __forceinline__ bool in_range(int r) {
+    bool fine = true;
+    if constexpr (Arithmetic::kChecksRange) {
+#pragma unroll
+      for (int h = 0; h < Arithmetic::kRows / 8; ++h) {
+        auto most = top[r][h];
+        most = std::fmax(most, __shfl_xor_sync(0xffffffffu, most, 1));
+        most = std::fmax(most, __shfl_xor_sync(0xffffffffu, most, 2));
+        fine = fine && Arithmetic::in_range(most);
+        top[r][h] = 0;
+      }
+      fine = __all_sync(0xffffffffu, fine);
+    }
+    return fine;
+  }
+};
+
+/// Zero for units past the last of a block's: there a NaN or an infinite α would meet the zero weights.
+template <class Arithmetic>
+__device__ __forceinline__ void clear_padding(int units, typename Arithmetic::Value (&v)[2][Arithmetic::kValues]) {
+  if (units >= kBlockUnits) return;
+  const int member = static_cast<int>(threadIdx.x) % 4;
+#pragma unroll
+  for (int i = 0; i < 2 * Arithmetic::kValues; ++i) {
+    const int q = i / Arithmetic::kValues, of_tile = i % Arithmetic::kValues;
+    if (8 * q + 2 * member + of_tile % 2 >= units) v[q][of_tile] = 0;
+  }
+}
+
+/// v = φ(d · unscale + b) for the block `block` of a layer's outputs.
+template <class Arithmetic, int kTiles, int kGroups>
+__device__ __forceinline__ void finish_block(const TensorLayer<Arithmetic>& layer,
+                                             const TensorSums<Arithmetic, kTiles, kGroups>& sums, int r, int block,
+                                             typename Arithmetic::Value (&v)[2][Arithmetic::kValues]) {
+  const int member = static_cast<int>(threadIdx.x) % 4;
+#pragma unroll
+  for (int q = 0; q < 2; ++q) {
+    const typename Arithmetic::Value* bias = layer.biases + kBlockUnits * block + 8 * q + 2 * member;
+#pragma unroll
+    for (int i = 0; i < Arithmetic::kValues; ++i) {
+      v[q][i] = sums.d[r][2 * block + q][i] * layer.unscale + bias[i % 2];
+    }
+  }
+  activate_block<Arithmetic>(layer.activation, v);
+}
+
+/// Outputs of a hidden layer as inputs of the next.
+template <class Arithmetic, int kTiles, int kGroups>
+__device__ __forceinline__ void hidden_inputs(const TensorLayer<Arithmetic>& layer,
+                                              const TensorSums<Arithmetic, kTiles, kGroups>& sums,
+                                              RowMaxima<Arithmetic, kGroups>& maxima,
+                                              typename Arithmetic::Inputs (&inputs)[kTiles / 2][kGroups]) {
+#pragma unroll
+  for (int block = 0; block < kTiles / 2; ++block) {
+#pragma unroll
+    for (int r = 0; r < kGroups; ++r) {
+      inputs[block][r] = {};  // without this the last layer's would stay alive
+      if (kBlockUnits * block >= layer.out) continue;
+      typename Arithmetic::Value v[2][Arithmetic::kValues];
+      finish_block(layer, sums, r, block, v);
+      clear_padding<Arithmetic>(layer.out - kBlockUnits * block, v);
+      maxima.add(r, v);
+      inputs[block][r] = Arithmetic::to_inputs(v);
+    }
+  }
+}
+
+/// sums = inputs W of a layer above the first.
+template <class Arithmetic, int kTiles, int kGroups>
+__device__ __forceinline__ void multiply_layer(const TensorLayer<Arithmetic>& layer,
+                                               const typename Arithmetic::Inputs (&inputs)[kTiles / 2][kGroups],
+                                               TensorSums<Arithmetic, kTiles, kGroups>& sums) {
+  sums.clear();
+#pragma unroll
+  for (int block = 0; block < kTiles / 2; ++block) {
+    if (block < layer.blocks) {
+      sums.add_block(layer.weights + static_cast<std::int64_t>(block) * layer.tiles * kFragmentWeights, layer.tiles,
+                     inputs[block]);
+    }
+  }
+}
+
+/// The network's outputs, in place of the sums of its last layer.
+template <class Arithmetic, int kTiles, int kGroups>
+__device__ __forceinline__ void finish_outputs(const TensorLayer<Arithmetic>& layer,
+                                               TensorSums<Arithmetic, kTiles, kGroups>& sums) {
+#pragma unroll
+  for (int block = 0; block < kTiles / 2; ++block) {
+    if (kBlockUnits * block < layer.out) {
+#pragma unroll
+      for (int r = 0; r < kGroups; ++r) {
+        typename Arithmetic::Value v[2][Arithmetic::kValues];
+        finish_block(layer, sums, r, block, v);
+#pragma unroll
+        for (int i = 0; i < 2 * Arithmetic::kValues; ++i) {
+          sums.d[r][2 * block + i / Arithmetic::kValues][i % Arithmetic::kValues] =
+              v[i / Arithmetic::kValues][i % Arithmetic::kValues];
+        }
+      }
+    }
+  }
+}
+
+/// What a loss compares the outputs with.
+template <class T>
+struct LossOfRows {
+  Loss loss = Loss::mean_squared_error;
+  int classes = 1;
+  std::int64_t samples = 0;  ///< N
+  SampleTargets<T> targets;
+};
+
+/// Calls of(value, class) for this lane's outputs of a head in row half h.
+template <class Arithmetic, int kTiles, class Of>
+__device__ __forceinline__ void for_outputs(const typename Arithmetic::Value (&p)[kTiles][Arithmetic::kValues], int h,
+                                            int first, int last, const Of& of) {
+  const int member = static_cast<int>(threadIdx.x) % 4;
+#pragma unroll
+  for (int n = 0; n < kTiles; ++n) {
+    if (kTileUnits * n < last && kTileUnits * (n + 1) > first) {
+#pragma unroll
+      for (int j = 0; j < 2; ++j) {
+        const int unit = kTileUnits * n + 2 * member + j;
+        if (unit >= first && unit < last) of(p[n][2 * h + j], unit - first);
+      }
+    }
+  }
+}
+
+/// The sum over the four lanes that share a row.
+template <class T>
+__device__ __forceinline__ T row_sum(T x) {
+  x += __shfl_xor_sync(0xffffffffu, x, 1);
+  return x + __shfl_xor_sync(0xffffffffu, x, 2);
+}
+
+/// ℓ(p, y_n) of this lane's row in row half h, outputs first..first+classes−1; the forms of scalar.cuh.
+template <class Arithmetic, int kTiles>
+__device__ typename Arithmetic::Value row_loss(const LossOfRows<typename Arithmetic::Value>& of,
+                                               const typename Arithmetic::Value (&p)[kTiles][Arithmetic::kValues],
+                                               int h, int first, std::int64_t n) {
+  using T = typename Arithmetic::Value;
+  const int last = first + of.classes;
+  const int label = of.targets.labels != nullptr ? of.targets.labels[n] : -1;
+  const T* y = label < 0 ? of.targets.values + n * of.classes : nullptr;
+  T sum = 0;
+  if (of.loss == Loss::mean_squared_error) {
+    for_outputs<Arithmetic>(p, h, first, last, [&](T value, int c) {
+      const T difference = value - (label < 0 ? y[c] : c == label ? T(1) : T(0));
+      sum += difference * difference;
+    });
+    return row_sum(sum);
+  }
+  T largest = -INFINITY;
+  for_outputs<Arithmetic>(p, h, first, last, [&](T value, int) { largest = value > largest ? value : largest; });
+#pragma unroll
+  for (int offset = 1; offset < 4; offset *= 2) {
+    const T other = __shfl_xor_sync(0xffffffffu, largest, offset);
+    largest = other > largest ? other : largest;
+  }
+  const T shift = std::fabs(largest) < T(INFINITY) ? largest : T(0);
+  T product = 0;
+  for_outputs<Arithmetic>(p, h, first, last, [&](T value, int c) {
+    sum += std::exp(value - shift);
+    const T weight = label < 0 ? y[c] : c == label ? T(1) : T(0);
+    product += weight == T(0) ? T(0) : weight * value;
+  });
+  return shift + std::log(row_sum(sum)) - row_sum(product);
+}
+
+/// The losses of a head over the R rows of one group, which are samples first_sample..; the same in all lanes.
+template <class Arithmetic, int kTiles>
+__device__ double tile_loss(const LossOfRows<typename Arithmetic::Value>& of,
+                            const typename Arithmetic::Value (&p)[kTiles][Arithmetic::kValues], int head,
+                            std::int64_t first_sample) {
+  const int group = static_cast<int>(threadIdx.x) % 32 / 4;
+  double sum = 0;
+#pragma unroll
+  for (int h = 0; h < Arithmetic::kRows / 8; ++h) {
+    const std::int64_t n = first_sample + group + 8 * h;
+    const auto loss = row_loss<Arithmetic, kTiles>(of, p, h, head * of.classes, min(n, of.samples - 1));
+    if (n < of.samples) sum += static_cast<double>(loss);
+  }
+#pragma unroll
+  for (int offset = 4; offset < 32; offset *= 2) sum += __shfl_xor_sync(0xffffffffu, sum, offset);
+  return sum;
+}
+
+}  // namespace lossatlas::kernels

@@ -1,0 +1,379 @@
+#include "tensor_pairs.hpp"
+
+#include <algorithm>
+
+#include <cuda_runtime.h>
+#include <device/launch.cuh>
+#include <device/shared.cuh>
+
+#include "elementwise.cuh"
+#include "tensor_layers.cuh"
+
+namespace lossatlas::kernels {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kWarps = kThreads / 32;
+
+// kGroups: points that share a fragment of weights and the samples' A_d. kBlocks: of a multiprocessor; two hide each
+// other's waits, one may use all registers.
+template <class Arithmetic, int kWidth>
+struct TensorPolicy;
+template <>  // activations in f64 take more than the 128 registers that two blocks leave
+struct TensorPolicy<DoubleArithmetic<16>, 32> {
+  static constexpr int kGroups = 1, kBlocks = 1;
+};
+template <>  // 128 registers of sums and inputs
+struct TensorPolicy<DoubleArithmetic<16>, 64> {
+  static constexpr int kGroups = 1, kBlocks = 1;
+};
+template <>  // 16 rows would take 256 registers
+struct TensorPolicy<DoubleArithmetic<8>, 128> {
+  static constexpr int kGroups = 1, kBlocks = 1;
+};
+template <>  // activations take longer than products: rather two blocks than two points
+struct TensorPolicy<SplitArithmetic, 32> {
+  static constexpr int kGroups = 1, kBlocks = 2;
+};
+template <>  // two points pay for splitting a fragment; 128 registers of sums and inputs
+struct TensorPolicy<SplitArithmetic, 64> {
+  static constexpr int kGroups = 2, kBlocks = 1;
+};
+template <>  // 128 registers of sums and inputs
+struct TensorPolicy<SplitArithmetic, 128> {
+  static constexpr int kGroups = 1, kBlocks = 1;
+};
+template <>  // shared memory takes two cycles for a fragment, the tensor cores one for each product with it
+struct TensorPolicy<HalfArithmetic, 32> {
+  static constexpr int kGroups = 2, kBlocks = 2;
+};
+template <>  // the same
+struct TensorPolicy<HalfArithmetic, 64> {
+  static constexpr int kGroups = 2, kBlocks = 1;
+};
+template <>  // 192 registers of sums and inputs would spill on sm_80
+struct TensorPolicy<HalfArithmetic, 128> {
+  static constexpr int kGroups = 1, kBlocks = 1;
+};
+
+// What a block holds in shared memory: TensorShape::shared_bytes().
+template <class Arithmetic>
+struct Shared {
+  using T = typename Arithmetic::Value;
+  static constexpr int kTiles = kChunkSamples / Arithmetic::kRows;  // of a chunk
+
+  typename Arithmetic::Weight* weights;
+  T* biases;
+  double* sums;   // (points, H, tiles)
+  T* alpha;       // (points, moving): of the joint layer
+  int* in_range;  // (points, tiles)
+  TensorLayer<Arithmetic>* layers;
+  static_assert(sizeof(*layers) <= kTensorLayerBytes);
+
+  __device__ explicit Shared(const TensorShape& shape) {
+    weights = device::dynamic_shared<typename Arithmetic::Weight>();
+    biases = reinterpret_cast<T*>(weights + shape.weights);
+    sums = reinterpret_cast<double*>(biases + shape.biases);
+    layers = reinterpret_cast<TensorLayer<Arithmetic>*>(sums + kTensorBlockPoints * shape.heads * kTiles);
+    alpha = reinterpret_cast<T*>(layers + shape.depth);
+    in_range = reinterpret_cast<int*>(alpha + kTensorBlockPoints * shape.moving);
+  }
+};
+
+// The grid points first..first+count−1 of a block, and its chunk.
+struct BlockShare {
+  std::int64_t first_point;
+  int points;
+  std::int64_t chunk;
+};
+
+template <class Arithmetic>
+__device__ void load_layers(const TensorPairs<typename Arithmetic::Value>& args, const Shared<Arithmetic>& shared) {
+  using T = typename Arithmetic::Value;
+  const int thread = static_cast<int>(threadIdx.x);
+  auto* weights = shared.weights;
+  T* biases = shared.biases;
+  for (int l = 0; l < args.pairs.depth; ++l) {
+    const LayerParts<T>& layer = args.pairs.later[l];
+    const T unscale = args.unscales != nullptr ? static_cast<T>(args.unscales[l]) : T(1);
+    const auto in = static_cast<int>(layer.in), out = static_cast<int>(layer.out);
+    const T scale = T(1) / unscale;
+    pack_weights<Arithmetic>(
+        in, out, thread, kThreads, [&](int input, int output) { return layer.weights[output * in + input] * scale; },
+        weights);
+    const int padded = static_cast<int>(blocks_of(out) * kBlockUnits);
+    for (int i = thread; i < padded; i += kThreads) {
+      biases[i] = i < out && layer.biases != nullptr ? layer.biases[i] : T(0);
+    }
+    if (thread == 0) {
+      shared.layers[l] = {
+          weights, biases,          unscale, static_cast<int>(blocks_of(in)), static_cast<int>(tiles_of(out)),
+          out,     layer.activation};
+    }
+    weights += packed_weights(in, out);
+    biases += padded;
+  }
+}
+
+template <class Arithmetic>
+__device__ void load_alpha(const PairLosses<typename Arithmetic::Value>& pairs, const BlockShare& share,
+                           const Shared<Arithmetic>& shared) {
+  for (int i = static_cast<int>(threadIdx.x); i < share.points * pairs.moving; i += kThreads) {
+    const std::int64_t point = share.first_point + i / pairs.moving;
+    shared.alpha[i] =
+        static_cast<typename Arithmetic::Value>(pairs.alpha[point * pairs.rank + pairs.directions[i % pairs.moving]]);
+  }
+}
+
+// A lane's values of a block of A_d, packed.
+template <class Arithmetic>
+__device__ __forceinline__ void load_samples(const typename Arithmetic::Value* fragment,
+                                             typename Arithmetic::Value (&x)[2][Arithmetic::kValues]) {
+  constexpr int kValues = Arithmetic::kValues;
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  if constexpr (sizeof(typename Arithmetic::Value) == 8) {
+#pragma unroll
+    for (int plane = 0; plane < kValues; ++plane) {
+      const double2 pair = reinterpret_cast<const double2*>(fragment)[32 * plane + lane];
+      x[2 * plane / kValues][2 * plane % kValues] = pair.x;
+      x[2 * plane / kValues][2 * plane % kValues + 1] = pair.y;
+    }
+  } else {
+#pragma unroll
+    for (int q = 0; q < 2; ++q) {
+      const float4 four = reinterpret_cast<const float4*>(fragment)[32 * q + lane];
+      x[q][0] = four.x, x[q][1] = four.y, x[q][2] = four.z, x[q][3] = four.w;
+    }
+  }
+}
+
+// The block's α of the joint layer, in shared memory, and B, in global memory; the points of a warp's groups.
+template <class T, int kGroups>
+struct GroupPoints {
+  const T* alpha;  // (points, moving)
+  const T* bias;   // (points, units)
+  int point[kGroups];
+};
+
+// Inputs of the first later layer: a block of φ(A_0 + Σ_d α_d A_d + B) for one tile of samples at each group's point.
+template <class Arithmetic, int kGroups>
+__device__ __forceinline__ void joint_inputs(const PairLosses<typename Arithmetic::Value>& pairs,
+                                             const typename Arithmetic::Value* samples, std::int64_t part_values,
+                                             int block, const GroupPoints<typename Arithmetic::Value, kGroups>& points,
+                                             RowMaxima<Arithmetic, kGroups>& maxima,
+                                             typename Arithmetic::Inputs (&inputs)[kGroups]) {
+  using T = typename Arithmetic::Value;
+  constexpr int kValues = Arithmetic::kValues;
+  const int member = static_cast<int>(threadIdx.x) % 4;
+  T x[2][kValues], z[kGroups][2][kValues];
+  samples += static_cast<std::int64_t>(block) * Arithmetic::kRows * kBlockUnits;
+  load_samples<Arithmetic>(samples, x);
+#pragma unroll
+  for (int r = 0; r < kGroups; ++r) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const std::int64_t unit = kBlockUnits * block + 8 * (i / 2) + 2 * member + i % 2;
+      const T bias = unit < pairs.units ? points.bias[points.point[r] * pairs.units + unit] : T(0);
+#pragma unroll
+      for (int h = 0; h < kValues / 2; ++h) z[r][i / 2][2 * h + i % 2] = x[i / 2][2 * h + i % 2] + bias;
+    }
+  }
+  for (int d = 0; d < pairs.moving; ++d) {
+    samples += part_values;
+    load_samples<Arithmetic>(samples, x);
+#pragma unroll
+    for (int r = 0; r < kGroups; ++r) {
+      const T alpha = points.alpha[points.point[r] * pairs.moving + d];
+#pragma unroll
+      for (int i = 0; i < 2 * kValues; ++i) z[r][i / kValues][i % kValues] += alpha * x[i / kValues][i % kValues];
+    }
+  }
+  const int left = static_cast<int>(min(pairs.units - kBlockUnits * block, static_cast<std::int64_t>(kBlockUnits)));
+#pragma unroll
+  for (int r = 0; r < kGroups; ++r) {
+    activate_block<Arithmetic>(pairs.activation, z[r]);
+    clear_padding<Arithmetic>(left, z[r]);
+    maxima.add(r, z[r]);
+    inputs[r] = Arithmetic::to_inputs(z[r]);
+  }
+}
+
+// One tile of samples at each group's point, from A_d to the outputs. in_range: of each group, of all activations.
+template <class Arithmetic, int kTiles, int kGroups>
+__device__ __forceinline__ void run_layers(const PairLosses<typename Arithmetic::Value>& pairs,
+                                           const TensorLayer<Arithmetic>* layers,
+                                           const typename Arithmetic::Value* samples, std::int64_t part_values,
+                                           const GroupPoints<typename Arithmetic::Value, kGroups>& points,
+                                           TensorSums<Arithmetic, kTiles, kGroups>& sums, bool (&in_range)[kGroups]) {
+  RowMaxima<Arithmetic, kGroups> maxima;
+  sums.clear();
+  const int tiles = layers[0].tiles;
+#pragma unroll 1
+  for (int block = 0; block < layers[0].blocks; ++block) {
+    typename Arithmetic::Inputs inputs[kGroups];
+    joint_inputs<Arithmetic, kGroups>(pairs, samples, part_values, block, points, maxima, inputs);
+    sums.add_block(layers[0].weights + static_cast<std::int64_t>(block) * tiles * kFragmentWeights, tiles, inputs);
+  }
+#pragma unroll
+  for (int r = 0; r < kGroups; ++r) in_range[r] = maxima.in_range(r);
+#pragma unroll 1
+  for (int l = 1; l < pairs.depth; ++l) {
+    typename Arithmetic::Inputs inputs[kTiles / 2][kGroups];
+    hidden_inputs(layers[l - 1], sums, maxima, inputs);
+#pragma unroll
+    for (int r = 0; r < kGroups; ++r) in_range[r] = maxima.in_range(r) && in_range[r];
+    multiply_layer(layers[l], inputs, sums);
+  }
+  finish_outputs(layers[pairs.depth - 1], sums);
+}
+
+// A warp has tiles warp, warp + kWarps, .. of the chunk; each passes through all points, so that its A_d stay near.
+template <class Arithmetic, int kWidth>
+__device__ void warp_tiles(const TensorPairs<typename Arithmetic::Value>& args, const BlockShare& share,
+                           const Shared<Arithmetic>& shared) {
+  using T = typename Arithmetic::Value;
+  constexpr int kGroups = TensorPolicy<Arithmetic, kWidth>::kGroups;
+  constexpr int kTilesOfChunk = Shared<Arithmetic>::kTiles;
+  const PairLosses<T>& pairs = args.pairs;
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const auto heads = static_cast<int>(pairs.heads);
+  const std::int64_t tile_values = blocks_of(pairs.units) * kBlockUnits * Arithmetic::kRows;
+  const std::int64_t tiles = (pairs.samples + Arithmetic::kRows - 1) / Arithmetic::kRows;
+  const LossOfRows<T> of{pairs.loss, static_cast<int>(pairs.classes), pairs.samples, pairs.targets};
+  for (int i = static_cast<int>(threadIdx.x) / 32; i < kTilesOfChunk; i += kWarps) {
+    const std::int64_t tile = share.chunk * kTilesOfChunk + i;
+    if (tile >= tiles) return;
+#pragma unroll 1
+    for (int first = 0; first < share.points; first += kGroups) {
+      GroupPoints<T, kGroups> points{shared.alpha, args.bias + share.first_point * pairs.units, {}};
+#pragma unroll
+      for (int r = 0; r < kGroups; ++r) points.point[r] = min(first + r, share.points - 1);
+      TensorSums<Arithmetic, kWidth / 8, kGroups> sums;
+      bool in_range[kGroups];
+      run_layers<Arithmetic, kWidth / 8, kGroups>(pairs, shared.layers, pairs.base + tile * tile_values,
+                                                  tiles * tile_values, points, sums, in_range);
+#pragma unroll
+      for (int r = 0; r < kGroups; ++r) {
+        const int point = first + r;
+#pragma unroll 1
+        for (int head = 0; head < heads; ++head) {
+          const double sum = tile_loss<Arithmetic, kWidth / 8>(of, sums.d[r], head, tile * Arithmetic::kRows);
+          if (lane == 0 && point < share.points) shared.sums[(point * heads + head) * kTilesOfChunk + i] = sum;
+        }
+        if (lane == 0 && point < share.points) shared.in_range[point * kTilesOfChunk + i] = in_range[r];
+      }
+    }
+  }
+}
+
+// The tiles' sums of the block's points, in order.
+template <class Arithmetic>
+__device__ void reduce_tiles(const TensorPairs<typename Arithmetic::Value>& args, const BlockShare& share,
+                             const Shared<Arithmetic>& shared) {
+  constexpr int kTiles = Shared<Arithmetic>::kTiles;
+  const auto& pairs = args.pairs;
+  const auto heads = static_cast<int>(pairs.heads);
+  const std::int64_t samples = min(pairs.samples - share.chunk * kChunkSamples, kChunkSamples);
+  const int tiles = static_cast<int>(samples + Arithmetic::kRows - 1) / Arithmetic::kRows;
+  for (int i = static_cast<int>(threadIdx.x); i < share.points * heads; i += kThreads) {
+    double sum = 0;
+    for (int tile = 0; tile < tiles; ++tile) sum += shared.sums[i * kTiles + tile];
+    pairs.sums[((share.first_point + i / heads) * pairs.chunks + share.chunk) * heads + i % heads] = sum;
+  }
+  if constexpr (Arithmetic::kChecksRange) {
+    for (int i = static_cast<int>(threadIdx.x); i < share.points; i += kThreads) {
+      int all = 1;
+      for (int tile = 0; tile < tiles; ++tile) all &= shared.in_range[i * kTiles + tile];
+      args.flags[(share.first_point + i) * pairs.chunks + share.chunk] = !all;
+    }
+  }
+}
+
+// Block b takes block_points points and one chunk of samples, a warp 16 (f64, wide: 8) samples and kGroups points at a
+// time: weights stay in shared memory, activations in registers, nothing but the sums is written.
+template <class Arithmetic, int kWidth>
+__global__ void __launch_bounds__(kThreads, TensorPolicy<Arithmetic, kWidth>::kBlocks)
+    tensor_pairs(const TensorPairs<typename Arithmetic::Value> args) {
+  const Shared<Arithmetic> shared(args.shape);
+  BlockShare share;
+  share.first_point = blockIdx.x / args.pairs.chunks * args.pairs.block_points;
+  share.points = static_cast<int>(min(args.pairs.block_points, args.pairs.points - share.first_point));
+  share.chunk = blockIdx.x % args.pairs.chunks;
+  load_layers(args, shared);
+  load_alpha(args.pairs, share, shared);
+  __syncthreads();  // weights, biases, layers and α are complete
+  warp_tiles<Arithmetic, kWidth>(args, share, shared);
+  __syncthreads();  // every warp's sums are
+  reduce_tiles(args, share, shared);
+}
+
+template <class Arithmetic, int kWidth>
+cudaError_t launch(const TensorPairs<typename Arithmetic::Value>& args, cudaStream_t stream) {
+  const auto& pairs = args.pairs;
+  const std::int64_t blocks = (pairs.points + pairs.block_points - 1) / pairs.block_points * pairs.chunks;
+  const device::LaunchShape shape{dim3(static_cast<unsigned>(blocks)), dim3(kThreads),
+                                  static_cast<std::size_t>(args.shape.shared_bytes()), stream};
+  return device::launch(tensor_pairs<Arithmetic, kWidth>, shape, args);
+}
+
+template <class Arithmetic>
+cudaError_t launch_narrow(const TensorPairs<typename Arithmetic::Value>& args, cudaStream_t stream) {
+  return args.shape.width <= 32 ? launch<Arithmetic, 32>(args, stream) : launch<Arithmetic, 64>(args, stream);
+}
+
+// to[((part · tiles + tile) · blocks + block) · fragment + value], in the order in which load_samples reads.
+template <class T>
+struct PackSamples {
+  const T* from;
+  std::int64_t units, samples, rows, tiles;
+  T* to;
+
+  __device__ void operator()(std::int64_t i) const {
+    const std::int64_t blocks = blocks_of(units), fragment = rows * kBlockUnits;
+    const std::int64_t block = i / fragment % blocks, tile = i / fragment / blocks % tiles;
+    const std::int64_t part = i / fragment / blocks / tiles;
+    constexpr std::int64_t kEach = 16 / sizeof(T);  // values of a plane in a lane
+    const std::int64_t lane = i % fragment / kEach % 32;
+    const std::int64_t value = i % fragment / (32 * kEach) * kEach + i % kEach;  // of the lane
+    const std::int64_t of_tile = value % (rows / 4);
+    const std::int64_t unit = block * kBlockUnits + value / (rows / 4) * 8 + lane % 4 * 2 + of_tile % 2;
+    const std::int64_t n = min(tile * rows + lane / 4 + of_tile / 2 * 8, samples - 1);
+    to[i] = unit < units ? from[(part * units + unit) * samples + n] : T(0);
+  }
+};
+
+}  // namespace
+
+std::int64_t packed_samples(std::int64_t parts, std::int64_t units, std::int64_t samples, std::int64_t rows) {
+  return parts * ((samples + rows - 1) / rows) * rows * blocks_of(units) * kBlockUnits;
+}
+
+template <class T>
+cudaError_t launch_pack_samples(const T* from, std::int64_t parts, std::int64_t units, std::int64_t samples,
+                                std::int64_t rows, T* to, cudaStream_t stream) {
+  return launch_for_each(packed_samples(parts, units, samples, rows),
+                         PackSamples<T>{from, units, samples, rows, (samples + rows - 1) / rows, to}, stream);
+}
+
+template <>
+cudaError_t launch_tensor_pairs(const TensorPairs<double>& pairs, cudaStream_t stream) {
+  return pairs.shape.width <= 64 ? launch_narrow<DoubleArithmetic<16>>(pairs, stream)
+                                 : launch<DoubleArithmetic<8>, 128>(pairs, stream);
+}
+
+template <>
+cudaError_t launch_tensor_pairs(const TensorPairs<float>& pairs, cudaStream_t stream) {
+  if (pairs.shape.operands == Operands::half) {
+    return pairs.shape.width <= 64 ? launch_narrow<HalfArithmetic>(pairs, stream)
+                                   : launch<HalfArithmetic, 128>(pairs, stream);
+  }
+  return pairs.shape.width <= 64 ? launch_narrow<SplitArithmetic>(pairs, stream)
+                                 : launch<SplitArithmetic, 128>(pairs, stream);
+}
+
+template cudaError_t launch_pack_samples(const float*, std::int64_t, std::int64_t, std::int64_t, std::int64_t, float*,
+                                         cudaStream_t);
+template cudaError_t launch_pack_samples(const double*, std::int64_t, std::int64_t, std::int64_t, std::int64_t, double*,
+                                         cudaStream_t);
+
+}  // namespace lossatlas::kernels

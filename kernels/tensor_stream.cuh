@@ -1,0 +1,476 @@
+// The kernel of tensor_stream.hpp. A block has R samples of a chunk at a time, and its warps share the outputs of a
+// layer.
+//
+// Activations lie in an arena in shared memory, in which a layer's outputs take the place of its inputs if one pass
+// over the outputs computes all of them, and otherwise lie at its other end.
+#pragma once
+
+#include <algorithm>
+
+#include <cuda_runtime.h>
+#include <device/launch.cuh>
+#include <device/shared.cuh>
+
+#include "scalar.cuh"
+#include "tensor_stream_parts.cuh"
+
+namespace lossatlas::kernels {
+
+/// What the threads of a block do together; one object a thread.
+template <class Shape>
+class StreamBlock {
+ public:
+  using A = typename Shape::Arithmetic;
+  using T = typename A::Value;
+  using Weight = typename A::Weight;
+  using Inputs = typename A::Inputs;
+  static constexpr int kRows = Shape::kRows;
+
+  __device__ StreamBlock(const TensorStream<T>& problem, const StreamLayout& layout)
+      : problem_(problem), pairs_(problem.pairs), layout_(layout) {
+    const T* biases = problem.biases + point() * problem.bias_values;
+    for (int i = thread(); i < problem.bias_values; i += Shape::kThreads) this->biases()[i] = biases[i];
+    if constexpr (A::kChecksRange) {
+      for (int i = thread(); i <= 2 * kRows; i += Shape::kThreads) maxima()[i] = 0;
+    }
+    if (layout.resident) load_weights();
+    start_layer(0, 0);
+    if (layout.resident) device::copy_async_wait<0>();
+    __syncthreads();  // biases, zero maxima and resident weights are there
+  }
+
+  /// The chunks of the block: block_chunks, or what is left of them.
+  __device__ void run() {
+    const int first = static_cast<int>(blockIdx.x * pairs_.block_chunks);
+    const int last = static_cast<int>(min(first + pairs_.block_chunks, pairs_.chunks));
+    for (int chunk = first; chunk < last; ++chunk) {
+      for (std::int64_t h = thread(); h < pairs_.heads; h += Shape::kThreads) totals()[h] = 0;
+      for (int row = 0; row < kChunkSamples && chunk * kChunkSamples + row < pairs_.samples; row += kRows) {
+        run_tile(chunk, row, last);
+      }
+      store_chunk(chunk);
+    }
+  }
+
+ private:
+  // Threads of a block, lanes as in tensor_arithmetic.cuh.
+  __device__ static int thread() { return static_cast<int>(threadIdx.x); }
+  __device__ static int warp() { return thread() / 32; }
+  __device__ static int lane() { return thread() % 32; }
+  __device__ static int group() { return lane() / 4; }
+  __device__ static int member() { return lane() % 4; }
+
+  __device__ static std::int64_t point() { return blockIdx.y; }
+
+  // Computed from the arguments each time: registers are for sums.
+  template <class Value>
+  __device__ Value* shared(std::int32_t offset) const {
+    return reinterpret_cast<Value*>(device::dynamic_shared<unsigned char>() + offset);
+  }
+  __device__ double* totals() const { return shared<double>(0); }         // (H): of the chunk so far
+  __device__ double* partial() const { return totals() + pairs_.heads; }  // (H, R/8): of the tile
+  __device__ int* maxima() const { return shared<int>(layout_.maxima); }  // (2, R), a flag
+  __device__ T* biases() const { return shared<T>(layout_.biases); }
+  __device__ Weight* weights() const { return shared<Weight>(layout_.weights); }  // resident, or queues
+  // Where `bytes` of activations or outputs lie in the arena: from its begin on, or up to its end.
+  __device__ Plane* arena(bool high, std::int64_t bytes) const {
+    return shared<Plane>(layout_.arena + (high ? layout_.arena_bytes - static_cast<std::int32_t>(bytes) : 0));
+  }
+
+  __device__ bool hidden(int l) const { return l + 1 < pairs_.depth; }
+
+  // Copies all weights, the fixed ones first.
+  __device__ void load_weights() const {
+    constexpr std::int64_t kFragmentBytes = kFragmentWeights * sizeof(Weight);
+    const std::int64_t fixed = problem_.fixed_fragments * kFragmentBytes;
+    const std::int64_t moving = problem_.moving_fragments * kFragmentBytes;
+    const auto* fixed_from = static_cast<const unsigned char*>(problem_.fixed_weights);
+    const auto* moving_from = static_cast<const unsigned char*>(problem_.moving_weights) + point() * moving;
+    auto* to = shared<unsigned char>(layout_.weights);
+    for (std::int64_t i = 16 * thread(); i < fixed + moving; i += 16 * Shape::kThreads) {
+      device::copy_async<16>(to + i, i < fixed ? fixed_from + i : moving_from + (i - fixed));
+    }
+    device::copy_async_commit();
+  }
+
+  // This warp's tiles of the pass that begins with tile `first`.
+  template <int kFragments>
+  struct Place {
+    static constexpr int kRowGroups = Shape::kRowFragments / kFragments;
+    static constexpr int kPassTiles = Shape::kWarps / kRowGroups * Shape::kTiles;
+    int row, tile, tiles;  // the first fragment of rows; the first of the tiles that there are
+    __device__ Place(const StreamLayer& layer, int first)
+        : row(warp() % kRowGroups * kFragments),
+          tile(first + warp() / kRowGroups * Shape::kTiles),
+          tiles(max(0, min(layer.tiles - tile, Shape::kTiles))) {}
+  };
+
+  // Starts the copies for a pass.
+  __device__ void start_layer(int l, int first) {
+    const StreamLayer& layer = problem_.layers[l];
+    if (is_slim<Shape>(layer.tiles, hidden(l))) {
+      start_pass(layer, Place<1>(layer, first));
+    } else {
+      start_pass(layer, Place<Shape::kFragments>(layer, first));
+    }
+  }
+
+  template <int kFragments>
+  __device__ void start_pass(const StreamLayer& layer, const Place<kFragments>& place) {
+    const std::int64_t first = layer.fragments + place.tile;
+    const Weight* from = nullptr;
+    std::int64_t resident = -1;
+    if (layout_.resident) {
+      resident = ((layer.moving ? problem_.fixed_fragments : 0) + first) * kFragmentWeights;
+    } else if (layer.moving) {
+      from = static_cast<const Weight*>(problem_.moving_weights) +
+             (point() * problem_.moving_fragments + first) * kFragmentWeights;
+    } else {
+      from = static_cast<const Weight*>(problem_.fixed_weights) + first * kFragmentWeights;
+    }
+    reader_.start(from, static_cast<int>(resident), layer.blocks, layer.tiles * static_cast<int>(kFragmentWeights),
+                  place.tiles, weights());
+  }
+
+  // Samples from `row` of the chunk on through all layers, and their losses to the totals. `last`: the block's chunks
+  // end before it.
+  __device__ void run_tile(int chunk, int row, int last) {
+    joint_layer(chunk * kChunkSamples + row);
+    __syncthreads();  // the joint layer is complete
+    check_range(0);
+    bool high = false;
+    for (int l = 0; l < pairs_.depth; ++l) {
+      const StreamLayer& layer = problem_.layers[l];
+      if (is_slim<Shape>(layer.tiles, hidden(l))) {
+        run_layer<1>(layer, l, high);
+      } else {
+        run_layer<Shape::kFragments>(layer, l, high);
+      }
+      if (hidden(l)) {
+        start_layer(l + 1, 0);
+      } else if (chunk + 1 < last ||
+                 (row + kRows < kChunkSamples && chunk * kChunkSamples + row + kRows < pairs_.samples)) {
+        start_layer(0, 0);
+      }
+      __syncthreads();  // the outputs are complete, the inputs may be overwritten
+      if (!hidden(l)) {
+        finish_outputs(layer, high);
+      } else if constexpr (A::kChecksRange) {
+        check_range((l + 1) % 2);
+      } else {
+        activate(layer, high);
+        __syncthreads();  // the activations are complete
+      }
+    }
+    losses(chunk * kChunkSamples + row,
+           reinterpret_cast<const T*>(arena(high, output_bytes<Shape>(problem_.layers[pairs_.depth - 1].out))));
+    __syncthreads();  // the outputs have been read, the partial sums are complete
+    for (std::int64_t h = thread(); h < pairs_.heads; h += Shape::kThreads) {
+      double total = totals()[h];
+      for (int i = 0; i < kRows / 8; ++i) total += partial()[h * (kRows / 8) + i];
+      totals()[h] = total;
+    }
+  }
+
+  // By the threads that added to the totals. The flag has been complete since the barrier before the losses.
+  __device__ void store_chunk(int chunk) const {
+    const std::int64_t place = point() * pairs_.chunks + chunk;
+    for (std::int64_t h = thread(); h < pairs_.heads; h += Shape::kThreads) {
+      pairs_.sums[place * pairs_.heads + h] = totals()[h];
+    }
+    if constexpr (A::kChecksRange) {
+      if (thread() == 0) {
+        problem_.flags[place] = maxima()[2 * kRows];
+        maxima()[2 * kRows] = 0;
+      }
+    }
+  }
+
+  // Activations = φ(A_0 + Σ_d α_d A_d + B); rows past the data repeat the last sample.
+  __device__ void joint_layer(std::int64_t first) {
+    const int blocks = problem_.layers[0].blocks;
+    Plane* to = arena(false, 0);
+    for (int i = warp(); i < Shape::kRowFragments * blocks; i += Shape::kWarps) {
+      const int row = i / blocks, block = i % blocks;
+      T v[2][A::kValues];
+      joint_block(first + 16 * row, kBlockUnits * block, v);
+      activate_block<A>(pairs_.activation, v);
+      finish_block(row, static_cast<int>(pairs_.units - kBlockUnits * block), 0, v, to + i * kBlockPlanes<A>);
+    }
+  }
+
+  __device__ void joint_block(std::int64_t first_sample, std::int64_t first_unit, T (&v)[2][A::kValues]) const {
+    const T* base = pairs_.base;
+    std::int64_t at[2 * A::kValues];
+#pragma unroll
+    for (int i = 0; i < 2 * A::kValues; ++i) {
+      const std::int64_t n = min(first_sample + group() + 8 * (i % 4 / 2), pairs_.samples - 1);
+      const std::int64_t unit = min(first_unit + 8 * (i / 4) + 2 * member() + i % 2, pairs_.units - 1);
+      at[i] = unit * pairs_.samples + n;
+      v[i / 4][i % 4] = base[at[i]] + static_cast<T>(pairs_.bias[point() * pairs_.units + unit]);
+    }
+    for (int d = 0; d < pairs_.moving; ++d) {
+      base += pairs_.units * pairs_.samples;
+      const T alpha = static_cast<T>(pairs_.alpha[point() * pairs_.rank + pairs_.directions[d]]);
+#pragma unroll
+      for (int i = 0; i < 2 * A::kValues; ++i) v[i / 4][i % 4] += alpha * base[at[i]];
+    }
+  }
+
+  // Stores activations as operands, zero beyond the units.
+  __device__ void finish_block(int row, int units, int side, T (&v)[2][A::kValues], Plane* to) {
+    clear_units(units, v);
+    if constexpr (A::kChecksRange) add_maxima(row, side, v);
+    store_planes(to, lane(), A::to_inputs(v));
+  }
+
+  // Padded units meet zero weights: a NaN there would spread.
+  __device__ static void clear_units(int units, T (&v)[2][A::kValues]) {
+    if (units >= kBlockUnits) return;
+#pragma unroll
+    for (int i = 0; i < 2 * A::kValues; ++i) {
+      if (8 * (i / 4) + 2 * member() + i % 2 >= units) v[i / 4][i % 4] = 0;
+    }
+  }
+
+  // Row maxima as bit patterns: for what is not negative their order is that of the numbers, with NaN above all.
+  __device__ void add_maxima(int row, int side, const T (&v)[2][A::kValues]) {
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      int most = 0;
+#pragma unroll
+      for (int i = 0; i < 4; ++i) most = max(most, __float_as_int(std::fabs(v[i / 2][2 * h + i % 2])));
+      most = max(most, __shfl_xor_sync(0xffffffffu, most, 1));
+      most = max(most, __shfl_xor_sync(0xffffffffu, most, 2));
+      if (member() == 0) atomicMax(&maxima()[side * kRows + 16 * row + group() + 8 * h], most);
+    }
+  }
+
+  // Sides alternate with the layers: a side is read here while the next layer adds to the other. Behind them is the
+  // flag of the chunk.
+  __device__ void check_range(int side) const {
+    if constexpr (A::kChecksRange) {
+      for (int r = thread(); r < kRows; r += Shape::kThreads) {
+        int& most = maxima()[side * kRows + r];
+        if (!A::in_range(__int_as_float(most))) atomicMax(&maxima()[2 * kRows], 1);
+        most = 0;
+      }
+    }
+  }
+
+  // Outputs of a layer; high: at which end of the arena its inputs, then its outputs are.
+  template <int kFragments>
+  __device__ void run_layer(const StreamLayer& layer, int l, bool& high) {
+    using Here = Place<kFragments>;
+    const bool single = layer.tiles <= Here::kPassTiles;
+    const Plane* inputs = arena(high, activation_bytes<Shape>(layer.blocks));
+    if (!single) high = !high;
+    Plane* outputs = arena(high, hidden(l) ? activation_bytes<Shape>(layer.tiles / 2) : output_bytes<Shape>(layer.out));
+    for (int first = 0; first < layer.tiles; first += Here::kPassTiles) {
+      const Here place(layer, first);
+      T sums[kFragments][Shape::kTiles][A::kValues];
+      multiply<kFragments>(layer, place, inputs, sums);
+      if (single) __syncthreads();  // the inputs have been read: the outputs take their place
+      if (hidden(l)) {
+        store_hidden<kFragments>(layer, place, (l + 1) % 2, sums, outputs);
+      } else if constexpr (kFragments == 1) {
+        store_outputs(layer, place, sums, reinterpret_cast<T*>(outputs));
+      }
+      if (!single && first + Here::kPassTiles < layer.tiles) start_layer(l, first + Here::kPassTiles);
+    }
+  }
+
+  template <int kFragments>
+  __device__ void multiply(const StreamLayer& layer, const Place<kFragments>& place, const Plane* inputs,
+                           T (&sums)[kFragments][Shape::kTiles][A::kValues]) {
+    constexpr int kGroup = Shape::kGroup;
+#pragma unroll
+    for (int i = 0; i < kFragments * Shape::kTiles * 4; ++i)
+      sums[i / 4 / Shape::kTiles][i / 4 % Shape::kTiles][i % 4] = 0;
+    const int blocks = layer.blocks;
+    for (int block = 0; block < blocks; ++block) {
+#pragma unroll
+      for (int first = 0; first < Shape::kTiles; first += kGroup) {
+        if (first >= place.tiles) continue;
+        const Weight* fragments = weights() + reader_.take(weights());
+        typename A::Weights w[kGroup];
+#pragma unroll
+        for (int n = 0; n < kGroup; ++n) w[n] = A::load(fragments + n * kFragmentWeights, lane());
+#pragma unroll
+        for (int m = 0; m < kFragments; ++m) {
+          const auto a = load_planes<Inputs>(inputs + ((place.row + m) * blocks + block) * kBlockPlanes<A>, lane());
+          const auto& operand = A::operand(a);
+          multiply_tiles<A>(sums[m], first, operand, w);
+        }
+      }
+    }
+  }
+
+  struct Raw {
+    T v[2][A::kValues];
+  };
+
+  // Half precision activates in registers, as pre-activations may be out of its range. Others leave the pre-activations
+  // to be activated by all warps alike.
+  template <int kFragments>
+  __device__ void store_hidden(const StreamLayer& layer, const Place<kFragments>& place, int side,
+                               const T (&sums)[kFragments][Shape::kTiles][A::kValues], Plane* outputs) {
+    const T unit = biases()[layer.biases + 8 * layer.tiles];
+#pragma unroll
+    for (int p = 0; p < Shape::kTiles / 2; ++p) {
+      if (2 * p >= place.tiles) continue;
+      const int block = place.tile / 2 + p;
+      const T* bias = biases() + layer.biases + kBlockUnits * block + 2 * member();
+#pragma unroll
+      for (int m = 0; m < kFragments; ++m) {
+        Raw raw;
+#pragma unroll
+        for (int i = 0; i < 2 * A::kValues; ++i) {
+          raw.v[i / 4][i % 4] = sums[m][2 * p + i / 4][i % 4] * unit + bias[8 * (i / 4) + i % 2];
+        }
+        Plane* to = outputs + ((place.row + m) * (layer.tiles / 2) + block) * kBlockPlanes<A>;
+        if constexpr (A::kChecksRange) {
+          activate_block<A>(layer.activation, raw.v);
+          finish_block(place.row + m, layer.out - static_cast<int>(kBlockUnits) * block, side, raw.v, to);
+        } else {
+          store_planes(to, lane(), raw);
+        }
+      }
+    }
+  }
+
+  __device__ void activate(const StreamLayer& layer, bool high) {
+    const int blocks = layer.tiles / 2;
+    Plane* activations = arena(high, activation_bytes<Shape>(blocks));
+    for (int i = warp(); i < Shape::kRowFragments * blocks; i += Shape::kWarps) {
+      Plane* place = activations + i * kBlockPlanes<A>;
+      auto raw = load_planes<Raw>(place, lane());
+      activate_block<A>(layer.activation, raw.v);
+      finish_block(i / blocks, layer.out - static_cast<int>(kBlockUnits) * (i % blocks), 0, raw.v, place);
+    }
+  }
+
+  // outputs (out, rows).
+  __device__ void store_outputs(const StreamLayer& layer, const Place<1>& place,
+                                const T (&sums)[1][Shape::kTiles][A::kValues], T* outputs) {
+    const T* bias = biases() + layer.biases;
+    const T unit = bias[8 * layer.tiles];
+#pragma unroll
+    for (int n = 0; n < Shape::kTiles; ++n) {
+      if (n >= place.tiles) continue;
+#pragma unroll
+      for (int i = 0; i < A::kValues; ++i) {
+        const int out = 8 * (place.tile + n) + 2 * member() + i % 2, row = 16 * place.row + group() + 8 * (i / 2);
+        if (out < layer.out) outputs[out * Shape::kOutputStride + row] = sums[0][n][i] * unit + bias[out];
+      }
+    }
+  }
+
+  __device__ void finish_outputs(const StreamLayer& layer, bool high) {
+    if (layer.activation == Activation::identity) return;
+    auto* outputs = reinterpret_cast<T*>(arena(high, output_bytes<Shape>(layer.out)));
+    for (int i = thread(); i < layer.out * kRows; i += Shape::kThreads) {
+      T& value = outputs[i / kRows * Shape::kOutputStride + i % kRows];
+      value = A::activate(layer.activation, value);
+    }
+    __syncthreads();  // the outputs are activated
+  }
+
+  // partial (H, R/8) = Σ of the losses of 8 rows, four lanes a row. Rows past the data have none.
+  __device__ void losses(std::int64_t first, const T* outputs) {
+    constexpr int kParts = kRows / 8;
+    for (std::int64_t i = warp(); i < pairs_.heads * kParts; i += Shape::kWarps) {
+      const int row = static_cast<int>(i % kParts) * 8 + group();
+      const std::int64_t n = first + row;
+      const T* p = outputs + i / kParts * pairs_.classes * Shape::kOutputStride + row;
+      const T loss = quad_loss<Shape::kOutputStride>(pairs_, p, min(n, pairs_.samples - 1));
+      double sum = n < pairs_.samples ? static_cast<double>(loss) : 0.0;
+#pragma unroll
+      for (int offset = 4; offset < 32; offset *= 2) sum += __shfl_xor_sync(0xffffffffu, sum, offset);
+      if (lane() == 0) partial()[i] = sum;
+    }
+  }
+
+  const TensorStream<T>& problem_;
+  const PairLosses<T>& pairs_;
+  const StreamLayout& layout_;
+  WeightReader<Shape> reader_;
+};
+
+// Block (b, p) takes block_chunks chunks of point p: those of one point run together and share its weights in L2.
+template <class Shape>
+__global__ void __launch_bounds__(Shape::kThreads, 1)
+    tensor_stream(const TensorStream<typename Shape::Arithmetic::Value> problem, const StreamLayout layout) {
+  StreamBlock<Shape>(problem, layout).run();
+}
+
+// ---- Host
+
+template <class Shape, class T>
+StreamLayout layout_of(const TensorStream<T>& problem, const StreamLayer* layers, std::int64_t shared_limit) {
+  using A = typename Shape::Arithmetic;
+  const PairLosses<T>& pairs = problem.pairs;
+  StreamLayout layout;
+  std::int64_t arena = activation_bytes<Shape>(layers[0].blocks);
+  for (std::int32_t l = 0; l < pairs.depth; ++l) {
+    const bool hidden = l + 1 < pairs.depth;
+    const std::int64_t in = activation_bytes<Shape>(layers[l].blocks);
+    const std::int64_t out = hidden ? activation_bytes<Shape>(layers[l].tiles / 2) : output_bytes<Shape>(layers[l].out);
+    const bool in_place = single_pass<Shape>(layers[l].tiles, hidden);
+    arena = std::max(arena, in_place ? std::max(in, out) : in + out);
+    layout.in_place = layout.in_place && (in_place || !hidden);
+  }
+  if (Shape::kRows > 16 && Shape::kRows / 2 >= pairs.samples) return {};  // most rows would repeat a sample
+  const auto aligned = [](std::int64_t bytes) { return (bytes + 15) / 16 * 16; };
+  const std::int64_t maxima = aligned(8 * pairs.heads * (1 + Shape::kRows / 8));
+  const std::int64_t biases = maxima + (A::kChecksRange ? aligned(4 * (2 * Shape::kRows + 1)) : 0);
+  const std::int64_t begin = biases + aligned(static_cast<std::int64_t>(sizeof(T)) * problem.bias_values);
+  // The last group of a layer may read fragments past it, for sums that nobody stores.
+  const std::int64_t fragments = problem.fixed_fragments + problem.moving_fragments + Shape::kGroup - 1;
+  const std::int64_t all = fragments * kFragmentWeights * static_cast<std::int64_t>(sizeof(typename A::Weight));
+  layout.resident = begin + arena + all <= shared_limit;
+  layout.bytes = begin + arena + (layout.resident ? all : Shape::queue_bytes());
+  if (layout.bytes > shared_limit) return {};
+  layout.shape = 0;
+  layout.maxima = static_cast<std::int32_t>(maxima);
+  layout.biases = static_cast<std::int32_t>(biases);
+  layout.arena = static_cast<std::int32_t>(begin);
+  layout.arena_bytes = static_cast<std::int32_t>(arena);
+  layout.weights = static_cast<std::int32_t>(begin + arena);
+  return layout;
+}
+
+// The first shape that takes the layers in place, or else the first that takes them.
+template <bool kHalf, class T>
+StreamLayout first_layout(const TensorStream<T>& problem, const StreamLayer* layers, std::int64_t shared_limit) {
+  StreamLayout found;
+  std::int32_t number = 0;
+  StreamShapes<T, kHalf>::each([&](auto shape) {
+    StreamLayout layout = layout_of<decltype(shape)>(problem, layers, shared_limit);
+    if (layout.shape == 0 && (found.shape < 0 || (!found.in_place && layout.in_place))) {
+      layout.shape = number;
+      found = layout;
+    }
+    ++number;
+  });
+  return found;
+}
+
+template <bool kHalf, class T>
+cudaError_t launch_shape(const TensorStream<T>& problem, const StreamLayout& layout, cudaStream_t stream) {
+  const PairLosses<T>& pairs = problem.pairs;
+  const std::int64_t groups = (pairs.chunks + pairs.block_chunks - 1) / pairs.block_chunks;
+  cudaError_t status = cudaErrorInvalidValue;
+  std::int32_t number = 0;
+  StreamShapes<T, kHalf>::each([&](auto shape) {
+    using Shape = decltype(shape);
+    if (number++ != layout.shape) return;
+    status = device::launch(tensor_stream<Shape>,
+                            {dim3(static_cast<unsigned>(groups), static_cast<unsigned>(pairs.points)),
+                             dim3(Shape::kThreads), static_cast<std::size_t>(layout.bytes), stream},
+                            problem, layout);
+  });
+  return status;
+}
+
+}  // namespace lossatlas::kernels

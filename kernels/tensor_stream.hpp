@@ -1,0 +1,85 @@
+// Joint plans on the tensor cores where grid points may have later weights of their own and layers may be wide: a block
+// takes one grid point and chunks of its samples from the affine layer to the loss; weights stream through shared
+// memory, or stay in it where they fit.
+#pragma once
+
+#include <cstdint>
+
+#include <cuda_runtime_api.h>
+
+#include "layer_parts.hpp"
+#include "pair_losses.hpp"
+#include "tensor_shape.hpp"
+
+namespace lossatlas::kernels {
+
+/// A later layer in packed order (blocks, tiles, fragment), zeros beyond `in` and `out`.
+struct StreamLayer {
+  std::int32_t blocks = 0;
+  std::int32_t tiles = 0;  ///< even below the last layer: two are a block of the next
+  std::int32_t out = 0;
+  Activation activation = Activation::identity;
+  bool moving = false;         ///< every point has weights of its own
+  std::int32_t biases = 0;     ///< where b(α) begins among a point's biases: 8 tiles values, then the weights' unit
+  std::int64_t fragments = 0;  ///< where the weights begin among the moving ones, or among the others
+
+  constexpr std::int64_t fragment_count() const { return static_cast<std::int64_t>(blocks) * tiles; }
+  constexpr std::int32_t bias_values() const { return 8 * tiles + 2; }
+};
+
+/// W(α) of one layer at every point, packed. With Operands::half it is divided by its unit, the power of two that takes
+/// the bound max |W_0| + Σ_d |α_d| max |W_d| to 2¹⁴..2¹⁵.
+template <class T>
+struct StreamWeights {
+  LayerParts<T> parts;  ///< matrices (out, in)
+  StreamLayer layer;
+  Operands operands = Operands::f64;
+  const double* largest = nullptr;  ///< (1 + moving_weights): max |W_d|
+  const double* alpha = nullptr;    ///< (points, rank)
+  std::int64_t rank = 0;
+  std::int64_t points = 0;
+  void* weights = nullptr;       ///< the layer's at the first point
+  std::int64_t stride = 0;       ///< fragments from one point to the next
+  T* biases = nullptr;           ///< the layer's at the first point, and the unit behind them
+  std::int64_t bias_stride = 0;  ///< values from one point to the next
+};
+template <class T>
+cudaError_t launch_stream_weights(const StreamWeights<T>& weights, cudaStream_t stream);
+template <class T>
+cudaError_t launch_stream_biases(const StreamWeights<T>& weights, cudaStream_t stream);
+
+template <class T>
+struct TensorStream {
+  PairLosses<T> pairs;  ///< as for the generic kernel, of the later layers only `depth`; depth ≥ 1, block_points = 1
+  Operands operands = Operands::f64;
+  const StreamLayer* layers = nullptr;  ///< (depth), device memory
+  std::int64_t fixed_fragments = 0;     ///< of the layers that no direction moves
+  std::int64_t moving_fragments = 0;    ///< of a point
+  const void* fixed_weights = nullptr;
+  const void* moving_weights = nullptr;  ///< (points, moving_fragments)
+  const T* biases = nullptr;             ///< (points, bias_values)
+  std::int32_t bias_values = 0;
+  std::int32_t* flags = nullptr;  ///< (points, chunks), half only: 1 where an activation was out of range, else 0
+};
+
+/// The tile that a block takes, and where things lie in its shared memory, in bytes.
+struct StreamLayout {
+  std::int32_t shape = -1;  ///< number of the tile's shape; −1: the layers fit none
+  bool resident = false;    ///< all weights stay in shared memory
+  bool in_place = true;     ///< every hidden layer is computed in one pass
+  std::int32_t maxima = 0;
+  std::int32_t biases = 0;
+  std::int32_t arena = 0;
+  std::int32_t arena_bytes = 0;
+  std::int32_t weights = 0;
+  std::int64_t bytes = 0;
+};
+/// `layers` (depth) in host memory. Depends on the widths and the number of samples, not on the points.
+template <class T>
+StreamLayout stream_layout(const TensorStream<T>& stream, const StreamLayer* layers, std::int64_t shared_limit);
+
+/// The bits of a partial sum depend neither on the layout nor on how points and chunks are given to blocks.
+template <class T>
+cudaError_t launch_tensor_stream(const TensorStream<T>& problem, const StreamLayout& layout, cudaStream_t stream);
+
+}  // namespace lossatlas::kernels

@@ -1,0 +1,282 @@
+// What the streaming tensor kernel is made of: shapes of its tiles, activations in shared memory, the queue of weights.
+//
+// Activations are (R/16, blocks of 16 units, planes, 32 lanes, 16 bytes): what a lane computed it reads again as its
+// operand, see tensor_arithmetic.cuh.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include <cuda_runtime.h>
+#include <device/intrinsics.cuh>
+
+#include "tensor_arithmetic.cuh"
+#include "tensor_stream.hpp"
+
+namespace lossatlas::kernels {
+
+/// How a block shares its work. A pass of a layer computes kPassTiles tiles of outputs for all rows: warps are arranged
+/// as kRowWarps × kColumnWarps, each with kTiles tiles. Layers of at most kSlimTiles tiles have their rows spread over
+/// as many warps as possible.
+template <class Arithmetic_, int kRows_, int kRowWarps, int kColumnWarps, int kTiles_, int kGroup_>
+struct StreamShape {
+  using Arithmetic = Arithmetic_;
+  static constexpr int kRows = kRows_;
+  static constexpr int kRowFragments = kRows / 16;
+  static constexpr int kWarps = kRowWarps * kColumnWarps;
+  static constexpr int kThreads = 32 * kWarps;
+  static constexpr int kFragments = kRowFragments / kRowWarps;  ///< of 16 rows, of a warp
+  static constexpr int kTiles = kTiles_;
+  static constexpr int kGroup = kGroup_;  ///< tiles whose weights are in registers together
+  static constexpr int kStages = 3;       ///< groups in a warp's queue: one read, two on their way from L2
+  static constexpr int kPassTiles = kColumnWarps * kTiles;
+  static constexpr int kSlimTiles = kWarps / kRowFragments * kTiles;
+  static constexpr int kOutputStride = kRows + 4;  ///< network outputs are (out, rows): lanes write different banks
+  static_assert(kTiles % kGroup == 0 && kTiles % 2 == 0 && kRowFragments % kRowWarps == 0);
+
+  static constexpr std::int64_t queue_bytes() {
+    return std::int64_t{kWarps} * kStages * kGroup * kFragmentWeights * sizeof(typename Arithmetic::Weight);
+  }
+};
+
+// One block has a multiprocessor to itself. In f64 and f32 its 8 warps have 255 registers a thread, up to half of them
+// sums, so that one pass computes a layer in place: 64 × 256, 32 × 512 or 16 × 1024 activations in f64, 64 × 512,
+// 32 × 1024 in f32; there 64 × 256 keep all warps busy at the widths below. In half, where 128 rows of 256 units and a
+// layer of 256 × 256 fit in shared memory, 16 warps hide the latency of activations.
+template <class T, bool kHalf>
+struct StreamShapes;
+template <>
+struct StreamShapes<double, false> {
+  using A = DoubleArithmetic<16>;
+  template <class F>
+  static void each(F&& f) {
+    f(StreamShape<A, 64, 1, 8, 4, 2>());
+    f(StreamShape<A, 32, 1, 8, 8, 2>());
+    f(StreamShape<A, 16, 1, 8, 16, 2>());
+  }
+};
+template <>
+struct StreamShapes<float, false> {
+  using A = SplitArithmetic;
+  template <class F>
+  static void each(F&& f) {
+    f(StreamShape<A, 64, 1, 8, 4, 4>());
+    f(StreamShape<A, 64, 1, 8, 8, 2>());
+    f(StreamShape<A, 32, 1, 8, 16, 2>());
+    f(StreamShape<A, 16, 1, 8, 16, 2>());
+  }
+};
+template <>
+struct StreamShapes<float, true> {
+  using A = HalfArithmetic;
+  template <class F>
+  static void each(F&& f) {
+    f(StreamShape<A, 128, 2, 8, 4, 4>());
+    f(StreamShape<A, 64, 1, 16, 4, 4>());
+    f(StreamShape<A, 32, 1, 16, 8, 4>());
+    f(StreamShape<A, 16, 1, 16, 16, 4>());
+  }
+};
+
+// ---- Activations
+
+using Plane = uint4;  // of a lane
+
+template <class Arithmetic>
+inline constexpr int kPlanes = sizeof(typename Arithmetic::Inputs) / sizeof(Plane);  // of a block of 16 × 16
+template <class Arithmetic>
+inline constexpr int kBlockPlanes = 32 * kPlanes<Arithmetic>;
+
+template <class Value>
+__device__ __forceinline__ void store_planes(Plane* block, int lane, const Value& value) {
+  Plane planes[sizeof(Value) / sizeof(Plane)];
+  std::memcpy(planes, &value, sizeof(Value));
+#pragma unroll
+  for (std::size_t i = 0; i < sizeof(Value) / sizeof(Plane); ++i) block[32 * i + lane] = planes[i];
+}
+
+template <class Value>
+__device__ __forceinline__ Value load_planes(const Plane* block, int lane) {
+  Plane planes[sizeof(Value) / sizeof(Plane)];
+#pragma unroll
+  for (std::size_t i = 0; i < sizeof(Value) / sizeof(Plane); ++i) planes[i] = block[32 * i + lane];
+  Value value;
+  std::memcpy(&value, planes, sizeof(Value));
+  return value;
+}
+
+template <class Shape>
+constexpr std::int64_t activation_bytes(std::int64_t blocks) {
+  return Shape::kRowFragments * blocks * kBlockPlanes<typename Shape::Arithmetic> * std::int64_t{sizeof(Plane)};
+}
+template <class Shape>
+constexpr std::int64_t output_bytes(std::int64_t out) {
+  const std::int64_t values = out * Shape::kOutputStride;
+  return (values * std::int64_t{sizeof(typename Shape::Arithmetic::Value)} + 15) / 16 * 16;
+}
+/// Whether a layer's rows are spread over the warps: the network's outputs always are, however many passes it takes.
+template <class Shape>
+constexpr bool is_slim(std::int64_t tiles, bool hidden) {
+  return tiles <= Shape::kSlimTiles || !hidden;
+}
+template <class Shape>
+constexpr bool single_pass(std::int64_t tiles, bool hidden) {
+  return tiles <= (is_slim<Shape>(tiles, hidden) ? Shape::kSlimTiles : Shape::kPassTiles);
+}
+
+// ---- Weights
+
+/// A warp's weights of one pass, a group of tiles at a time. Every lane copies just what it will read itself, some
+/// groups ahead, so that its queue in shared memory needs no barrier. Where all weights are resident it only counts.
+template <class Shape>
+class WeightReader {
+ public:
+  using Weight = typename Shape::Arithmetic::Weight;
+
+  /// Starts with `tiles` tiles of a layer whose blocks are `step` weights long. The first are at `from` in global
+  /// memory, or `resident` weights from the begin of the resident ones, which is negative if there are none.
+  __device__ __forceinline__ void start(const Weight* from, int resident, int blocks, int step, int tiles,
+                                        Weight* queue) {
+    from_ = from;
+    resident_ = resident;
+    step_ = step;
+    tiles_ = tiles;
+    left_ = tiles > 0 ? blocks : 0;
+    next_ = 0;
+    slot_ = 0;
+    if (resident_ >= 0) return;
+#pragma unroll
+    for (int s = 1; s < Shape::kStages; ++s) fetch(queue, s - 1);
+  }
+
+  /// Where the next group is, in weights from the begin of the queue, or of the resident weights.
+  __device__ __forceinline__ int take(Weight* queue) {
+    if (resident_ >= 0) {
+      const int group = resident_ + next_ * static_cast<int>(kFragmentWeights);
+      advance();
+      return group;
+    }
+    // Into the slot read last, whose weights have gone through the tensor cores.
+    fetch(queue, slot_ == 0 ? Shape::kStages - 1 : slot_ - 1);
+    device::copy_async_wait<Shape::kStages - 1>();
+    const int group = slot(slot_);
+    slot_ = slot_ + 1 == Shape::kStages ? 0 : slot_ + 1;
+    return group;
+  }
+
+ private:
+  static constexpr int kLaneBytes = 4 * sizeof(Weight);
+  static constexpr int kPiece = kLaneBytes < 16 ? kLaneBytes : 16;
+
+  __device__ __forceinline__ static int slot(int slot) {
+    const int warp = static_cast<int>(threadIdx.x) / 32;
+    return (warp * Shape::kStages + slot) * Shape::kGroup * static_cast<int>(kFragmentWeights);
+  }
+
+  __device__ __forceinline__ void advance() {
+    next_ += Shape::kGroup;
+    if (next_ < tiles_) return;
+    next_ = 0;
+    --left_;
+    if (resident_ >= 0) {
+      resident_ += step_;
+    } else {
+      from_ += step_;
+    }
+  }
+
+  __device__ __forceinline__ void fetch(Weight* queue, int to_slot) {
+    if (left_ > 0) {
+      const int lane = static_cast<int>(threadIdx.x) % 32;
+      const auto* from = reinterpret_cast<const unsigned char*>(from_ + next_ * kFragmentWeights) + lane * kPiece;
+      auto* to = reinterpret_cast<unsigned char*>(queue + slot(to_slot)) + lane * kPiece;
+#pragma unroll
+      for (int i = 0; i < Shape::kGroup * kLaneBytes / kPiece; ++i) {
+        if (next_ + i / (kLaneBytes / kPiece) < tiles_) {
+          device::copy_async<kPiece>(to + 32 * kPiece * i, from + 32 * kPiece * i);
+        }
+      }
+      advance();
+    }
+    device::copy_async_commit();  // empty at the end, so that the count of groups stays
+  }
+
+  const Weight* from_ = nullptr;  // the block that is next
+  int resident_ = -1;
+  int step_ = 0;
+  int tiles_ = 0;
+  int left_ = 0;  // blocks
+  int next_ = 0;  // tile
+  int slot_ = 0;
+};
+
+/// d[first + n] += a w[n].
+template <class Arithmetic, int kTiles, int kGroup>
+__device__ __forceinline__ void multiply_tiles(typename Arithmetic::Value (&d)[kTiles][Arithmetic::kValues], int first,
+                                               const typename Arithmetic::Operand& a,
+                                               const typename Arithmetic::Weights (&w)[kGroup]) {
+  if constexpr (std::is_same_v<Arithmetic, SplitArithmetic>) {
+    // Products that follow each other go to different sums, and half of the operand is needed at a time.
+#pragma unroll
+    for (int q = 0; q < 2; ++q) {
+#pragma unroll
+      for (int n = 0; n < kGroup; ++n) device::mma_m16n8k8_tf32(d[first + n], a.low[q], w[n].high[q]);
+#pragma unroll
+      for (int n = 0; n < kGroup; ++n) device::mma_m16n8k8_tf32(d[first + n], a.finite[q], w[n].low[q]);
+#pragma unroll
+      for (int n = 0; n < kGroup; ++n) device::mma_m16n8k8_tf32(d[first + n], a.high[q], w[n].high[q]);
+    }
+  } else {
+#pragma unroll
+    for (int n = 0; n < kGroup; ++n) Arithmetic::multiply(d[first + n], a, w[n]);
+  }
+}
+
+// ---- Losses
+
+/// The sum over the four lanes of a row.
+template <class T>
+__device__ T quad_sum(T x) {
+  x += __shfl_xor_sync(0xffffffffu, x, 1);
+  return x + __shfl_xor_sync(0xffffffffu, x, 2);
+}
+
+/// ℓ(p, y_n) of a head whose outputs are p[c kStride], in each of the four lanes of a row; the forms of scalar.cuh.
+template <int kStride, class T>
+__device__ T quad_loss(const PairLosses<T>& pairs, const T* p, std::int64_t n) {
+  const int member = static_cast<int>(threadIdx.x) % 4;
+  const int label = pairs.targets.labels != nullptr ? pairs.targets.labels[n] : -1;
+  const T* y = label < 0 ? pairs.targets.values + n * pairs.classes : nullptr;
+  const auto target = [&](int c) { return label < 0 ? y[c] : c == label ? T(1) : T(0); };
+  const auto classes = static_cast<int>(pairs.classes);
+  T sum = 0;
+  if (pairs.loss == Loss::mean_squared_error) {
+    for (int c = member; c < classes; c += 4) {
+      const T difference = p[c * kStride] - target(c);
+      sum += difference * difference;
+    }
+    return quad_sum(sum);
+  }
+  T largest = -INFINITY;
+  for (int c = member; c < classes; c += 4) {
+    const T value = p[c * kStride];
+    largest = value > largest ? value : largest;
+  }
+#pragma unroll
+  for (int offset = 1; offset < 4; offset *= 2) {
+    const T other = __shfl_xor_sync(0xffffffffu, largest, offset);
+    largest = other > largest ? other : largest;
+  }
+  const T shift = std::fabs(largest) < T(INFINITY) ? largest : T(0);
+  T product = 0;
+  for (int c = member; c < classes; c += 4) {
+    const T value = p[c * kStride], weight = target(c);
+    sum += std::exp(value - shift);
+    product += weight == T(0) ? T(0) : weight * value;
+  }
+  sum = quad_sum(sum);
+  return shift + std::log(sum) - quad_sum(product);
+}
+
+}  // namespace lossatlas::kernels

@@ -1,0 +1,183 @@
+#include "cuda/stream_layers.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "cuda/tensor_choice.hpp"
+
+namespace lossatlas::cuda {
+namespace {
+
+using kernels::Operands;
+using kernels::StreamLayer;
+
+struct StreamSizes {
+  std::vector<StreamLayer> layers;
+  std::int64_t fixed = 0;   // fragments of layers that no direction moves
+  std::int64_t moving = 0;  // fragments of a point's own layers
+  std::int64_t bias_values = 0;
+};
+
+StreamSizes stream_sizes(const SectionPlan& plan) {
+  StreamSizes sizes;
+  for (const ChainLayer& from : plan.later) {
+    const bool last = &from == &plan.later.back();
+    StreamLayer layer;
+    layer.blocks = static_cast<std::int32_t>(kernels::blocks_of(from.in));
+    layer.tiles = static_cast<std::int32_t>(last ? kernels::tiles_of(from.out) : 2 * kernels::blocks_of(from.out));
+    layer.out = static_cast<std::int32_t>(from.out);
+    layer.activation = from.activation;
+    layer.moving = !from.weight_directions.empty();
+    layer.biases = static_cast<std::int32_t>(sizes.bias_values);
+    std::int64_t& fragments = layer.moving ? sizes.moving : sizes.fixed;
+    layer.fragments = fragments;
+    fragments += layer.fragment_count();
+    sizes.bias_values += layer.bias_values();
+    sizes.layers.push_back(layer);
+  }
+  return sizes;
+}
+
+std::int64_t fragment_bytes(Operands operands) {
+  return kernels::kFragmentWeights * (operands == Operands::f64 ? 8 : operands == Operands::split ? 4 : 2);
+}
+
+template <class T>
+kernels::StreamLayout layout_for(const SectionPlan& plan, Operands operands, std::int64_t samples,
+                                 std::int64_t shared_limit) {
+  const StreamSizes sizes = stream_sizes(plan);
+  kernels::TensorStream<T> problem;
+  problem.pairs.depth = static_cast<std::int32_t>(sizes.layers.size());
+  problem.pairs.heads = plan.heads;
+  problem.pairs.samples = samples;
+  problem.operands = operands;
+  problem.fixed_fragments = sizes.fixed;
+  problem.moving_fragments = sizes.moving;
+  problem.bias_values = static_cast<std::int32_t>(sizes.bias_values);
+  return kernels::stream_layout(problem, sizes.layers.data(), shared_limit);
+}
+
+/// max |W_d| of each part of the layers, one layer after the other.
+std::vector<double> largest_weights(const SectionPlan& plan, std::vector<std::int64_t>& first) {
+  std::vector<double> largest;
+  for (const ChainLayer& layer : plan.later) {
+    first.push_back(static_cast<std::int64_t>(largest.size()));
+    const auto each = layer.out * layer.in;
+    for (auto part = layer.weights.begin(); part != layer.weights.end(); part += each) {
+      double top = 0;
+      std::for_each(part, part + each, [&](double weight) { top = std::max(top, std::abs(weight)); });
+      largest.push_back(top);
+    }
+  }
+  return largest;
+}
+
+}  // namespace
+
+bool stream_takes(const SectionPlan& plan, Operands operands, std::int64_t samples, std::int64_t shared_limit) {
+  const double most = operands == Operands::f64 ? std::numeric_limits<double>::max()
+                                                : static_cast<double>(std::numeric_limits<float>::max());
+  const auto fine = [&](const ChainLayer& layer) { return largest_weight(layer) <= most; };
+  if (plan.kind != PlanKind::joint || plan.later.empty()) return false;
+  if (!std::all_of(plan.later.begin(), plan.later.end(), fine)) return false;
+  const auto layout = operands == Operands::f64 ? layout_for<double>(plan, operands, samples, shared_limit)
+                                                : layout_for<float>(plan, operands, samples, shared_limit);
+  return layout.shape >= 0;
+}
+
+std::optional<Operands> stream_operands(const SectionPlan& plan, Precision precision, std::int64_t samples,
+                                        std::int64_t shared_limit) {
+  const Operands full = precision == Precision::f64 ? Operands::f64 : Operands::split;
+  if (!stream_takes(plan, full, samples, shared_limit)) return std::nullopt;
+  const bool half = precision == Precision::fast && stream_takes(plan, Operands::half, samples, shared_limit);
+  return half ? Operands::half : full;
+}
+
+template <class T>
+StreamLayers<T>::StreamLayers(Workspace& workspace, const SectionPlan& plan, const PackedLayers<T>& parts,
+                              Operands operands)
+    : workspace_(workspace), plan_(plan), parts_(parts), operands_(operands) {
+  set_layers();
+  Memory& memory = workspace.memory();
+  device_layers_ = uploaded(memory, std::span<const StreamLayer>(layers_));
+  const std::vector<double> largest = largest_weights(plan, first_largest_);
+  largest_ = uploaded(memory, std::span(largest));
+  fixed_ = DeviceBuffer<unsigned char>(memory, fragments_[0] * fragment_bytes(operands_));
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    if (layers_[l].moving) continue;
+    kernels::StreamWeights<T> form = weights(l);
+    form.points = 1;
+    form.weights = fixed_.data() + layers_[l].fragments * fragment_bytes(operands_);
+    LOSSATLAS_CUDA(kernels::launch_stream_weights(form, workspace_.stream()));
+  }
+}
+
+template <class T>
+void StreamLayers<T>::set_layers() {
+  StreamSizes sizes = stream_sizes(plan_);
+  layers_ = std::move(sizes.layers);
+  fragments_[0] = sizes.fixed;
+  fragments_[1] = sizes.moving;
+  bias_values_ = sizes.bias_values;
+}
+
+template <class T>
+std::int64_t StreamLayers<T>::weight_bytes() const {
+  return fragments_[1] * fragment_bytes(operands_);
+}
+
+template <class T>
+std::int64_t StreamLayers<T>::bytes_per_point() const {
+  return weight_bytes() + bias_values_ * static_cast<std::int64_t>(sizeof(T));
+}
+
+template <class T>
+typename StreamLayers<T>::Scratch StreamLayers<T>::scratch(std::int64_t points) const {
+  Memory& memory = workspace_.memory();
+  return {DeviceBuffer<unsigned char>(memory, points * weight_bytes()), DeviceBuffer<T>(memory, points * bias_values_)};
+}
+
+template <class T>
+kernels::StreamWeights<T> StreamLayers<T>::weights(std::size_t l) const {
+  kernels::StreamWeights<T> weights;
+  weights.parts = parts_.layers()[l];
+  weights.layer = layers_[l];
+  weights.operands = operands_;
+  weights.largest = largest_.data() + first_largest_[l];
+  weights.rank = plan_.rank;
+  weights.stride = fragments_[1];
+  weights.bias_stride = bias_values_;
+  return weights;
+}
+
+template <class T>
+void StreamLayers<T>::run(const kernels::PairLosses<T>& pairs, const Scratch& scratch, std::int32_t* flags) const {
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    kernels::StreamWeights<T> form = weights(l);
+    form.alpha = pairs.alpha;
+    form.points = pairs.points;
+    form.weights = scratch.weights.data() + layers_[l].fragments * fragment_bytes(operands_);
+    form.biases = scratch.biases.data() + layers_[l].biases;
+    if (layers_[l].moving) LOSSATLAS_CUDA(kernels::launch_stream_weights(form, workspace_.stream()));
+    LOSSATLAS_CUDA(kernels::launch_stream_biases(form, workspace_.stream()));
+  }
+  kernels::TensorStream<T> problem;
+  problem.pairs = pairs;
+  problem.operands = operands_;
+  problem.layers = device_layers_.data();
+  problem.fixed_fragments = fragments_[0];
+  problem.moving_fragments = fragments_[1];
+  problem.fixed_weights = fixed_.data();
+  problem.moving_weights = scratch.weights.data();
+  problem.biases = scratch.biases.data();
+  problem.bias_values = static_cast<std::int32_t>(bias_values_);
+  problem.flags = flags;
+  const auto layout = kernels::stream_layout(problem, layers_.data(), workspace_.limits().shared_bytes);
+  LOSSATLAS_CUDA(kernels::launch_tensor_stream(problem, layout, workspace_.stream()));
+}
+
+template class StreamLayers<float>;
+template class StreamLayers<double>;
+
+}  // namespace lossatlas::cuda

@@ -1,0 +1,307 @@
+// Joint plans whose later layers differ from point to point or are wide, on the tensor cores, against the oracle: every
+// remainder of the tiles, every arithmetic, and results that depend on no tile.
+#include <algorithm>
+#include <cmath>
+#include <iostream>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <lossatlas/error.hpp>
+
+#include "cuda_device.hpp"
+#include "random.hpp"
+#include "reference/oracle.hpp"
+
+namespace lossatlas {
+namespace {
+
+using reference::max_difference;
+using CudaTensorStream = CudaBackend;
+
+constexpr Precision kPrecisions[] = {Precision::f64, Precision::f32, Precision::fast};
+constexpr double kTolerances[] = {1e-11, 1e-6, 2e-3};  // of |loss| + mean max |p|
+
+struct Worst {
+  double error[3] = {0, 0, 0};
+  int points = 0;
+};
+
+void report(const char* what, const Worst& worst) {
+  std::cout << what << ": " << worst.points << " points, largest error f64 " << worst.error[0] << ", f32 "
+            << worst.error[1] << ", fast " << worst.error[2] << " of the scale\n";
+}
+
+std::vector<double> losses_in(const DeviceLandscape& landscape, const Instance& instance, Precision precision) {
+  std::vector<double> losses(static_cast<std::size_t>(instance.count() * instance.network.heads()), -1.0);
+  EXPECT_EQ(landscape.section_losses(plan_of(instance), instance.points, precision, {}, losses), precision);
+  return losses;
+}
+
+void check(const Instance& instance, Worst& worst) {
+  const auto landscape = on_cuda(instance);
+  std::vector<double> losses[3];
+  for (int i = 0; i < 3; ++i) losses[i] = losses_in(*landscape, instance, kPrecisions[i]);
+  const auto rank = static_cast<std::size_t>(instance.section.rank());
+  std::size_t k = 0;
+  for (std::size_t first = 0; first < instance.points.size(); first += rank) {
+    const auto theta = reference::section_point(instance.section, std::span(instance.points).subspan(first, rank));
+    const double top = reference::mean_max_output(instance.network, theta, instance.data);
+    for (const double loss : reference::losses(instance.network, theta, instance.data, instance.loss)) {
+      for (int i = 0; i < 3; ++i) {
+        const double error = max_difference(std::span(&losses[i][k], 1), std::span(&loss, 1)) / (std::abs(loss) + top);
+        EXPECT_LE(error, kTolerances[i]) << name(kPrecisions[i]) << ": " << losses[i][k] << ", expected " << loss;
+        worst.error[i] = std::max(worst.error[i], error);
+      }
+      ++k;
+    }
+  }
+  worst.points += static_cast<int>(instance.count());
+}
+
+void check(const Problem& problem, Worst& worst) {
+  SCOPED_TRACE("seed " + std::to_string(problem.seed) + ", N " + std::to_string(problem.samples) + ", z " +
+               std::to_string(problem.rank) + ", widths " + ::testing::PrintToString(problem.widths) + ", activation " +
+               std::string(name(problem.activation)));
+  check(make_instance(problem), worst);
+}
+
+// Whether one of the launches of a section is the streaming kernel's: each is refused in turn.
+bool streams(const Instance& instance, Precision precision) {
+  const auto landscape = on_cuda(instance);
+  std::vector<double> losses(static_cast<std::size_t>(instance.count() * instance.network.heads()));
+  for (std::int64_t launch = 1;; ++launch) {
+    emulator()->fail_launch(launch);
+    try {
+      landscape->section_losses(plan_of(instance), instance.points, precision, {}, losses);
+      return false;
+    } catch (const DeviceError& error) {
+      if (std::string(error.what()).find("from kernels::launch_tensor_stream (") != std::string::npos) return true;
+    }
+  }
+}
+
+TEST_F(CudaTensorStream, TakesInterpolatedAndWideLayers) {
+  if (!emulator()) GTEST_SKIP() << "needs the planted faults of the emulated device";
+  const Problem moving{.widths = {2, 5, 6, 3}, .samples = 3, .points = 2};
+  const Problem wide{.widths = {2, 5, 130, 3}, .support = Support::first, .samples = 3, .points = 2};
+  const Problem shared{.widths = {2, 5, 6, 3}, .support = Support::first, .samples = 3, .points = 2};
+  for (const Precision precision : kPrecisions) {
+    EXPECT_TRUE(streams(make_instance(moving), precision)) << name(precision);
+    EXPECT_TRUE(streams(make_instance(wide), precision)) << name(precision);
+    EXPECT_FALSE(streams(make_instance(shared), precision)) << name(precision);
+    emulator()->reset();
+  }
+}
+
+// Joint, hidden and output widths on both sides of tiles of 8 and blocks of 16 units.
+TEST_F(CudaTensorStream, WidthsRunThroughEveryRemainder) {
+  Worst worst;
+  std::uint64_t seed = 100;
+  for (std::int64_t width = 1; width <= 18; ++width) {
+    check({.widths = {2, width, 19 - width, 1 + width % 5},
+           .activation = width % 2 == 0 ? Activation::tanh : Activation::sigmoid,
+           .samples = 17,
+           .points = 2,
+           .seed = ++seed},
+          worst);
+  }
+  for (const std::int64_t width : {31, 32, 33, 63, 64, 65, 127, 128, 129}) {
+    check({.widths = {2, width, 7, 3}, .samples = 5, .points = 2, .seed = ++seed}, worst);
+    check({.widths = {2, 7, width, 3}, .samples = 5, .points = 2, .seed = ++seed}, worst);
+    check({.widths = {2, 7, 9, width}, .samples = 5, .points = 1, .seed = ++seed}, worst);
+  }
+  for (const std::int64_t width : {255, 256, 257}) {
+    check({.widths = {2, width, 18, 3}, .samples = 18, .points = 1, .seed = ++seed}, worst);
+    check({.widths = {2, 18, width, 3}, .samples = 34, .points = 1, .seed = ++seed}, worst);
+  }
+  report("widths", worst);
+}
+
+// Several passes over a layer's outputs, in each arithmetic: out of place, with the inputs at either end of the arena.
+TEST_F(CudaTensorStream, LayersOfSeveralPasses) {
+  Worst worst;
+  check({.widths = {2, 20, 300, 20, 3}, .samples = 66, .points = 1, .seed = 801}, worst);
+  check({.widths = {2, 20, 270, 530, 3}, .support = Support::upper, .samples = 33, .points = 1, .seed = 802}, worst);
+  check({.widths = {2, 20, 530, 24, 3}, .samples = 65, .points = 1, .seed = 803}, worst);
+  check({.widths = {2, 9, 150}, .samples = 70, .points = 1, .seed = 804}, worst);
+  check({.widths = {2, 5, 1030, 3}, .samples = 17, .points = 1, .seed = 805}, worst);
+  check({.widths = {2, 16, 1500, 3}, .samples = 3, .points = 1, .seed = 806}, worst);
+  report("passes", worst);
+}
+
+TEST_F(CudaTensorStream, HeadlineShapes) {
+  Worst worst;
+  check({.widths = {3, 256, 256, 10}, .samples = 20, .points = 1, .seed = 811}, worst);
+  check({.widths = {3, 500, 300, 100, 10}, .samples = 3, .points = 1, .seed = 812}, worst);
+  check({.widths = {10, 500, 1}, .loss = Loss::mean_squared_error, .samples = 33, .points = 2, .seed = 813}, worst);
+  check({.widths = {3, 20, 200, 10}, .support = Support::first, .samples = 70, .points = 2, .seed = 814}, worst);
+  report("headline shapes", worst);
+}
+
+TEST_F(CudaTensorStream, OneToFourLaterLayers) {
+  Worst worst;
+  std::uint64_t seed = 200;
+  for (const std::vector<std::int64_t>& widths : {std::vector<std::int64_t>{3, 9, 4},
+                                                  {3, 9, 12, 4},
+                                                  {3, 20, 17, 9, 4},
+                                                  {3, 17, 33, 16, 8, 4},
+                                                  {2, 70, 66, 40, 3}}) {
+    for (const Support support : {Support::all, Support::upper, Support::all_biases, Support::theorem2}) {
+      const bool joint_is_last = support == Support::upper || support == Support::theorem2;
+      if (joint_is_last && widths.size() == 3) continue;
+      check({.widths = widths, .support = support, .samples = 20, .points = 2, .seed = ++seed}, worst);
+    }
+  }
+  report("depths", worst);
+}
+
+TEST_F(CudaTensorStream, SamplesAndDirections) {
+  Worst worst;
+  std::uint64_t seed = 300;
+  for (const std::int64_t samples : {1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 129, 255, 256, 257, 513}) {
+    check({.widths = {2, 3, 4, 3},
+           .samples = samples,
+           .rank = 1 + static_cast<std::int64_t>(seed % 4),
+           .points = 2,
+           .seed = seed},
+          worst);
+    ++seed;
+  }
+  report("samples and directions", worst);
+}
+
+TEST_F(CudaTensorStream, EveryLossTargetHeadAndActivation) {
+  Worst worst;
+  std::uint64_t seed = 400;
+  for (const Loss loss : {Loss::cross_entropy, Loss::mean_squared_error}) {
+    for (const Targets targets : {Targets::labels, Targets::real}) {
+      for (const std::int64_t heads : {1, 2, 3}) {
+        check({.widths = {3, 9, 13, heads * static_cast<std::int64_t>(1 + 2 * (seed % 5))},
+               .heads = heads,
+               .loss = loss,
+               .targets = targets,
+               .samples = 19,
+               .points = 2,
+               .seed = seed},
+              worst);
+        ++seed;
+      }
+    }
+  }
+  for (const Activation activation : all_activations()) {
+    for (const Bias bias : {Bias::all, Bias::hidden, Bias::none}) {
+      check({.widths = {4, 10, 7, 3}, .activation = activation, .bias = bias, .points = 2, .seed = ++seed}, worst);
+    }
+  }
+  report("losses and activations", worst);
+}
+
+// Smaller shared memory means other tiles, and weights that stream instead of staying.
+TEST_F(CudaTensorStream, BitsDoNotDependOnTheTile) {
+  if (!emulator()) GTEST_SKIP() << "needs the settable shared memory of the emulated device";
+  const Instance instances[] = {
+      make_instance({.widths = {2, 40, 50, 20, 6}, .heads = 2, .samples = 300, .points = 2, .seed = 21}),
+      make_instance({.widths = {2, 90, 20, 3}, .samples = 129, .points = 2, .seed = 22})};
+  for (const Instance& instance : instances) {
+    for (const Precision precision : kPrecisions) {
+      const auto whole = losses_in(*on_cuda(instance), instance, precision);
+      for (const std::size_t limit : {64 << 10, 80 << 10, 99 << 10, 120 << 10, 163 << 10}) {
+        emulator()->set_shared_limit(limit);
+        EXPECT_TRUE(same_bits(losses_in(*on_cuda(instance), instance, precision), whole)) << limit;
+      }
+      emulator()->reset();
+    }
+  }
+}
+
+TEST_F(CudaTensorStream, BitsDoNotDependOnCutsOrMemory) {
+  const Instance instance =
+      make_instance({.widths = {2, 20, 9, 6}, .heads = 2, .samples = 300, .points = 7, .seed = 31});
+  const auto landscape = on_cuda(instance);
+  for (const Precision precision : kPrecisions) {
+    const auto whole = losses_in(*landscape, instance, precision);
+    std::vector<double> pieces;
+    for (std::size_t g = 0; g < 7; ++g) {
+      Instance piece = instance;
+      piece.points.assign(instance.points.begin() + static_cast<std::int64_t>(2 * g),
+                          instance.points.begin() + static_cast<std::int64_t>(2 * g + 2));
+      const auto losses = losses_in(*landscape, piece, precision);
+      pieces.insert(pieces.end(), losses.begin(), losses.end());
+    }
+    EXPECT_TRUE(same_bits(pieces, whole));
+    if (!emulator()) continue;
+    const auto held = static_cast<std::size_t>(emulator()->counts().device_bytes);
+    int failed = 0, passed = 0;
+    for (std::size_t extra = 4096; extra < 1 << 20; extra += extra / 2) {
+      emulator()->set_memory_limit(held + extra);
+      try {
+        EXPECT_TRUE(same_bits(losses_in(*landscape, instance, precision), whole)) << extra;
+        ++passed;
+      } catch (const OutOfMemory&) {
+        EXPECT_EQ(passed, 0) << "less memory was enough";
+        ++failed;
+      }
+    }
+    EXPECT_GT(failed, 0);
+    EXPECT_GT(passed, 0);
+    emulator()->reset();
+  }
+}
+
+TEST_F(CudaTensorStream, NonFinitePointsStayWhereTheyAre) {
+  const Instance instance = make_instance({.widths = {2, 9, 11, 3}, .samples = 40, .points = 5, .seed = 41});
+  const auto landscape = on_cuda(instance);
+  for (const Precision precision : kPrecisions) {
+    const auto finite = losses_in(*landscape, instance, precision);
+    for (const double value : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+      Instance other = instance;
+      other.points[2 * 3] = value;
+      auto losses = losses_in(*landscape, other, precision);
+      EXPECT_FALSE(std::isfinite(losses[3]));
+      losses[3] = finite[3];
+      EXPECT_TRUE(same_bits(losses, finite));
+    }
+  }
+}
+
+// An infinite activation meets the zero weights of padded units: their NaN must not reach the real ones.
+TEST_F(CudaTensorStream, PaddingKeepsInfiniteActivationsInfinite) {
+  const Instance instance = make_instance({.widths = {2, 3, 3, 3, 1},
+                                           .activation = Activation::relu,
+                                           .loss = Loss::mean_squared_error,
+                                           .rank = 1,
+                                           .points = 1,
+                                           .seed = 61});
+  for (const Precision precision : kPrecisions) {
+    Instance overflowing = instance;
+    std::ranges::fill(overflowing.section.origin, 0.0);
+    for (double& value : overflowing.section.directions) value = std::abs(value);
+    overflowing.points = {precision == Precision::f64 ? 1e200 : 1e25};
+    const auto losses = losses_in(*on_cuda(overflowing), overflowing, precision);
+    EXPECT_EQ(losses[0], std::numeric_limits<double>::infinity()) << name(precision);
+  }
+}
+
+// Activations beyond half precision, or so small that it would lose them: those points have the bits of f32.
+TEST_F(CudaTensorStream, PointsOutOfTheRangeOfHalfPrecisionRunInF32) {
+  for (const double size : {1e6, 1e-5}) {
+    Instance instance = make_instance(
+        {.widths = {3, 9, 11, 3}, .activation = Activation::relu, .bias = Bias::none, .points = 6, .seed = 51});
+    for (double& value : instance.section.origin) value = 0;
+    for (const std::size_t g : {1, 4}) {
+      instance.points[2 * g] *= size;
+      instance.points[2 * g + 1] *= size;
+    }
+    const auto landscape = on_cuda(instance);
+    const auto fast = losses_in(*landscape, instance, Precision::fast);
+    const auto f32 = losses_in(*landscape, instance, Precision::f32);
+    for (std::size_t g = 0; g < fast.size(); ++g) {
+      EXPECT_EQ(same_bits({fast[g]}, {f32[g]}), g == 1 || g == 4) << size << ", point " << g;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lossatlas
