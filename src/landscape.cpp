@@ -7,6 +7,7 @@
 #include <lossatlas/landscape.hpp>
 
 #include "backend.hpp"
+#include "chebyshev_surface.hpp"
 #include "check.hpp"
 
 namespace lossatlas {
@@ -167,13 +168,16 @@ std::vector<double> Landscape::gradient(std::span<const double> theta) const {
 Surface Landscape::evaluate(const Section& section, const Grid& grid, const EvaluateOptions& options) const {
   require(grid.rank() == section.rank(), "Landscape::evaluate", "received a grid of ", grid.rank(), " axes for ",
           section.rank(), " directions, expected one axis each");
+  if (options.method == Method::chebyshev) return chebyshev_surface(*this, section, grid, {}, options);
   return state_->surface(section, grid, {}, options);
 }
 
 Surface Landscape::evaluate(const Section& section, std::span<const double> points,
                             const EvaluateOptions& options) const {
   const std::int64_t count = check_points(section, points, "Landscape::evaluate");
-  return state_->surface(section, Grid({Axis{0, static_cast<double>(count - 1), count}}), points, options);
+  const Grid numbers({Axis{0, static_cast<double>(count - 1), count}});
+  if (options.method == Method::chebyshev) return chebyshev_surface(*this, section, numbers, points, options);
+  return state_->surface(section, numbers, points, options);
 }
 
 std::vector<double> Landscape::outputs(const Section& section, std::span<const double> points,
@@ -189,7 +193,10 @@ std::vector<double> Landscape::outputs(const Section& section, std::span<const d
 
 std::string Landscape::explain(const Section& section, std::int64_t points, const EvaluateOptions& options) const {
   require(points >= 1, "Landscape::explain", "received ", points, " points, expected at least 1");
-  return plan_section(network(), loss(), section, options.plan).explain(data().size(), points, options.precision);
+  const SectionPlan plan = plan_section(network(), loss(), section, options.plan);
+  std::string text = plan.explain(data().size(), points, options.precision);
+  if (options.method == Method::chebyshev) text += chebyshev_forecast(plan, points, options.tolerance);
+  return text;
 }
 
 }  // namespace lossatlas

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <iomanip>
 #include <sstream>
 
 #include "check.hpp"
@@ -218,6 +219,10 @@ SectionPlan plan_section(const Network& network, Loss loss, const Section& secti
   plan.rank = section.rank();
   plan.heads = network.heads();
   plan.outputs = network.outputs();
+  for (const Layer& layer : network.layers()) {
+    const Dense& dense = std::get<Dense>(layer);
+    plan.network_flop += 2.0 * static_cast<double>(dense.in) * static_cast<double>(dense.out);
+  }
   if (choice == Plan::direct) {
     plan.kind = PlanKind::direct;
     const auto everything = [&](std::int64_t layers) {
@@ -250,8 +255,28 @@ double product_flop(const ChainLayer& layer) {
   return 2.0 * static_cast<double>(layer.in) * static_cast<double>(layer.out);
 }
 
-double activations(const ChainLayer& layer) {
-  return layer.activation == Activation::identity ? 0 : static_cast<double>(layer.out);
+/// Work of φ at every unit of a layer.
+struct ActivationCost {
+  double flop = 0, special = 0;
+};
+
+ActivationCost activations(const ChainLayer& layer) {
+  const auto units = static_cast<double>(layer.out);
+  switch (layer.activation) {
+    case Activation::identity:
+      return {};
+    case Activation::relu:
+    case Activation::leaky_relu:
+      return {units, 0};
+    case Activation::softplus:
+      return {0, 2 * units};  // an exponential and a logarithm
+    case Activation::tanh:
+    case Activation::sigmoid:
+    case Activation::gelu:
+    case Activation::sine:
+      return {0, units};
+  }
+  return {};
 }
 
 /// Exponentials and logarithms of one evaluation of the loss.
@@ -266,13 +291,13 @@ double forming_flop(const ChainLayer& layer) {
 
 double size_of(const ChainLayer& layer) { return static_cast<double>(layer.weights.size() + layer.biases.size()); }
 
-std::string quantity(double value, const char* unit) {
-  constexpr std::array kPrefix = {"", "k", "M", "G", "T", "P", "E"};
-  std::size_t step = 0;
-  while (value >= 999.5 && step + 1 < kPrefix.size()) value /= 1000, ++step;
-  std::array<char, 48> text{};
-  std::snprintf(text.data(), text.size(), "%.3g %s%s", value, kPrefix[step], unit);
-  return text.data();
+/// Words of the inputs and of the parameters of what is computed once per sample.
+double once_read(const SectionPlan& plan, double samples) {
+  if (plan.kind == PlanKind::sample_free || plan.kind == PlanKind::direct) return 0;
+  double words =
+      samples * static_cast<double>(plan.sample_chain.empty() ? plan.joint_sample.in : plan.sample_chain.front().in);
+  for (const ChainLayer& layer : plan.sample_chain) words += size_of(layer);
+  return words + size_of(plan.joint_sample) + size_of(plan.joint_point);
 }
 
 std::string layers_text(std::span<const ChainLayer> layers) {
@@ -302,19 +327,43 @@ const char* title(PlanKind kind) {
 
 }  // namespace
 
+double PlanCost::flop(std::int64_t samples, std::int64_t points) const {
+  const auto n = static_cast<double>(samples), g = static_cast<double>(points);
+  return once_flop + g * point_flop + g * n * pair_flop;
+}
+
+double PlanCost::special(std::int64_t samples, std::int64_t points) const {
+  const auto n = static_cast<double>(samples), g = static_cast<double>(points);
+  return once_special + g * point_special + g * n * pair_special;
+}
+
+std::string quantity(double value, const char* unit) {
+  constexpr std::array kPrefix = {"", "k", "M", "G", "T", "P", "E"};
+  std::size_t step = 0;
+  while (value >= 999.5 && step + 1 < kPrefix.size()) value /= 1000, ++step;
+  std::array<char, 48> text{};
+  std::snprintf(text.data(), text.size(), "%.3g %s%s", value, kPrefix[step], unit);
+  return text.data();
+}
+
 PlanCost SectionPlan::cost(std::int64_t samples, std::int64_t points, Precision precision) const {
   const auto n = static_cast<double>(samples), g = static_cast<double>(points);
   const double word = precision == Precision::f64 ? 8 : 4;
   PlanCost cost;
-  for (const ChainLayer& layer : sample_chain) cost.once_flop += n * product_flop(layer);
+  for (const ChainLayer& layer : sample_chain) {
+    cost.once_flop += n * (product_flop(layer) + activations(layer).flop);
+    cost.once_special += n * activations(layer).special;
+  }
   for (const ChainLayer& layer : point_chain) {
     cost.point_flop += product_flop(layer) * static_cast<double>(1 + layer.weight_directions.size());
-    cost.point_special += activations(layer);
+    cost.point_flop += activations(layer).flop;
+    cost.point_special += activations(layer).special;
   }
   double held = 0;
   for (const ChainLayer& layer : later) held += size_of(layer);
   for (const ChainLayer& layer : point_chain) held += size_of(layer);
-  cost.bytes = word * held + 8 * g * static_cast<double>(heads + rank);
+  const double once_word = kind == PlanKind::quadratic ? 8 : word;
+  cost.bytes = word * held + once_word * once_read(*this, n) + 8 * g * static_cast<double>(heads + rank);
   if (kind == PlanKind::sample_free) {
     cost.point_special += loss_special(*this);
     cost.workspace = static_cast<std::int64_t>(word * held);
@@ -334,14 +383,15 @@ PlanCost SectionPlan::cost(std::int64_t samples, std::int64_t points, Precision 
   cost.point_flop += product_flop(joint_point) + forming_flop(joint_point);
   for (const ChainLayer& layer : later) {
     cost.point_flop += forming_flop(layer);
-    cost.pair_flop += product_flop(layer);
-    cost.pair_special += activations(layer);
+    cost.pair_flop += product_flop(layer) + activations(layer).flop;
+    cost.pair_special += activations(layer).special;
   }
   cost.pair_flop += 2 * (products - 1) * static_cast<double>(joint_sample.out) + static_cast<double>(joint_sample.out);
-  cost.pair_special += activations(joint_sample) + loss_special(*this);
-  held += kind == PlanKind::direct ? n * static_cast<double>(later.front().in) : rows;
-  cost.bytes += word * (held + rows);
-  cost.workspace = static_cast<std::int64_t>(word * held);
+  cost.pair_flop += activations(joint_sample).flop;
+  cost.pair_special += activations(joint_sample).special + loss_special(*this);
+  const double stored = kind == PlanKind::direct ? n * static_cast<double>(later.front().in) : rows;
+  cost.bytes += word * (stored + rows);
+  cost.workspace = static_cast<std::int64_t>(word * (held + stored));
   return cost;
 }
 
@@ -357,6 +407,10 @@ std::string SectionPlan::explain(std::int64_t samples, std::int64_t points, Prec
          << joint_sample.out << ", " << 1 + joint_sample.weight_directions.size() << " products";
   }
   if (!point_chain.empty()) text << "\nonce per point: layers " << layers_text(point_chain);
+  if (kind == PlanKind::joint && joint_point.in > 0) {
+    text << "\nonce per point: layer " << joint_index + 1 << ", " << joint_point.in << "→" << joint_point.out
+         << ", the part that does not depend on the sample";
+  }
   if (kind == PlanKind::joint && joint_sample.activation != Activation::identity) {
     text << "\nper point and sample: layer " << joint_index + 1 << ", " << joint_sample.out << ' '
          << name(joint_sample.activation);
@@ -364,8 +418,15 @@ std::string SectionPlan::explain(std::int64_t samples, std::int64_t points, Prec
   if (!later.empty()) text << "\nper point and sample: layers " << layers_text(later);
   text << "\nwork: " << quantity(work.once_flop, "FLOP") << " once + " << quantity(work.point_flop * g, "FLOP")
        << " over points + " << quantity(work.pair_flop * g * n, "FLOP") << " over points and samples";
-  text << "\nspecial functions: " << quantity(work.point_special * g + work.pair_special * g * n, "")
-       << "\nbytes at least: " << quantity(work.bytes, "B")
+  const double flop = work.flop(samples, points), special = work.special(samples, points);
+  if (kind != PlanKind::direct) {
+    const double direct = g * n * network_flop;
+    text << "\ndirect plan: at least " << quantity(direct, "FLOP") << ", " << std::setprecision(3) << direct / flop
+         << " times as many";
+  }
+  text << "\nspecial functions: " << quantity(special, "") << "\nbytes at least: " << quantity(work.bytes, "B")
+       << ", for each " << quantity(flop / work.bytes, "FLOP")
+       << "\nfloor: the longest of the FLOP, the special functions and the bytes, each at its rate on the device"
        << "\nworkspace: " << quantity(static_cast<double>(work.workspace), "B");
   return text.str();
 }

@@ -51,10 +51,14 @@ struct PlanCost {
   double once_flop = 0;        ///< per call: sample chain, A_d
   double point_flop = 0;       ///< per point: point chain, forming interpolated weights
   double pair_flop = 0;        ///< per point and sample
-  double pair_special = 0;     ///< activations, exponentials and logarithms per point and sample
-  double point_special = 0;    ///< the same per point
-  double bytes = 0;            ///< read and written at least once over the whole call
+  double once_special = 0;     ///< activations but ReLUs, exponentials and logarithms per call
+  double point_special = 0;    ///< per point
+  double pair_special = 0;     ///< per point and sample
+  double bytes = 0;            ///< read and written at least once over the whole call, inputs and parameters included
   std::int64_t workspace = 0;  ///< bytes held besides the data, before the first point runs
+
+  double flop(std::int64_t samples, std::int64_t points) const;     ///< in all
+  double special(std::int64_t samples, std::int64_t points) const;  ///< in all
 };
 
 struct SectionPlan {
@@ -70,6 +74,7 @@ struct SectionPlan {
   ChainLayer joint_sample;  ///< sample units of layer j−1 → layer j, no bias: the A_d
   ChainLayer joint_point;   ///< point units of layer j−1 → layer j, with the bias: B
   std::vector<ChainLayer> later;  ///< layers j+1..L (direct: 1..L)
+  double network_flop = 0;        ///< of the whole network's products for one sample
 
   PlanCost cost(std::int64_t samples, std::int64_t points, Precision precision) const;
   /// One stage a line with counts; what Landscape::explain() returns.
@@ -78,5 +83,8 @@ struct SectionPlan {
 
 /// The plan of a section, from the support of its origin and directions; O((z+1)·M).
 SectionPlan plan_section(const Network& network, Loss loss, const Section& section, Plan choice);
+
+/// "12.3 GFLOP": three digits and a prefix.
+std::string quantity(double value, const char* unit);
 
 }  // namespace lossatlas

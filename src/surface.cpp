@@ -7,6 +7,8 @@
 
 namespace lossatlas {
 
+const char* name(Method method) { return method == Method::chebyshev ? "chebyshev" : "pointwise"; }
+
 double Surface::total(std::int64_t g) const {
   double sum = 0;
   for (std::int64_t k = 0; k < heads; ++k) sum += at(g, k);

@@ -27,6 +27,8 @@ enum class Plan : std::uint8_t { automatic, direct };
 struct EvaluateOptions {
   Precision precision = Precision::f64;
   Plan plan = Plan::automatic;
+  Method method = Method::pointwise;
+  double tolerance = 1e-6;  ///< of Method::chebyshev: the largest error relative to the largest |L| of the head
   Control control = {};
 };
 
@@ -67,7 +69,9 @@ class LOSSATLAS_API Landscape {
   std::vector<double> gradient(std::span<const double> theta) const;
 
   /// L(α) = R(θ₀ + Σ αᵢθᵢ) at every point of a grid with as many axes as the section has directions. At the ends of a
-  /// line or plane through given parameters it is R of exactly those, in f64.
+  /// line or plane through given parameters it is R of exactly those, in f64, whatever the method.
+  /// With Method::chebyshev the losses come from an interpolant wherever that takes fewer evaluations; the surface's
+  /// report says whether it did, and how large the error is thought to be. See fit_chebyshev().
   /// Throws InvalidArgument when the section does not fit, OutOfMemory with the bytes needed, Interrupted.
   Surface evaluate(const Section& section, const Grid& grid, const EvaluateOptions& options = {}) const;
   /// The same at a list of points (G, z) row-major; throws InvalidArgument on an empty list or non-finite points, too.

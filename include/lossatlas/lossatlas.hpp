@@ -2,7 +2,9 @@
 
 #include <lossatlas/activation.hpp>
 #include <lossatlas/array.hpp>
+#include <lossatlas/chebyshev.hpp>
 #include <lossatlas/critical_point.hpp>
+#include <lossatlas/curvature.hpp>
 #include <lossatlas/dataset.hpp>
 #include <lossatlas/dataset_io.hpp>
 #include <lossatlas/device.hpp>
@@ -22,6 +24,7 @@
 #include <lossatlas/pattern_fit.hpp>
 #include <lossatlas/progress.hpp>
 #include <lossatlas/section.hpp>
+#include <lossatlas/section_file.hpp>
 #include <lossatlas/spectrum.hpp>
 #include <lossatlas/surface.hpp>
 #include <lossatlas/transfer.hpp>

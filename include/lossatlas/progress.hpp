@@ -12,6 +12,7 @@ struct ProgressEvent {
   std::string_view stage;  ///< a few words such as "section" or "features"; a string literal
   std::int64_t done = 0;
   std::int64_t total = 0;
+  std::string_view unit = {};  ///< of done and total, such as "points"; empty where a rate would say nothing
 };
 
 /// Called from one thread at a time, often; it must return quickly and must not throw.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -10,6 +11,28 @@
 #include <lossatlas/grid.hpp>
 
 namespace lossatlas {
+
+/// How the losses of a surface come about: each by itself, or by interpolation between Chebyshev nodes.
+enum class Method : std::uint8_t { pointwise, chebyshev };
+
+LOSSATLAS_API const char* name(Method method);
+
+/// What became of Method::chebyshev. Errors are relative to `scale`, the largest |L| of the head that was met; estimate
+/// and held-out error are an estimate and a measurement of the largest error, not a proof (see fit_chebyshev()).
+struct ChebyshevReport {
+  Method method = Method::pointwise;     ///< what ran in the end; pointwise: given up, and every loss was evaluated
+  std::string reason;                    ///< why it ended so, in a few words
+  double tolerance = 0;                  ///< as asked for
+  bool met = false;                      ///< the losses are interpolated and the estimate is at most the tolerance
+  std::vector<std::int64_t> nodes;       ///< K_1, ..., K_z of the last interpolant; 0 when none was made
+  double estimate = 0;                   ///< of the last interpolant; NaN when none was made
+  double held_out_error = 0;             ///< its largest error at the held-out points; NaN when none was made
+  std::int64_t held_out_points = 0;      ///< how many those are
+  std::vector<double> scale;             ///< (H) the largest |L|
+  std::int64_t evaluations = 0;          ///< spent: nodes, held-out points, and for pointwise all G
+  std::int64_t saved = 0;                ///< G − evaluations; negative for pointwise
+  Precision precision = Precision::f64;  ///< the arithmetic that ran
+};
 
 /// Losses of a section at the G points of a grid, or of a list, per head, with what computed them.
 struct LOSSATLAS_API Surface {
@@ -22,6 +45,7 @@ struct LOSSATLAS_API Surface {
   Precision precision = Precision::f64;  ///< the arithmetic that ran, not the one asked for
   std::string plan;                      ///< explain() of the plan that ran
   double seconds = 0;
+  std::optional<ChebyshevReport> chebyshev;  ///< for Method::chebyshev, whatever came of it
 
   std::int64_t size() const { return grid.size(); }  ///< G
   double at(std::int64_t g, std::int64_t head) const { return losses[static_cast<std::size_t>(g * heads + head)]; }

@@ -9,6 +9,7 @@ namespace lossatlas::cli {
 
 void add_fit(CLI::App& program, Command& chosen);
 void add_section(CLI::App& program, Command& chosen);
+void add_merge(CLI::App& program, Command& chosen);
 void add_evaluate(CLI::App& program, Command& chosen);
 void add_find(CLI::App& program, Command& chosen);
 void add_split(CLI::App& program, Command& chosen);

@@ -262,6 +262,11 @@ void check_room(const Grid& grid, std::int64_t heads, const fs::path& folder) {
   const double losses = 8.0 * static_cast<double>(grid.size()) * static_cast<double>(heads);
   const double points = 8.0 * static_cast<double>(grid.size()) * static_cast<double>(grid.rank());
   check_memory("--grid", losses + 2 * points);
+  check_disk(grid, heads, folder);
+}
+
+void check_disk(const Grid& grid, std::int64_t heads, const fs::path& folder) {
+  const double losses = 8.0 * static_cast<double>(grid.size()) * static_cast<double>(heads);
   std::error_code failed;
   const fs::space_info disk = fs::space(existing_ancestor(folder), failed);
   if (!failed) check_bytes("--grid", losses, static_cast<double>(disk.available), "on the disk");

@@ -78,6 +78,8 @@ void check_output_file(std::string_view option, const std::filesystem::path& fil
 void check_output_folder(std::string_view option, const std::filesystem::path& folder);
 /// Throws InvalidArgument naming `option` when the free memory is less than `bytes`.
 void check_memory(std::string_view option, double bytes);
+/// Throws InvalidArgument when the losses of a grid do not fit on the disk of `folder`.
+void check_disk(const Grid& grid, std::int64_t heads, const std::filesystem::path& folder);
 /// Throws InvalidArgument when the points and losses of a grid do not fit into the free memory or on the disk of
 /// `folder`.
 void check_room(const Grid& grid, std::int64_t heads, const std::filesystem::path& folder);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <iostream>
 #include <memory>
 #include <new>
 #include <stdexcept>
@@ -39,15 +40,19 @@ int fail(int status, std::string text) {
   return status;
 }
 
+/// `status`, once everything printed has arrived.
+int flushed(int status) {
+  return std::cout.flush() && std::fflush(stdout) == 0 ? status : fail(kFailed, "standard output cannot be written");
+}
+
 int run(const cli::Command& command) {
   try {
     cli::Session session;
     command(session);
     session.finish();
-    if (std::fflush(stdout) != 0) return fail(kFailed, "standard output cannot be written");
-    return kDone;
-  } catch (const Interrupted&) {
-    return fail(kInterrupted, "interrupted");
+    return flushed(kDone);
+  } catch (const Interrupted& error) {
+    return fail(kInterrupted, error.what());
   } catch (const InvalidArgument& error) {
     return fail(kBadInput, error.what());
   } catch (const FileError& error) {
@@ -71,6 +76,7 @@ int main(int argc, char** argv) {
   cli::Command command;
   cli::add_fit(app, command);
   cli::add_section(app, command);
+  cli::add_merge(app, command);
   cli::add_evaluate(app, command);
   cli::add_find(app, command);
   cli::add_split(app, command);
@@ -86,7 +92,7 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& request) {
-    return app.exit(request);
+    return flushed(app.exit(request));
   } catch (const CLI::ParseError& error) {
     const auto named = app.get_subcommands();
     const std::string command = named.empty() ? "" : named.front()->get_name() + " ";

@@ -9,8 +9,8 @@
 
 namespace lossatlas::cli {
 
-/// One line "stage  37 %  12 s left" on stderr, redrawn in place and erased at the end. Draws nothing unless stderr is
-/// a terminal.
+/// One line "stage  37 %  5.1e+04 points/s  12 s left" on stderr, redrawn in place and erased at the end. Draws nothing
+/// unless stderr is a terminal.
 class ProgressLine {
  public:
   ProgressLine();
@@ -28,6 +28,7 @@ class ProgressLine {
   bool drawn_ = false;
   std::string stage_;
   std::int64_t done_ = 0;
+  std::int64_t stage_done_ = 0;  ///< when the stage began
   Clock::time_point stage_start_;
   Clock::time_point last_draw_;
 };

@@ -1,10 +1,13 @@
 // lossatlas section: the loss on a line, plane or box of parameter space.
+#include <cmath>
 #include <cstdio>
 #include <memory>
+#include <utility>
 
 #include "commands.hpp"
 #include "common.hpp"
 #include "report.hpp"
+#include "section_output.hpp"
 
 namespace lossatlas::cli {
 namespace {
@@ -24,9 +27,12 @@ struct SectionArguments {
   std::string grid = "51";
   std::string precision = "f64";
   std::string plan = "auto";
-  std::string out;
-  std::string png;
-  std::string vti;
+  std::string method = "pointwise";
+  double tolerance = EvaluateOptions{}.tolerance;
+  SectionOutputs outputs;
+  std::string shard;
+  std::int64_t tile = 0;
+  bool resume = false;
   bool orthogonal = false;
   bool explain = false;
   bool json = false;
@@ -79,62 +85,121 @@ Grid build_grid(const SectionArguments& arguments, std::int64_t rank) {
   return for_option("--grid", [&] { return Grid(axes); });
 }
 
-void check_outputs(const SectionArguments& arguments, const Grid& grid, std::int64_t heads) {
-  for (const auto& [option, file] :
-       {std::pair{"--out", &arguments.out}, {"--png", &arguments.png}, {"--vti", &arguments.vti}}) {
-    if (file->empty()) continue;
-    check_output_file(option, *file);
-    check_room(grid, heads, std::filesystem::path(*file).parent_path());
-    if (grid.rank() > 3 && file != &arguments.out) {
-      throw InvalidArgument(std::string(option) + ": received a section of " + std::to_string(grid.rank()) +
-                            " directions, expected at most 3 for a picture or ParaView; drop the option");
-    }
+/// "3/8", of so many points.
+Shard parse_shard(const std::string& text, std::int64_t points) {
+  const auto parts = parse_numbers("--shard", text, '/');
+  const auto whole = [](double value) { return value >= 1 && value <= 1e15 && value == std::floor(value); };
+  if (parts.size() != 2 || !whole(parts[0]) || !whole(parts[1]) || parts[0] > parts[1]) {
+    throw InvalidArgument("--shard: received \"" + text + "\", expected I/N with 1 <= I <= N, such as 3/8");
   }
-  constexpr std::int64_t kMostPixels = 16384;  // of a picture's side
-  for (const Axis& axis : grid.axes()) {
-    if (arguments.png.empty() || grid.rank() == 1 || axis.points <= kMostPixels) continue;
-    throw InvalidArgument("--png: received an axis of " + std::to_string(axis.points) + " points, expected at most " +
-                          std::to_string(kMostPixels) + " for a picture; drop the option or use a smaller --grid");
+  if (parts[1] > static_cast<double>(points)) {
+    throw InvalidArgument("--shard: received \"" + text + "\", expected no more shards than the " +
+                          std::to_string(points) + " points");
   }
-  for (const Axis& axis : grid.axes()) {
-    if (arguments.vti.empty() || axis.points == 1 || axis.lo != axis.hi) continue;
-    throw InvalidArgument("--vti: received a --range that is empty with several points, expected lo and hi to differ");
-  }
+  return {static_cast<std::int64_t>(parts[0]), static_cast<std::int64_t>(parts[1])};
 }
 
-void print_text(const Surface& surface, const Section& section, const Range& range) {
+/// The files that an option such as --data idx:IMAGES,LABELS@0:100 may name.
+std::vector<NamedFile> input_files(const SectionArguments& arguments) {
+  std::vector<NamedFile> files = {{"--model", arguments.model.file}};
+  if (!drawn_at_random(arguments)) files.push_back({"--directions", arguments.directions});
+  std::string name;
+  for (const char c : arguments.data.substr(arguments.data.find(':') + 1) + ",") {
+    if (c != ',' && c != ':' && c != '@') {
+      name += c;
+    } else {
+      files.push_back({"--data", std::exchange(name, {})});
+    }
+  }
+  return files;
+}
+
+void check_outputs(const SectionArguments& arguments, const Grid& grid, std::int64_t heads) {
+  const SectionOutputs& outputs = arguments.outputs;
+  outputs.check_files(input_files(arguments));
+  outputs.check_pictures(grid, heads);
+  if (!arguments.shard.empty()) parse_shard(arguments.shard, grid.size());
+  // What an unfinished run has on the disk already only write_section() knows.
+  if (outputs.out.empty() || arguments.resume || !arguments.shard.empty()) return;
+  check_disk(grid, heads, std::filesystem::path(outputs.out).parent_path());
+}
+
+double points_per_second(const SectionFileReport& report) {
+  return static_cast<double>(report.evaluated_points) / report.seconds;
+}
+
+void print_text(const ChebyshevReport& report) {
+  std::printf("method    %s, %s\n", name(report.method), report.reason.c_str());
+  if (report.method == Method::chebyshev) {
+    std::string nodes;
+    for (const std::int64_t count : report.nodes) nodes += (nodes.empty() ? "" : " x ") + std::to_string(count);
+    std::printf("          %s nodes, estimate of the largest error %.2g of the largest loss (tolerance %.2g)\n",
+                nodes.c_str(), report.estimate, report.tolerance);
+    std::printf("          held-out error %.2g at %lld points\n", report.held_out_error,
+                static_cast<long long>(report.held_out_points));
+  }
+  std::printf("          %lld evaluations, %lld saved\n", static_cast<long long>(report.evaluations),
+              static_cast<long long>(report.saved));
+}
+
+Json chebyshev_json(const ChebyshevReport& report) {
+  return {{"ran", name(report.method)},
+          {"reason", report.reason},
+          {"tolerance", report.tolerance},
+          {"met", report.met},
+          {"nodes", report.nodes},
+          {"estimate", report.estimate},
+          {"held_out_error", report.held_out_error},
+          {"held_out_points", report.held_out_points},
+          {"scale", report.scale},
+          {"evaluations", report.evaluations},
+          {"saved", report.saved}};
+}
+
+void print_text(const SectionFileReport& report, const Grid& grid, const Section& section) {
   const auto cosines = direction_cosines(section);
   const auto rank = static_cast<std::size_t>(section.rank());
-  std::printf("grid      %s, %lld head%s\n", surface.grid.describe().c_str(), static_cast<long long>(surface.heads),
-              surface.heads == 1 ? "" : "s");
-  std::printf("loss      min %.10g, max %.10g, non-finite %lld\n", range.lo, range.hi,
-              static_cast<long long>(surface.nonfinite));
+  const auto whole = [](std::int64_t value) { return static_cast<long long>(value); };
+  std::printf("grid      %s, %lld head%s\n", grid.describe().c_str(), whole(report.heads),
+              report.heads == 1 ? "" : "s");
+  if (report.points < grid.size()) std::printf("shard     %lld of the points\n", whole(report.points));
+  std::printf("loss      min %.10g, max %.10g, non-finite %lld\n", report.range.lo, report.range.hi,
+              whole(report.nonfinite));
   std::printf("cosines of the directions\n");
   for (std::size_t i = 0; i < rank; ++i) {
     for (std::size_t j = 0; j < rank; ++j) std::printf("%s%9.6f", j == 0 ? "          " : "  ", cosines[i * rank + j]);
     std::printf("\n");
   }
-  std::printf("device    %s, %s\n", surface.device.c_str(), name(surface.precision));
-  std::printf("speed     %.4g points per second, %.3g s\n", static_cast<double>(surface.size()) / surface.seconds,
-              surface.seconds);
+  std::printf("device    %s, %s\n", report.device.c_str(), name(report.precision));
+  if (report.chebyshev) print_text(*report.chebyshev);
+  if (report.resumed_tiles > 0) {
+    std::printf("resumed   %lld of %lld tiles were finished\n", whole(report.resumed_tiles), whole(report.tiles));
+  }
+  std::printf("speed     %.4g points per second, %.3g s\n", points_per_second(report), report.seconds);
 }
 
-void print_json(const Surface& surface, const Section& section, const Range& range, const Landscape& landscape) {
-  print({{"network", describe(landscape.network())},
-         {"parameters", landscape.network().parameter_count()},
-         {"data", describe(landscape.data())},
-         {"loss", name(landscape.loss())},
-         {"grid", describe(surface.grid)},
-         {"heads", surface.heads},
-         {"min", range.lo},
-         {"max", range.hi},
-         {"nonfinite", surface.nonfinite},
-         {"cosines", rows(direction_cosines(section), static_cast<std::size_t>(section.rank()))},
-         {"device", surface.device},
-         {"precision", name(surface.precision)},
-         {"seconds", surface.seconds},
-         {"points_per_second", static_cast<double>(surface.size()) / surface.seconds},
-         {"plan", plan_lines(surface.plan)}});
+void print_json(const SectionFileReport& report, const Grid& grid, const Section& section, const Landscape& landscape) {
+  Json json = {{"network", describe(landscape.network())},
+               {"parameters", landscape.network().parameter_count()},
+               {"data", describe(landscape.data())},
+               {"loss", name(landscape.loss())},
+               {"grid", describe(grid)},
+               {"heads", report.heads},
+               {"min", report.range.lo},
+               {"max", report.range.hi},
+               {"nonfinite", report.nonfinite},
+               {"cosines", rows(direction_cosines(section), static_cast<std::size_t>(section.rank()))},
+               {"device", report.device},
+               {"precision", name(report.precision)},
+               {"seconds", report.seconds},
+               {"points_per_second", points_per_second(report)},
+               {"points", report.points},
+               {"tiles", report.tiles},
+               {"resumed_tiles", report.resumed_tiles},
+               {"tile_points", report.tile_points},
+               {"plan", plan_lines(report.plan)}};
+  if (report.chebyshev) json["chebyshev"] = chebyshev_json(*report.chebyshev);
+  print(json);
 }
 
 void print_plan(const std::string& plan, bool json) {
@@ -142,6 +207,20 @@ void print_plan(const std::string& plan, bool json) {
     print({{"plan", plan_lines(plan)}});
   } else {
     std::printf("%s%s", plan.c_str(), plan.ends_with('\n') ? "" : "\n");
+  }
+}
+
+SectionFileReport write_losses(const SectionArguments& arguments, const Landscape& landscape, const Section& section,
+                               const Grid& grid, const EvaluateOptions& evaluate) {
+  SectionFileOptions options{.evaluate = evaluate, .tile_points = arguments.tile};
+  if (arguments.resume) options.unfinished = Unfinished::resume;
+  if (!arguments.shard.empty()) options.shard = parse_shard(arguments.shard, grid.size());
+  try {
+    return for_option("--out", [&] { return write_section(arguments.outputs.out, landscape, section, grid, options); });
+  } catch (const Interrupted&) {
+    const std::string partial = arguments.outputs.out + ".partial";
+    if (!std::filesystem::exists(partial)) throw Interrupted("interrupted");
+    throw Interrupted("interrupted; what is finished is in " + partial + ", the same command with --resume goes on");
   }
 }
 
@@ -156,20 +235,18 @@ void evaluate_section(const SectionArguments& arguments, Session& session) {
   const Landscape landscape = for_option("--data", [&] { return Landscape(model.network, data, loss, device); });
   const EvaluateOptions options{.precision = parse_precision(arguments.precision),
                                 .plan = arguments.plan == "direct" ? Plan::direct : Plan::automatic,
+                                .method = arguments.method == "chebyshev" ? Method::chebyshev : Method::pointwise,
+                                .tolerance = arguments.tolerance,
                                 .control = session.control()};
   if (arguments.explain) return print_plan(landscape.explain(section, grid.size(), options), arguments.json);
 
-  const Surface surface = landscape.evaluate(section, grid, options);
-  write_surface_npy(arguments.out, surface);
-  if (!arguments.png.empty())
-    write_png(arguments.png, surface, {.title = std::string(name(loss)) + ", " + data.name()});
-  if (!arguments.vti.empty()) write_vti(arguments.vti, surface);
+  const SectionFileReport report = write_losses(arguments, landscape, section, grid, options);
+  arguments.outputs.write_pictures(grid, report, std::string(name(loss)) + ", " + data.name());
   session.finish();
-  const Range range = finite_range(surface.losses);
   if (arguments.json) {
-    print_json(surface, section, range, landscape);
+    print_json(report, grid, section, landscape);
   } else {
-    print_text(surface, section, range);
+    print_text(report, grid, section);
   }
 }
 
@@ -216,19 +293,51 @@ void add_evaluation_options(CLI::App& command, SectionArguments& arguments) {
       ->check(CLI::IsMember({"auto", "direct"}))
       ->type_name("PLAN")
       ->capture_default_str();
-  auto* out =
-      command.add_option("--out", arguments.out, "The losses, an .npy array (n1, ..., nz, heads)")->type_name("FILE");
-  command.add_option("--png", arguments.png, "A picture of the surface, z up to 3")->type_name("FILE");
-  command.add_option("--vti", arguments.vti, "The surface for ParaView, z up to 3")->type_name("FILE");
+  command
+      .add_option(
+          "--method", arguments.method,
+          "pointwise: every point; chebyshev: interpolate between as few points as --tolerance takes, and every "
+          "point where that is no fewer (the report says so)")
+      ->check(CLI::IsMember({"pointwise", "chebyshev"}))
+      ->type_name("METHOD")
+      ->capture_default_str();
+  command
+      .add_option("--tolerance", arguments.tolerance,
+                  "Of --method chebyshev: the largest error, by an estimate, relative to the largest loss of a head")
+      ->type_name("ERROR")
+      ->capture_default_str();
+  auto* out = arguments.outputs.add_to(command);
   arguments.device.add_to(command);
   command.add_flag("--explain", arguments.explain, "Print what is computed once and what per point, and stop")
       ->excludes(out);
   command.add_flag("--json", arguments.json, "Print JSON");
 }
 
+void add_run_options(CLI::App& command, SectionArguments& arguments) {
+  command.add_flag("--resume", arguments.resume,
+                   "Go on from OUT.partial and OUT.journal of a run that was ended; from the beginning without them");
+  command
+      .add_option(
+          "--shard", arguments.shard,
+          "Evaluate the I-th of N parts of the points, in a process or job of its own; lossatlas merge joins them")
+      ->excludes(command.get_option("--png"))
+      ->excludes(command.get_option("--vti"))
+      ->type_name("I/N");
+  command
+      .add_option("--tile", arguments.tile,
+                  "Points after which progress is recorded; default: about a tenth of a second. Results do not depend "
+                  "on it")
+      ->check(CLI::PositiveNumber)
+      ->type_name("POINTS");
+}
+
 // Options that only make sense together: found before any file is read.
 void check_usage(const CLI::App& command, const SectionArguments& arguments) {
-  if (!arguments.explain && arguments.out.empty()) throw CLI::RequiredError("--out (or --explain)");
+  if (!arguments.explain && arguments.outputs.out.empty()) throw CLI::RequiredError("--out (or --explain)");
+  if (command.count("--tolerance") > 0 && arguments.method != "chebyshev")
+    throw CLI::RequiresError("--tolerance", "--method chebyshev");
+  if (!(arguments.tolerance > 0 && arguments.tolerance < 1))
+    throw CLI::ValidationError("--tolerance", "expected more than 0 and less than 1");
   if (drawn_at_random(arguments)) {
     if (arguments.directions == "filter" && !arguments.normalise.empty())
       throw CLI::ExcludesError("--normalise", "--directions filter");
@@ -251,11 +360,15 @@ void add_section(CLI::App& program, Command& chosen) {
       ->type_name("LOSS");
   add_direction_options(*command, *arguments);
   add_evaluation_options(*command, *arguments);
+  add_run_options(*command, *arguments);
   command->footer(
       std::string(
           "L(alpha) = R(theta_0 + sum_i alpha_i theta_i) at every point of a grid; theta_0 is the model, theta_i\n"
           "the directions. Prints the cosines between them, the smallest and largest finite loss of any head,\n"
-          "and how many losses are not finite (null in JSON).\n\n") +
+          "and how many losses are not finite (null in JSON).\n\n"
+          "The losses go to OUT.partial and are renamed to OUT at the end; OUT.journal records which are finished.\n"
+          "After Ctrl-C, a kill or a full disk, the same command with --resume goes on from there to the same "
+          "bits.\n\n") +
       kSpecHelp +
       "\nExamples:\n"
       "  lossatlas fit --target demo --train glyphs:1000 --hidden 64,256 --out out\n"

@@ -11,8 +11,6 @@
 namespace lossatlas {
 namespace {
 
-constexpr std::string_view kMagic = "\x93NUMPY";
-
 using Decoder = double (*)(const std::byte*, std::endian);
 
 template <class T>
@@ -49,7 +47,7 @@ NpyHeader read_header(InputFile& input) {
   const FileContext& context = input.context();
   std::string start(8, '\0');
   input.read(std::as_writable_bytes(std::span<char>(start)));
-  context.require(start.starts_with(kMagic), "which does not start with \\x93NUMPY, expected an .npy file");
+  context.require(start.starts_with(kNpyMagic), "which does not start with \\x93NUMPY, expected an .npy file");
   const int version = start[6];
   context.require(version >= 1 && version <= 3 && start[7] == 0, "of .npy version ", version, ".", int{start[7]},
                   ", expected 1.0, 2.0 or 3.0");
@@ -104,21 +102,6 @@ std::vector<double> fortran_to_c(const std::vector<double>& values, const std::v
   return out;
 }
 
-std::string header_text(std::span<const std::int64_t> shape) {
-  std::string dict = "{'descr': '<f8', 'fortran_order': False, 'shape': (";
-  for (const std::int64_t size : shape) dict += std::to_string(size) + (shape.size() == 1 ? "," : ", ");
-  if (shape.size() > 1) dict.resize(dict.size() - 2);
-  dict += "), }";
-  // The values start at a multiple of 64, so that the file can be mapped.
-  constexpr std::size_t kPrefix = 10;
-  constexpr std::size_t kAlign = 64;
-  dict.append((kAlign - (kPrefix + dict.size() + 1) % kAlign) % kAlign, ' ');
-  dict += '\n';
-  std::string text(kMagic);
-  text.append({'\1', '\0', static_cast<char>(dict.size() & 0xff), static_cast<char>(dict.size() >> 8)});
-  return text + dict;
-}
-
 }  // namespace
 
 Array read_npy(const std::filesystem::path& file) {
@@ -145,7 +128,7 @@ void write_npy(const std::filesystem::path& file, std::span<const std::int64_t> 
   require(count == static_cast<std::int64_t>(values.size()), "write_npy", "received ", values.size(),
           " values, expected as many as the shape says; pass matching shape and values");
   AtomicFile output(file, "write_npy");
-  const std::string header = header_text(shape);
+  const std::string header = npy_header_text(shape);
   output.require_space(static_cast<std::int64_t>(header.size() + values.size_bytes()));
   output.write(header);
   output.write(values);

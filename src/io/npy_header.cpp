@@ -137,4 +137,19 @@ class Parser {
 
 NpyHeader parse_npy_header(std::string_view text, const FileContext& context) { return Parser(text, context).parse(); }
 
+std::string npy_header_text(std::span<const std::int64_t> shape) {
+  std::string dict = "{'descr': '<f8', 'fortran_order': False, 'shape': (";
+  for (const std::int64_t size : shape) dict += std::to_string(size) + (shape.size() == 1 ? "," : ", ");
+  if (shape.size() > 1) dict.resize(dict.size() - 2);
+  dict += "), }";
+  // The values start at a multiple of 64, so that the file can be mapped.
+  constexpr std::size_t kPrefix = 10;
+  constexpr std::size_t kAlign = 64;
+  dict.append((kAlign - (kPrefix + dict.size() + 1) % kAlign) % kAlign, ' ');
+  dict += '\n';
+  std::string text(kNpyMagic);
+  text.append({'\1', '\0', static_cast<char>(dict.size() & 0xff), static_cast<char>(dict.size() >> 8)});
+  return text + dict;
+}
+
 }  // namespace lossatlas

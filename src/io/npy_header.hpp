@@ -3,12 +3,16 @@
 
 #include <bit>
 #include <cstdint>
+#include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "io/file_context.hpp"
 
 namespace lossatlas {
+
+inline constexpr std::string_view kNpyMagic = "\x93NUMPY";
 
 struct NpyHeader {
   char kind = 'f';  ///< f, i, u or b
@@ -20,5 +24,8 @@ struct NpyHeader {
 
 /// Throws FileError naming `context` on anything but a dict of 'descr', 'fortran_order' and 'shape'.
 NpyHeader parse_npy_header(std::string_view text, const FileContext& context);
+
+/// All that stands before the values of <f8 in C order: a multiple of 64 bytes.
+std::string npy_header_text(std::span<const std::int64_t> shape);
 
 }  // namespace lossatlas

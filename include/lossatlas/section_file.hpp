@@ -1,0 +1,84 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+
+#include <lossatlas/export.hpp>
+#include <lossatlas/grid.hpp>
+#include <lossatlas/landscape.hpp>
+#include <lossatlas/progress.hpp>
+#include <lossatlas/section.hpp>
+#include <lossatlas/surface.hpp>
+
+namespace lossatlas {
+
+/// Part `index` of `count` contiguous parts of a grid's points, nearly equal, counted from 1.
+struct Shard {
+  std::int64_t index = 1;
+  std::int64_t count = 1;
+};
+
+/// What to do with FILE.partial and FILE.journal of a run that did not finish.
+///
+/// refuse: throw and leave them alone. resume: go on from them; from the beginning when there are none.
+enum class Unfinished : std::uint8_t { refuse, resume };
+
+struct SectionFileOptions {
+  EvaluateOptions evaluate = {};
+  Unfinished unfinished = Unfinished::refuse;
+  Shard shard = {};
+  /// Points of a tile; 0: what takes about a tenth of a second by a short measurement, or twenty times as long as a
+  /// call of evaluate() spends before its first point. A resumed run keeps the size it began with. Bits do not depend
+  /// on it.
+  std::int64_t tile_points = 0;
+};
+
+/// What is in a file of losses, and what this call did.
+struct SectionFileReport {
+  std::int64_t points = 0;  ///< of the grid; of a shard those of its part
+  std::int64_t heads = 1;   ///< H
+  Range range;              ///< smallest and largest finite loss of the file
+  std::int64_t nonfinite = 0;
+  std::int64_t tiles = 0;
+  std::int64_t resumed_tiles = 0;  ///< finished by earlier runs, verified and kept
+  std::int64_t tile_points = 0;
+  std::int64_t evaluated_points = 0;  ///< by this call
+  double seconds = 0;                 ///< of this call
+  std::string device;                 ///< what follows is as in Surface
+  Precision precision = Precision::f64;
+  std::string plan;
+  std::optional<ChebyshevReport> chebyshev;
+};
+
+/// Evaluates L(α) at every point of a grid, tile by tile, into an .npy file (n₁, …, n_z, H) of f64 with the bits that
+/// Landscape::evaluate() gives; a shard into a file for merge_sections(). Memory does not grow with the grid, of up to
+/// 2⁵⁹ losses.
+///
+/// The losses go to FILE.partial, the finished tiles with their checksums to FILE.journal; at the end the one is
+/// renamed to FILE and the other removed. After an interruption, an error or a kill both stay, unless no tile was
+/// finished, and Unfinished::resume goes on from them: tiles that match their checksums are kept, others evaluated
+/// again, and the file has the bits of an undisturbed run. A journal belongs to one model, section, data set, loss,
+/// grid, precision, plan, method, device and version: with any other it is refused and left alone. A tile that memory
+/// has no room for is evaluated in halves, of the same bits.
+///
+/// Throws InvalidArgument when section, grid or options do not fit, FileError for a file that is in the way, belongs to
+/// another run, is damaged, or cannot be written (the disk is full), OutOfMemory with the bytes that one point needs,
+/// Interrupted.
+LOSSATLAS_API SectionFileReport write_section(const std::filesystem::path& file, const Landscape& landscape,
+                                              const Section& section, const Grid& grid,
+                                              const SectionFileOptions& options = {});
+
+/// One .npy file from all shards of a section, in any order, with the bits of one run over the whole grid; complete or
+/// not at all. Checks every tile against its checksum. The report's device is the shards', its plan is empty.
+/// Throws FileError when a shard is missing, given twice, damaged or of another section, Interrupted.
+LOSSATLAS_API SectionFileReport merge_sections(const std::filesystem::path& file,
+                                               std::span<const std::filesystem::path> shards,
+                                               const Control& control = {});
+
+/// The grid of a shard. Throws FileError when the file is none.
+LOSSATLAS_API Grid shard_grid(const std::filesystem::path& shard);
+
+}  // namespace lossatlas

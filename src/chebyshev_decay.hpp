@@ -1,0 +1,32 @@
+// How fast Chebyshev coefficients decay, and what that says about those that were left out.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include <lossatlas/chebyshev.hpp>
+#include <lossatlas/device.hpp>
+
+namespace lossatlas {
+
+/// a(k), k = 0..K_i−1: the largest over heads of Σ |c| over the coefficients of degree k along axis i, over the head's
+/// scale (a head with scale 0 counts as 0).
+std::vector<double> degree_profile(const ChebyshevInterpolant& interpolant, std::size_t axis,
+                                   std::span<const double> scale);
+
+/// The level that rounding errors of a precision may have, relative to the scale.
+double rounding_level(Precision precision);
+
+struct Decay {
+  double tail = 0;        ///< estimate of the error by the coefficients left out along the axis
+  bool rounding = false;  ///< the upper half is as flat and as small as rounding: more nodes do not help
+};
+
+/// Of a profile of at least 5 degrees 0..n. With b the largest a(k) for n/2 ≤ k < 3n/4 and c that for 3n/4 ≤ k ≤ n:
+/// q = (c/b)^{4/n} ≤ 0.99, e = max over k ≥ n/2 of a(k) q^{n−k}, tail = 2eq/(1 − q): twice the geometric series that
+/// stays above the upper half, as coefficients that are left out also fold back onto those that are kept. Coefficients
+/// that vanish by symmetry or change sign do not hide the others so.
+Decay decay_of(std::span<const double> profile, double rounding_level);
+
+}  // namespace lossatlas

@@ -1,0 +1,175 @@
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <sstream>
+
+#include "backend.hpp"
+#include "chebyshev_decay.hpp"
+#include "chebyshev_nodes.hpp"
+#include "chebyshev_surface.hpp"
+#include "chebyshev_tensor.hpp"
+#include "check.hpp"
+
+namespace lossatlas {
+namespace {
+
+constexpr std::int64_t kMostNodes = 4097;             // along an axis; the transform takes K² per line
+constexpr double kMostInAll = std::int64_t{1} << 25;  // about a gigabyte with their coordinates
+constexpr double kFloor = 64 * std::numeric_limits<double>::epsilon();
+
+bool has_kink(Activation activation) { return activation == Activation::relu || activation == Activation::leaky_relu; }
+
+/// The first activation with a kink whose argument the section moves.
+std::optional<Activation> moving_kink(const SectionPlan& plan) {
+  bool moves = false;
+  for (const ChainLayer& layer : plan.point_chain) {
+    moves = moves || !layer.shared();
+    if (moves && has_kink(layer.activation)) return layer.activation;
+  }
+  if (plan.kind != PlanKind::sample_free && has_kink(plan.joint_sample.activation)) return plan.joint_sample.activation;
+  for (const ChainLayer& layer : plan.later) {
+    if (has_kink(layer.activation)) return layer.activation;
+  }
+  return std::nullopt;
+}
+
+/// The growth of one interpolant.
+class Growth {
+ public:
+  Growth(const Landscape& landscape, const Section& section, std::vector<ChebyshevAxis> box, std::int64_t points,
+         const EvaluateOptions& options)
+      : samples_(landscape, section, std::move(box), options), points_(points) {
+    fit_.report.tolerance = options.tolerance;
+    fit_.report.nodes.assign(samples_.axes().size(), 0);
+    fit_.report.estimate = fit_.report.held_out_error = std::numeric_limits<double>::quiet_NaN();
+    fit_.report.scale.assign(static_cast<std::size_t>(landscape.network().heads()), 0.0);
+  }
+
+  ChebyshevFit run(const SectionPlan& plan) {
+    if (const auto kink = moving_kink(plan)) {
+      return give_up(name(*kink), " has a kink, and the section moves its argument");
+    }
+    const std::int64_t start = plan.kind == PlanKind::quadratic ? kQuadratic : kStart;
+    std::vector<std::int64_t> nodes;
+    for (const ChebyshevAxis& axis : samples_.axes()) nodes.push_back(axis.lo == axis.hi ? 1 : start);
+    for (;;) {
+      const double after = static_cast<double>(samples_.evaluations()) + samples_.cost(nodes);
+      if (after >= static_cast<double>(points_)) {
+        return give_up("the next nodes would make ", after, " evaluations, and there are ", points_, " points");
+      }
+      if (*std::max_element(nodes.begin(), nodes.end()) > kMostNodes || after > kMostInAll)
+        return give_up("the next nodes would be more than ", kMostNodes, " along an axis or ", kMostInAll, " in all");
+      samples_.grow(nodes);
+      if (!samples_.finite()) return give_up("a loss at a node or a held-out point is not finite");
+      judge();
+      if (fit_.report.estimate <= fit_.report.tolerance) return finish("the estimate meets the tolerance");
+      const std::vector<std::int64_t> next = grown();
+      if (next == nodes) return finish("the rounding of the precision is reached");
+      nodes = next;
+    }
+  }
+
+ private:
+  static constexpr std::int64_t kQuadratic = 3, kStart = 9;
+
+  /// The interpolant through the nodes so far, its decay along each axis, its error and the estimate.
+  void judge() {
+    ChebyshevReport& report = fit_.report;
+    fit_.interpolant = samples_.interpolant();
+    report.scale = samples_.scale();
+    report.held_out_error = samples_.held_out_error(*fit_.interpolant);
+    report.held_out_points = samples_.held_out_count();
+    report.precision = samples_.precision();
+    report.nodes.clear();
+    decays_.clear();
+    const double measured = 3 * report.held_out_error;
+    double tails = 0;
+    for (std::size_t i = 0; i < samples_.axes().size(); ++i) {
+      const std::int64_t nodes = samples_.axes()[i].nodes;
+      report.nodes.push_back(nodes);
+      decays_.push_back(nodes <= kQuadratic ? Decay{0, true}  // exact
+                                            : decay_of(degree_profile(*fit_.interpolant, i, report.scale),
+                                                       rounding_level(report.precision)));
+      Decay& decay = decays_.back();
+      if (decay.rounding) decay.tail = std::min(decay.tail, measured);  // sums of |rounding| say more than it does
+      tails += decay.tail;
+    }
+    report.estimate = std::max({tails, measured, kFloor});
+  }
+
+  /// The next nodes: K − 1 doubled along the axes with the largest tails, until the others leave a quarter of the
+  /// tolerance, or, where only the held-out points disagree, along all; the same nodes where nothing but rounding is
+  /// left.
+  std::vector<std::int64_t> grown() const {
+    const ChebyshevReport& report = fit_.report;
+    const bool hidden = report.held_out_error > rounding_level(report.precision);  // too large to be rounding
+    std::vector<std::size_t> may;
+    double tails = 0;
+    for (std::size_t i = 0; i < decays_.size(); ++i) {
+      if (report.nodes[i] > 1 && (hidden || !decays_[i].rounding)) may.push_back(i);
+      tails += decays_[i].tail;
+    }
+    const double allowed = 0.75 * report.tolerance;
+    const bool all = tails <= allowed;
+    std::ranges::stable_sort(may, std::ranges::greater(), [this](std::size_t i) { return decays_[i].tail; });
+    std::vector<std::int64_t> nodes = report.nodes;
+    for (const std::size_t i : may) {
+      if (!all && tails <= allowed) break;
+      nodes[i] = 2 * nodes[i] - 1;
+      tails -= decays_[i].tail;
+    }
+    return nodes;
+  }
+
+  ChebyshevFit finish(const char* reason) {
+    ChebyshevReport& report = fit_.report;
+    report.method = Method::chebyshev;
+    report.reason = reason;
+    report.met = report.estimate <= report.tolerance;
+    report.evaluations = samples_.evaluations();
+    report.saved = points_ - report.evaluations;
+    return std::move(fit_);
+  }
+
+  template <class... Parts>
+  ChebyshevFit give_up(const Parts&... parts) {
+    std::ostringstream reason;
+    reason.precision(15);
+    (reason << ... << parts);
+    fit_.interpolant.reset();
+    fit_.report.reason = reason.str();
+    fit_.report.evaluations = samples_.evaluations();
+    fit_.report.saved = -samples_.evaluations();
+    return std::move(fit_);
+  }
+
+  ChebyshevNodes samples_;
+  std::int64_t points_ = 0;
+  ChebyshevFit fit_;
+  std::vector<Decay> decays_;
+};
+
+}  // namespace
+
+ChebyshevFit fit_box(const Landscape& landscape, const Section& section, std::vector<ChebyshevAxis> box,
+                     std::int64_t points, const EvaluateOptions& options) {
+  require(options.tolerance > 0 && options.tolerance < 1, "fit_chebyshev", "received tolerance ", options.tolerance,
+          ", expected more than 0 and less than 1, relative to the largest |L|");
+  const SectionPlan plan = plan_section(landscape.network(), landscape.loss(), section, Plan::automatic);
+  return Growth(landscape, section, std::move(box), points, options).run(plan);
+}
+
+ChebyshevFit fit_chebyshev(const Landscape& landscape, const Section& section, const Grid& grid,
+                           const EvaluateOptions& options) {
+  require(grid.rank() == section.rank(), "fit_chebyshev", "received a grid of ", grid.rank(), " axes for ",
+          section.rank(), " directions, expected one axis each");
+  std::vector<ChebyshevAxis> box;
+  for (const Axis& axis : grid.axes()) {
+    const auto [lo, hi] = std::minmax({axis.at(0), axis.at(axis.points - 1)});
+    box.push_back({lo, hi, 0});
+  }
+  return fit_box(landscape, section, std::move(box), grid.size(), options);
+}
+
+}  // namespace lossatlas

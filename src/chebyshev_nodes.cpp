@@ -1,0 +1,134 @@
+#include "chebyshev_nodes.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "chebyshev_tensor.hpp"
+
+namespace lossatlas {
+namespace {
+
+/// 16(z + 1) points for the z axes that are not single points: u_m = frac(1/2 + m g^{−i}), m = 1, 2, ..., with
+/// g^{z+1} = g + 1 (a Kronecker sequence, irrational and so never a node), t = −cos(πu), dense towards the faces as the
+/// nodes are.
+std::vector<double> held_out_points(std::span<const ChebyshevAxis> box) {
+  const auto free = std::count_if(box.begin(), box.end(), [](const ChebyshevAxis& axis) { return axis.lo != axis.hi; });
+  if (free == 0) return {};
+  double golden = 1.5;
+  for (int i = 0; i < 100; ++i) golden = std::pow(1 + golden, 1.0 / static_cast<double>(free + 1));
+  std::vector<double> points;
+  for (std::int64_t m = 1; m <= 16 * (free + 1); ++m) {
+    double step = 1;
+    for (const ChebyshevAxis& axis : box) {
+      if (axis.lo == axis.hi) {
+        points.push_back(axis.lo);
+        continue;
+      }
+      step /= golden;
+      const double u = 0.5 + static_cast<double>(m) * step;
+      const double t = -std::cos(std::numbers::pi * (u - std::floor(u)));
+      points.push_back((axis.lo / 2 + axis.hi / 2) + (axis.hi / 2 - axis.lo / 2) * t);
+    }
+  }
+  return points;
+}
+
+/// Raises each head's scale to the largest |loss| of losses (n, H).
+void raise(std::span<const double> losses, std::vector<double>& scale) {
+  for (std::size_t at = 0; at < losses.size(); ++at) {
+    double& top = scale[at % scale.size()];
+    top = std::max(top, std::abs(losses[at]));
+  }
+}
+
+bool all_finite(std::span<const double> values) {
+  return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
+}
+
+}  // namespace
+
+ChebyshevNodes::ChebyshevNodes(const Landscape& landscape, const Section& section, std::vector<ChebyshevAxis> box,
+                               EvaluateOptions options)
+    : landscape_(landscape), section_(section), options_(std::move(options)), axes_(std::move(box)) {
+  options_.method = Method::pointwise;
+  for (ChebyshevAxis& axis : axes_) axis.nodes = 0;
+  held_out_ = held_out_points(axes_);
+}
+
+double ChebyshevNodes::cost(std::span<const std::int64_t> nodes) const {
+  double after = 1, before = 1;
+  for (std::size_t i = 0; i < axes_.size(); ++i) {
+    after *= static_cast<double>(nodes[i]);
+    before *= static_cast<double>(axes_[i].nodes);
+  }
+  return after - before + (values_.empty() ? static_cast<double>(held_out_count()) : 0);
+}
+
+std::vector<double> ChebyshevNodes::new_points(std::span<const ChebyshevAxis> axes, std::vector<char>& fresh) const {
+  std::vector<double> points;
+  std::vector<std::int64_t> index(axes.size(), 0);
+  for (char& is_new : fresh) {
+    bool known = !values_.empty();
+    for (std::size_t i = 0; i < axes.size() && known; ++i) {
+      const std::int64_t step = axes[i].nodes == 1 ? 1 : (axes[i].nodes - 1) / (axes_[i].nodes - 1);
+      known = index[i] % step == 0;
+    }
+    is_new = !known;
+    for (std::size_t i = 0; i < axes.size() && is_new; ++i) points.push_back(chebyshev_node(axes[i], index[i]));
+    for (std::size_t i = axes.size(); i-- > 0 && ++index[i] == axes[i].nodes;) index[i] = 0;
+  }
+  return points;
+}
+
+void ChebyshevNodes::grow(std::span<const std::int64_t> nodes) {
+  std::vector<ChebyshevAxis> axes = axes_;
+  for (std::size_t i = 0; i < axes.size(); ++i) axes[i].nodes = nodes[i];
+  std::vector<char> fresh(static_cast<std::size_t>(node_count(axes)));
+  std::vector<double> points = new_points(axes, fresh);
+  const bool first = values_.empty();
+  if (first) points.insert(points.end(), held_out_.begin(), held_out_.end());
+  if (points.empty()) return;
+  const Surface surface = landscape_.evaluate(section_, points, options_);
+  const auto heads = static_cast<std::size_t>(surface.heads);
+  precision_ = surface.precision;
+  evaluations_ += surface.size();
+
+  // Old nodes keep their order among the new grid's.
+  std::vector<double> values;
+  values.reserve(fresh.size() * heads);
+  auto old_loss = values_.cbegin(), new_loss = surface.losses.cbegin();
+  for (const char is_new : fresh) {
+    auto& source = is_new ? new_loss : old_loss;
+    values.insert(values.end(), source, source + static_cast<std::ptrdiff_t>(heads));
+    source += static_cast<std::ptrdiff_t>(heads);
+  }
+  if (first) held_out_losses_.assign(new_loss, surface.losses.cend());
+  values_ = std::move(values);
+  axes_ = std::move(axes);
+}
+
+bool ChebyshevNodes::finite() const { return all_finite(values_) && all_finite(held_out_losses_); }
+
+std::vector<double> ChebyshevNodes::scale() const {
+  std::vector<double> scale(static_cast<std::size_t>(landscape_.network().heads()), 0.0);
+  raise(values_, scale);
+  raise(held_out_losses_, scale);
+  return scale;
+}
+
+ChebyshevInterpolant ChebyshevNodes::interpolant() const {
+  return ChebyshevInterpolant::through(axes_, landscape_.network().heads(), values_);
+}
+
+double ChebyshevNodes::held_out_error(const ChebyshevInterpolant& interpolant) const {
+  const std::vector<double> unit = scale(), predicted = interpolant.evaluate(held_out_);
+  double worst = 0;
+  for (std::size_t at = 0; at < predicted.size(); ++at) {
+    const double error = std::abs(predicted[at] - held_out_losses_[at]);
+    if (error > 0) worst = std::max(worst, error / unit[at % unit.size()]);
+  }
+  return worst;
+}
+
+}  // namespace lossatlas

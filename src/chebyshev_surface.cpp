@@ -1,0 +1,167 @@
+#include "chebyshev_surface.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <new>
+#include <sstream>
+#include <stdexcept>
+
+#include "chebyshev_tensor.hpp"
+#include "check.hpp"
+
+namespace lossatlas {
+namespace {
+
+/// The smallest box around points (G, z).
+std::vector<ChebyshevAxis> box_of(std::span<const double> points, std::size_t rank) {
+  std::vector<ChebyshevAxis> box;
+  for (std::size_t i = 0; i < rank; ++i) box.push_back({points[i], points[i], 0});
+  for (std::size_t at = 0; at < points.size(); ++at) {
+    ChebyshevAxis& axis = box[at % rank];
+    axis.lo = std::min(axis.lo, points[at]);
+    axis.hi = std::max(axis.hi, points[at]);
+  }
+  return box;
+}
+
+/// Puts R of the exact parameters where the surface is at an end of its section; returns how many evaluations it took.
+std::int64_t evaluate_ends(const Landscape& landscape, const Section& section, const EvaluateOptions& pointwise,
+                           Surface& surface) {
+  const auto z = static_cast<std::size_t>(section.rank()), heads = static_cast<std::size_t>(surface.heads);
+  std::vector<double> ends, alpha(z);
+  std::vector<std::size_t> places;
+  for (std::size_t g = 0; g < static_cast<std::size_t>(surface.size()); ++g) {
+    if (surface.points.empty()) {
+      surface.grid.point(static_cast<std::int64_t>(g), alpha);
+    } else {
+      std::copy_n(surface.points.begin() + static_cast<std::ptrdiff_t>(g * z), z, alpha.begin());
+    }
+    const auto zeros = static_cast<std::size_t>(std::count(alpha.begin(), alpha.end(), 0.0));
+    if (zeros != z - 1 || std::count(alpha.begin(), alpha.end(), 1.0) != 1) continue;
+    ends.insert(ends.end(), alpha.begin(), alpha.end());
+    places.push_back(g);
+  }
+  if (places.empty()) return 0;
+  const Surface exact = landscape.evaluate(section, ends, pointwise);
+  for (std::size_t e = 0; e < places.size(); ++e) {
+    for (std::size_t h = 0; h < heads; ++h) surface.losses[places[e] * heads + h] = exact.losses[e * heads + h];
+  }
+  return exact.size();
+}
+
+std::string nodes_text(std::span<const std::int64_t> nodes) {
+  std::string text;
+  for (const std::int64_t count : nodes) text += (text.empty() ? "" : " × ") + std::to_string(count);
+  return text;
+}
+
+/// Lines for the plan of what was interpolated.
+std::string stages(const ChebyshevInterpolant& p, const ChebyshevReport& report, double interpolation_flop) {
+  std::ostringstream text;
+  text << "\nmethod: chebyshev, " << nodes_text(report.nodes) << " nodes and " << report.held_out_points
+       << " held-out points evaluated; " << report.reason
+       << "\ntransform: " << quantity(chebyshev_coefficients_flop(p.axes(), p.heads()), "FLOP")
+       << "\ninterpolation: " << quantity(interpolation_flop, "FLOP");
+  return text.str();
+}
+
+/// FLOP of the interpolant at a list of points at most: no two in a row share coordinates.
+double list_flop(const ChebyshevInterpolant& p, std::int64_t points) {
+  double flop = 0, right = static_cast<double>(node_count(p.axes()));
+  for (const ChebyshevAxis& axis : p.axes()) {
+    flop += 3 * static_cast<double>(axis.nodes) + 2 * static_cast<double>(p.heads()) * right;
+    right /= static_cast<double>(axis.nodes);
+  }
+  return flop * static_cast<double>(points);
+}
+
+std::string given_up(const ChebyshevReport& report) {
+  return "\nmethod: pointwise; chebyshev was given up: " + report.reason;
+}
+
+Surface pointwise_surface(const Landscape& landscape, const Section& section, const Grid& grid,
+                          std::span<const double> list, const EvaluateOptions& pointwise, ChebyshevReport report) {
+  Surface surface =
+      list.empty() ? landscape.evaluate(section, grid, pointwise) : landscape.evaluate(section, list, pointwise);
+  surface.plan += given_up(report);
+  report.evaluations += surface.size();
+  report.precision = surface.precision;
+  surface.chebyshev = std::move(report);
+  return surface;
+}
+
+}  // namespace
+
+Surface chebyshev_surface(const Landscape& landscape, const Section& section, const Grid& grid,
+                          std::span<const double> list, const EvaluateOptions& options) {
+  const auto start = std::chrono::steady_clock::now();
+  const auto seconds = [start] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  EvaluateOptions pointwise = options;
+  pointwise.method = Method::pointwise;
+  ChebyshevFit fit = list.empty() ? fit_chebyshev(landscape, section, grid, options)
+                                  : fit_box(landscape, section, box_of(list, static_cast<std::size_t>(section.rank())),
+                                            grid.size(), options);
+  if (!fit.interpolant) {
+    Surface surface = pointwise_surface(landscape, section, grid, list, pointwise, std::move(fit.report));
+    surface.seconds = seconds();
+    return surface;
+  }
+  const ChebyshevInterpolant& p = *fit.interpolant;
+  Surface surface;
+  surface.grid = grid;
+  surface.heads = p.heads();
+  const int threads = landscape.device().threads();
+  try {
+    surface.points.assign(list.begin(), list.end());
+    surface.losses =
+        list.empty() ? p.evaluate(grid, threads, options.control) : p.evaluate(list, threads, options.control);
+  } catch (const std::bad_alloc&) {
+    const double bytes = 16.0 * static_cast<double>(grid.size()) * static_cast<double>(p.heads());
+    throw OutOfMemory(message("Landscape::evaluate", "received ", grid.size(), " points, which take ", bytes,
+                              " bytes, expected fewer; use a smaller grid"),
+                      static_cast<std::int64_t>(std::min(bytes, 9e18)));
+  }
+  if (!section.ends.empty()) {
+    const std::int64_t spent = evaluate_ends(landscape, section, pointwise, surface);
+    fit.report.evaluations += spent;
+    fit.report.saved -= spent;
+  }
+  for (const double loss : surface.losses) surface.nonfinite += !std::isfinite(loss);
+  surface.device = landscape.device().describe();
+  surface.precision = fit.report.precision;
+  const SectionPlan plan = plan_section(landscape.network(), landscape.loss(), section, options.plan);
+  surface.plan = plan.explain(landscape.data().size(), fit.report.evaluations, surface.precision) +
+                 stages(p, fit.report, list.empty() ? p.flop(grid) : list_flop(p, grid.size()));
+  surface.chebyshev = std::move(fit.report);
+  surface.seconds = seconds();
+  return surface;
+}
+
+std::string method_lines(const ChebyshevFit& fit, const Grid& grid) {
+  if (!fit.interpolant) return given_up(fit.report);
+  return stages(*fit.interpolant, fit.report, fit.interpolant->flop(grid));
+}
+
+std::string chebyshev_forecast(const SectionPlan& plan, std::int64_t points, double tolerance) {
+  const auto z = static_cast<double>(plan.rank), h = static_cast<double>(plan.heads);
+  const double side = std::pow(static_cast<double>(points), 1 / z);
+  std::ostringstream text;
+  text << "\nmethod: chebyshev, K - 1 doubled along each axis until the estimate is at most " << tolerance
+       << "; pointwise at kinks, or where it takes " << points << " evaluations";
+  const auto start = static_cast<double>(plan.kind == PlanKind::quadratic ? 3 : 9);
+  for (double nodes = start; std::pow(nodes, z) + 16 * (z + 1) < static_cast<double>(points); nodes = 2 * nodes - 1) {
+    double interpolation = 0;
+    for (double i = 1; i <= z; ++i) {
+      interpolation += 3 * side * nodes + 2 * h * std::pow(side, i) * std::pow(nodes, z + 1 - i);
+    }
+    text << "\nat K = " << nodes << ": " << std::pow(nodes, z) + 16 * (z + 1) << " evaluations, transform "
+         << quantity(2 * h * z * std::pow(nodes, z + 1), "FLOP") << ", interpolation "
+         << quantity(interpolation, "FLOP");
+  }
+  return text.str();
+}
+
+}  // namespace lossatlas

@@ -1,0 +1,20 @@
+#include "io/checksum.hpp"
+
+#include <zlib.h>
+
+namespace lossatlas {
+
+Checksum& Checksum::add(std::span<const std::byte> bytes) {
+  const auto* data = reinterpret_cast<const Bytef*>(bytes.data());
+  if (bytes.empty()) return *this;  // zlib takes a null pointer for a request to begin again
+  crc_ = static_cast<std::uint32_t>(crc32_z(crc_, data, bytes.size()));
+  adler_ = static_cast<std::uint32_t>(adler32_z(adler_, data, bytes.size()));
+  return *this;
+}
+
+Checksum& Checksum::add(std::string_view text) {
+  add(static_cast<std::uint64_t>(text.size()));
+  return add(std::as_bytes(std::span(text)));
+}
+
+}  // namespace lossatlas

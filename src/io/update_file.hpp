@@ -1,0 +1,54 @@
+// A regular file that is read and written at chosen places, now and by later processes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "io/file_context.hpp"
+
+namespace lossatlas {
+
+/// Every member that fails throws FileError with the path and the system's reason. Never follows a symbolic link.
+class UpdateFile {
+ public:
+  /// A new file; throws when there is one of that name.
+  static UpdateFile create(const std::filesystem::path& file, std::string_view function);
+  /// The file of that name; nothing when there is none.
+  static std::optional<UpdateFile> open(const std::filesystem::path& file, std::string_view function);
+  UpdateFile(UpdateFile&& other) noexcept;
+  UpdateFile& operator=(UpdateFile&& other) noexcept;
+  ~UpdateFile();
+
+  const FileContext& context() const { return context_; }
+  std::int64_t size() const;
+  /// Bytes that the disk holds for it: less than size() with holes.
+  std::int64_t allocated() const;
+  /// Whether this process has the file for itself; true as well where the file system knows no locks.
+  bool lock() const;
+  /// Whether the name is still this file's.
+  bool linked() const;
+  /// As many bytes as there are from `offset`, at most bytes.size(); returns how many.
+  std::size_t read(std::int64_t offset, std::span<std::byte> bytes) const;
+  void write(std::int64_t offset, std::span<const std::byte> bytes);
+  void truncate(std::int64_t size);
+  /// Returns when the content is on the disk.
+  void sync();
+  /// Onto `target`, whose permissions are kept if it exists. Lasts when it returns.
+  void rename(const std::filesystem::path& target);
+
+ private:
+  UpdateFile(std::filesystem::path file, std::string_view function, int descriptor);
+  [[noreturn]] void fail(int error) const;
+
+  FileContext context_;
+  int descriptor_ = -1;
+};
+
+/// Returns when names made, changed and removed in the folder of `file` are on the disk.
+void sync_folder(const std::filesystem::path& file);
+
+}  // namespace lossatlas

@@ -1,0 +1,191 @@
+#include <lossatlas/section_file.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <sstream>
+#include <utility>
+
+#include <lossatlas/chebyshev.hpp>
+#include <lossatlas/version.hpp>
+
+#include "chebyshev_surface.hpp"
+#include "check.hpp"
+#include "io/checksum.hpp"
+#include "io/file_context.hpp"
+#include "section_file_stream.hpp"
+
+namespace lossatlas {
+namespace {
+
+template <class... Parts>
+std::string text_of(const Parts&... parts) {
+  std::ostringstream text;
+  (text << ... << parts);
+  return text.str();
+}
+
+IdentityPart plain(std::string name, std::string text) {
+  const std::uint64_t hash = Checksum().add(text).value();
+  return {std::move(name), std::move(text), hash};
+}
+
+IdentityPart model_part(const Network& network, const Section& section) {
+  Checksum sum;
+  sum.add(network.heads());
+  for (const Layer& layer : network.layers()) {
+    const auto& dense = std::get<Dense>(layer);
+    sum.add(dense.in)
+        .add(dense.out)
+        .add(static_cast<std::int32_t>(dense.bias))
+        .add(std::string_view(name(dense.activation)));
+  }
+  return {"model", text_of('"', network.describe(), '"'), sum.add(section.origin).value()};
+}
+
+IdentityPart directions_part(const Section& section) {
+  const Checksum sum = Checksum().add(section.directions).add(section.ends);
+  return {"directions", text_of(section.rank()), sum.value()};
+}
+
+IdentityPart data_part(const Dataset& data) {
+  Checksum sum;
+  sum.add(data.size()).add(data.features()).add(data.outputs()).add(data.inputs());
+  sum.add(std::as_bytes(data.labels())).add(data.targets());
+  return {"data", text_of(printable(data.name()), " of ", data.size(), " x ", data.features()), sum.value()};
+}
+
+IdentityPart grid_part(const Grid& grid) {
+  Checksum sum;
+  for (const Axis& axis : grid.axes()) sum.add(axis.lo).add(axis.hi).add(axis.points);
+  return {"grid", grid.describe(), sum.value()};
+}
+
+/// What decides about bits: not the number of threads, nor which of several equal GPUs it is.
+IdentityPart device_part(const Device& device, const Section& section) {
+  if (device.kind() == Device::Kind::cpu) {
+    const std::string blas = section.ends.empty() ? "" : ", " + blas_library();  // the ends are evaluated with it
+    return plain("device", text_of("cpu, ", simd_target(), blas));
+  }
+  const std::string name = device.describe();
+  return plain("device", "cuda" + name.substr(std::min(name.find(','), name.size())));
+}
+
+IdentityPart method_part(const EvaluateOptions& options) {
+  if (options.method == Method::pointwise) return plain("method", name(options.method));
+  std::ostringstream text;
+  text.precision(std::numeric_limits<double>::max_digits10);
+  text << name(options.method) << " to " << options.tolerance;
+  return plain("method", text.str());
+}
+
+std::vector<IdentityPart> identity_of(const Landscape& landscape, const Section& section, const Grid& grid,
+                                      const EvaluateOptions& options) {
+  return {plain("version", version()),
+          model_part(landscape.network(), section),
+          directions_part(section),
+          data_part(landscape.data()),
+          plain("loss", std::string(name(landscape.loss()))),
+          grid_part(grid),
+          plain("precision", name(options.precision)),
+          plain("plan", options.plan == Plan::direct ? "direct" : "automatic"),
+          method_part(options),
+          device_part(landscape.device(), section)};
+}
+
+/// Losses of one section from its landscape, or from an interpolant of it.
+class SectionSource {
+ public:
+  SectionSource(const Landscape& landscape, const Section& section, const Grid& grid, const EvaluateOptions& options)
+      : landscape_(landscape), section_(section), grid_(grid), options_(options) {
+    options_.control = {};
+    options_.method = Method::pointwise;
+    if (options.method == Method::pointwise) return;
+    fit_ = fit_chebyshev(landscape, section, grid, options);
+    ran_ = fit_->report.precision;
+  }
+
+  void evaluate(std::int64_t first, std::int64_t count, const Control& control, std::span<double> losses) {
+    const auto z = static_cast<std::size_t>(grid_.rank());
+    std::vector<double> points(static_cast<std::size_t>(count) * z);
+    for (std::int64_t g = 0; g < count; ++g)
+      grid_.point(first + g, std::span(points).subspan(static_cast<std::size_t>(g) * z, z));
+    if (!fit_ || !fit_->interpolant) return evaluate_pointwise(points, control, losses);
+    std::ranges::copy(fit_->interpolant->evaluate(points, std::max(1, landscape_.device().threads()), control),
+                      losses.begin());
+    if (!section_.ends.empty()) evaluate_ends(points, losses);
+  }
+
+  void describe(SectionFileReport& report) {
+    if (!ran_) {  // every tile was there: one point tells what would have run
+      std::vector<double> losses(static_cast<std::size_t>(landscape_.network().heads()));
+      evaluate(0, 1, {}, losses);
+    }
+    report.device = device_.empty() ? landscape_.device().describe() : device_;
+    report.precision = ran_.value_or(options_.precision);
+    EvaluateOptions told = options_;
+    told.precision = report.precision;
+    const std::int64_t grid_points = grid_.size();
+    if (!fit_) {
+      report.plan = landscape_.explain(section_, grid_points, told);
+      return;
+    }
+    ChebyshevReport& chebyshev = report.chebyshev.emplace(fit_->report);
+    chebyshev.evaluations += pointwise_points_;
+    if (fit_->interpolant) chebyshev.saved -= pointwise_points_;
+    report.plan = landscape_.explain(section_, fit_->interpolant ? chebyshev.evaluations : grid_points, told) +
+                  method_lines(*fit_, grid_);
+  }
+
+ private:
+  void evaluate_pointwise(std::span<const double> points, const Control& control, std::span<double> losses) {
+    EvaluateOptions options = options_;
+    options.control = control;
+    Surface surface = landscape_.evaluate(section_, points, options);
+    std::ranges::copy(surface.losses, losses.begin());
+    device_ = std::move(surface.device);
+    ran_ = surface.precision;
+    pointwise_points_ += surface.size();
+  }
+
+  /// At the given ends the losses are of exactly their parameters, whatever the method.
+  void evaluate_ends(std::span<const double> points, std::span<double> losses) {
+    const auto z = static_cast<std::size_t>(grid_.rank());
+    const std::size_t heads = losses.size() / (points.size() / z);
+    for (std::size_t g = 0; g < points.size() / z; ++g) {
+      const auto alpha = points.subspan(g * z, z);
+      const bool unit = std::ranges::count(alpha, 0.0) == std::ssize(alpha) - 1 && std::ranges::count(alpha, 1.0) == 1;
+      if (unit) evaluate_pointwise(alpha, {}, losses.subspan(g * heads, heads));
+    }
+  }
+
+  const Landscape& landscape_;
+  const Section& section_;
+  const Grid& grid_;
+  EvaluateOptions options_;
+  std::optional<ChebyshevFit> fit_;
+  std::string device_;
+  std::optional<Precision> ran_;
+  std::int64_t pointwise_points_ = 0;
+};
+
+}  // namespace
+
+SectionFileReport write_section(const std::filesystem::path& file, const Landscape& landscape, const Section& section,
+                                const Grid& grid, const SectionFileOptions& options) {
+  require(grid.rank() == section.rank() && section.parameters() == landscape.network().parameter_count(),
+          "write_section", "received a grid of ", grid.rank(), " axes and a section of ", section.rank(),
+          " directions of ", section.parameters(), " parameters, expected one axis for each and the network's ",
+          landscape.network().parameter_count(), " parameters");
+  const auto start = std::chrono::steady_clock::now();
+  SectionSource losses(landscape, section, grid, options.evaluate);
+  const double fit_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const TileSource source{identity_of(landscape, section, grid, options.evaluate), grid, landscape.network().heads(),
+                          [&](auto... arguments) { losses.evaluate(arguments...); }};
+  SectionFileReport report = stream_section(file, source, options);
+  report.seconds += fit_seconds;
+  losses.describe(report);
+  return report;
+}
+
+}  // namespace lossatlas

@@ -1,0 +1,100 @@
+#include "section_file_pieces.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <new>
+#include <stdexcept>
+
+#include "check.hpp"
+
+namespace lossatlas {
+namespace {
+
+constexpr std::int64_t kPieceBytes = std::int64_t{1} << 26;
+constexpr double kTileSeconds = 0.1;
+constexpr double kMostTileSeconds = 10;
+constexpr double kSetUps = 20;          // of a call's own time that a tile should take
+constexpr double kProbeSeconds = 0.03;  // a longer one tells no more
+
+std::int64_t values_of_a_point(const TileSource& source) { return source.heads + source.grid.rank(); }
+
+}  // namespace
+
+PieceEvaluator::PieceEvaluator(const TileSource& source)
+    : source_(source), piece_(std::max<std::int64_t>(1, kPieceBytes / (8 * values_of_a_point(source)))) {}
+
+std::int64_t PieceEvaluator::evaluate(std::int64_t first, std::int64_t count, const Control& control) {
+  for (;;) {
+    const std::int64_t piece = std::min(count, piece_);
+    std::int64_t bytes = 8 * values_of_a_point(source_);
+    try {
+      buffer_.resize(static_cast<std::size_t>(piece * source_.heads));
+      source_.evaluate(first, piece, control, buffer_);
+      return piece;
+    } catch (const OutOfMemory& error) {
+      bytes = std::max(bytes, error.bytes());
+    } catch (const std::bad_alloc&) {
+    } catch (const std::length_error&) {
+    }
+    if (piece == 1) {
+      throw OutOfMemory(message("write_section", "received a section of which one point needs ", bytes,
+                                " bytes, expected that much free memory; use fewer samples or f32"),
+                        bytes);
+    }
+    piece_ = piece / 2;
+    buffer_ = {};
+  }
+}
+
+std::int64_t PieceEvaluator::recall(std::int64_t first, std::int64_t count) {
+  const std::int64_t skip = first - known_first_;
+  const std::int64_t left = std::ssize(known_) / source_.heads - skip;
+  if (skip < 0 || left <= 0) return 0;
+  const std::int64_t piece = std::min(left, count);
+  const auto begin = known_.begin() + skip * source_.heads;
+  buffer_.assign(begin, begin + piece * source_.heads);
+  return piece;
+}
+
+void PieceEvaluator::run(std::int64_t first, std::int64_t count, const Control& control,
+                         const std::function<void(std::span<const double> losses)>& use) {
+  const std::int64_t last = first + count;
+  while (first < last) {
+    std::int64_t piece = recall(first, last - first);
+    if (piece == 0) {
+      known_ = {};
+      piece = evaluate(first, last - first, control);
+    }
+    use(buffer_);
+    first += piece;
+  }
+}
+
+std::int64_t PieceEvaluator::choose_tile(std::int64_t first, std::int64_t count, std::int64_t most,
+                                         const Control& control) {
+  known_first_ = first;
+  known_.clear();
+  std::int64_t done = 0, next = 1;
+  const auto timed = [&] {  // of `next` points
+    const auto start = std::chrono::steady_clock::now();
+    const std::int64_t piece = evaluate(first + done, std::min(next, count - done), control);
+    done += piece;
+    known_.insert(known_.end(), buffer_.begin(), buffer_.end());
+    return std::pair(piece, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  };
+  double alone = timed().second;
+  if (done < count) alone = std::min(alone, timed().second);  // the first call warms up
+  std::pair<std::int64_t, double> last{1, alone};
+  // Until what a point takes shows beside what a call takes.
+  while (done < count && last.first == next && last.second < std::max(kProbeSeconds, 2 * alone)) {
+    next *= 4;
+    last = timed();
+  }
+  const double each = last.first == 1 ? alone : (last.second - alone) / static_cast<double>(last.first - 1);
+  const double seconds = std::clamp(kSetUps * (alone - each), kTileSeconds, kMostTileSeconds);
+  const auto good = static_cast<std::int64_t>(std::min(seconds / std::max(each, 1e-12), 1e15));
+  const std::int64_t least = (count - 1) / most + 1;
+  return std::min(count, std::clamp(good, least, std::max(piece_, least)));
+}
+
+}  // namespace lossatlas

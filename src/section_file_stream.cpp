@@ -1,0 +1,396 @@
+#include "section_file_stream.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <optional>
+#include <utility>
+
+#include "check.hpp"
+#include "io/checksum.hpp"
+#include "io/journal.hpp"
+#include "io/npy_header.hpp"
+#include "io/update_file.hpp"
+#include "parallel.hpp"
+#include "section_file_pieces.hpp"
+
+namespace lossatlas {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::string_view kFunction = "write_section";
+constexpr std::int64_t kMostTiles = std::int64_t{1} << 20;  // their checksums are held in memory
+constexpr std::int64_t kReadValues = std::int64_t{1} << 16;
+constexpr double kSyncSeconds = 1;  // at most so much work is lost with the power
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+fs::path with_suffix(fs::path file, const char* suffix) { return file += suffix; }
+
+/// The file that a symbolic link stands for, and itself otherwise.
+fs::path resolved(const fs::path& file) {
+  std::error_code ignored;
+  if (!fs::is_symlink(file, ignored)) return file;
+  fs::path target = fs::canonical(file, ignored);
+  return target.empty() ? file : target;
+}
+
+bool present(const fs::path& file) {
+  std::error_code ignored;
+  return fs::symlink_status(file, ignored).type() != fs::file_type::not_found;
+}
+
+void check_target(const fs::path& file) {
+  const FileContext context{file, kFunction};
+  std::error_code ignored;
+  const fs::file_status status = fs::status(file, ignored);
+  context.require(file.has_filename() && !fs::is_directory(status), "which is a folder, expected the name of a file");
+  if (!fs::exists(status)) return;
+  context.require(fs::is_regular_file(status), "which is not a regular file, expected one that can be replaced");
+  context.require(::access(file.c_str(), W_OK) == 0, "which may not be written, expected one that can be replaced");
+}
+
+void check_options(const TileSource& source, const SectionFileOptions& options) {
+  constexpr std::int64_t kMostAxes = 63;  // NumPy's 64 less the one of the heads
+  const std::int64_t points = source.grid.size(), parts = options.shard.count;
+  require(source.grid.rank() >= 1 && source.grid.rank() <= kMostAxes, kFunction, "received a grid of ",
+          source.grid.rank(), " axes, expected 1 to ", kMostAxes);
+  require(points <= (std::int64_t{1} << 62) / 8 / source.heads, kFunction, "received ", points, " points of ",
+          source.heads, " heads, expected at most 2^62 bytes of losses; use a smaller grid");
+  require(parts >= 1 && parts <= points && options.shard.index >= 1 && options.shard.index <= parts, kFunction,
+          "received shard ", options.shard.index, " of ", parts, ", expected one of 1 to ", parts,
+          " and no more shards than the ", points, " points");
+  require(options.tile_points >= 0, kFunction, "received tiles of ", options.tile_points,
+          " points, expected at least 1");
+}
+
+/// One call of write_section().
+class SectionStream {
+ public:
+  SectionStream(const fs::path& file, const TileSource& source, const SectionFileOptions& options)
+      : target_(resolved(file)),
+        partial_(with_suffix(target_, ".partial")),
+        journal_file_(with_suffix(target_, ".journal")),
+        source_(source),
+        options_(options),
+        control_(options.evaluate.control),
+        pieces_(source) {}
+
+  SectionFileReport run() {
+    const auto start = Clock::now();
+    try {
+      if (!resume()) begin();
+      data_->write(0, std::as_bytes(std::span(file_header_)));
+      evaluate_missing();
+      finish();
+    } catch (const Interrupted&) {
+      const std::int64_t kept = leave();
+      throw Interrupted(message(kFunction, "interrupted after ", kept, " of ", layout_.tiles(), " tiles",
+                                kept == 0 ? "" : "; resume to go on from them"));
+    } catch (...) {
+      leave();
+      throw;
+    }
+    return report(seconds_since(start));
+  }
+
+ private:
+  /// Goes on from an unfinished run; false when there is none.
+  bool resume();
+  void begin();
+  void adopt(const RunHeader& header);
+  void set_tile(std::int64_t tile_points);
+  /// Keeps the journal's tiles that are in the file as they were written; whether that is all.
+  bool verify(const UpdateFile& data);
+  void verify(const UpdateFile& data, std::int64_t tile, std::uint64_t checksum);
+  void require_space() const;
+  void evaluate_missing();
+  void evaluate(std::int64_t tile);
+  void sync();
+  void finish();
+  std::int64_t leave() noexcept;
+  void tell(const char* stage, std::int64_t points) const;
+  Control inner(std::int64_t tile) const;
+  SectionFileReport report(double seconds) const;
+
+  fs::path target_, partial_, journal_file_;
+  const TileSource& source_;
+  const SectionFileOptions& options_;
+  const Control& control_;
+  PieceEvaluator pieces_;
+  RunHeader header_;
+  std::string file_header_;  ///< what the file begins with
+  TileLayout layout_;
+  std::optional<Journal> journal_;
+  std::optional<UpdateFile> data_;
+  bool made_ = false;     ///< by this call
+  bool renamed_ = false;  ///< by an earlier one, which was killed just before its end
+  Clock::time_point synced_ = Clock::now();
+  std::vector<std::uint64_t> checksums_;  ///< (tiles), of the finished ones
+  std::vector<char> finished_;            ///< (tiles)
+  std::int64_t finished_tiles_ = 0, finished_points_ = 0;
+  std::int64_t resumed_tiles_ = 0, evaluated_points_ = 0;
+  LossTally tally_;
+};
+
+bool SectionStream::resume() {
+  if (options_.unfinished == Unfinished::refuse) {
+    for (const fs::path& file : {partial_, journal_file_}) {
+      FileContext{file, kFunction}.require(!present(file),
+                                           "of a run that did not finish, expected none; resume to go on "
+                                           "from it (--resume), or delete ",
+                                           display(partial_), " and ", display(journal_file_), " to start over");
+    }
+    return false;
+  }
+  journal_ = Journal::open(journal_file_, kFunction);
+  if (journal_ && journal_->header()) {
+    adopt(*journal_->header());
+    return true;
+  }
+  FileContext{partial_, kFunction}.require(!present(partial_),
+                                           "without its journal, expected both as an unfinished run "
+                                           "leaves them; delete it and ",
+                                           display(journal_file_), " to start over");
+  if (journal_) fs::remove(journal_file_);
+  journal_.reset();
+  return false;
+}
+
+void SectionStream::adopt(const RunHeader& header) {
+  const FileContext& context = journal_->context();
+  const std::string other = differences(source_.identity, header.identity);
+  context.require(other.empty(), "of a run that began with something else, expected the same to resume; this run has ",
+                  other, "; use what it began with, or delete it and ", display(partial_), " to start over");
+  context.require(header.shard == options_.shard.index && header.shards == options_.shard.count, "of shard ",
+                  header.shard, '/', header.shards, ", expected shard ", options_.shard.index, '/',
+                  options_.shard.count, "; give each shard a file of its own");
+  context.require(options_.tile_points == 0 || options_.tile_points == header.tile_points, "with tiles of ",
+                  header.tile_points, " points, expected ", options_.tile_points, "; leave the size out to resume");
+  set_tile(header.tile_points);
+  data_ = UpdateFile::open(partial_, kFunction);
+  if (data_) {
+    verify(*data_);
+    require_space();
+    return;
+  }
+  data_ = UpdateFile::open(target_, kFunction);
+  renamed_ = data_ && verify(*data_);
+  if (renamed_) return;
+  data_ = UpdateFile::create(partial_, kFunction);
+  set_tile(header.tile_points);
+  require_space();
+}
+
+void SectionStream::begin() {
+  layout_ = shard_layout(source_.grid.size(), source_.heads, options_.shard, 1);
+  const std::int64_t tile = options_.tile_points == 0
+                                ? pieces_.choose_tile(layout_.first, layout_.points, kMostTiles, {{}, control_.stop})
+                                : std::min(options_.tile_points, layout_.points);
+  set_tile(tile);
+  require(layout_.tiles() <= kMostTiles, kFunction, "received tiles of ", tile, " points, which makes ",
+          layout_.tiles(), " of them, expected at most ", kMostTiles, "; use larger tiles");
+  journal_ = Journal::create(journal_file_, kFunction, header_);
+  made_ = true;
+  data_ = UpdateFile::create(partial_, kFunction);
+  require_space();
+}
+
+void SectionStream::set_tile(std::int64_t tile_points) {
+  const Shard& shard = options_.shard;
+  header_ = {source_.identity, source_.grid, source_.heads, shard.index, shard.count, tile_points};
+  layout_ = shard_layout(source_.grid.size(), source_.heads, shard, tile_points);
+  std::vector<std::int64_t> shape = source_.grid.shape();
+  shape.push_back(source_.heads);
+  file_header_ = shard.count == 1 ? npy_header_text(shape) : encode(header_, kShardMagic);
+  layout_.begin = static_cast<std::int64_t>(file_header_.size());
+  const auto tiles = static_cast<std::size_t>(layout_.tiles());
+  checksums_.assign(tiles, 0);
+  finished_.assign(tiles, 0);
+  finished_tiles_ = finished_points_ = resumed_tiles_ = 0;
+  tally_ = {};
+}
+
+bool SectionStream::verify(const UpdateFile& data) {
+  tell("verify", 0);
+  journal_->for_each([&](std::uint64_t tile, std::uint64_t checksum) {
+    check_stop(control_);
+    if (tile >= finished_.size() || finished_[static_cast<std::size_t>(tile)] != 0) return;
+    verify(data, static_cast<std::int64_t>(tile), checksum);
+    tell("verify", finished_points_);
+  });
+  resumed_tiles_ = finished_tiles_;
+  return finished_tiles_ == layout_.tiles();
+}
+
+void SectionStream::verify(const UpdateFile& data, std::int64_t tile, std::uint64_t checksum) {
+  const std::int64_t values = layout_.tile_size(tile) * layout_.heads;
+  std::vector<double> block(static_cast<std::size_t>(std::min(values, kReadValues)));
+  Checksum sum;
+  LossTally tally;
+  for (std::int64_t done = 0; done < values; done += kReadValues) {
+    const auto part = std::span(block).first(static_cast<std::size_t>(std::min(kReadValues, values - done)));
+    if (data.read(layout_.offset(layout_.tile_first(tile)) + 8 * done, std::as_writable_bytes(part)) <
+        part.size_bytes()) {
+      return;
+    }
+    sum.add(std::span<const double>(part));
+    tally.add(part);
+  }
+  if (sum.value() != checksum) return;
+  finished_[static_cast<std::size_t>(tile)] = 1;
+  checksums_[static_cast<std::size_t>(tile)] = checksum;
+  ++finished_tiles_;
+  finished_points_ += layout_.tile_size(tile);
+  tally_.add(tally);
+}
+
+// Said before an hour's work, not after.
+void SectionStream::require_space() const {
+  std::error_code failed;
+  const fs::space_info disk = fs::space(partial_, failed);
+  if (failed || disk.capacity == 0) return;
+  const std::int64_t missing = layout_.end() - data_->allocated();
+  if (missing <= 0 || static_cast<std::uintmax_t>(missing) <= disk.available) return;
+  data_->context().fail("which would take ", missing, " bytes more, expected at most the ", disk.available,
+                        " bytes free on that disk; write less, choose another disk, or make room and resume");
+}
+
+void SectionStream::evaluate_missing() {
+  tell("section", finished_points_);
+  for (std::int64_t tile = 0; tile < layout_.tiles(); ++tile) {
+    if (finished_[static_cast<std::size_t>(tile)] != 0) continue;
+    check_stop(control_);
+    evaluate(tile);
+    if (seconds_since(synced_) > kSyncSeconds) sync();
+    tell("section", finished_points_);
+  }
+}
+
+void SectionStream::evaluate(std::int64_t tile) {
+  std::int64_t offset = layout_.offset(layout_.tile_first(tile));
+  Checksum sum;
+  pieces_.run(layout_.tile_first(tile), layout_.tile_size(tile), inner(tile), [&](std::span<const double> losses) {
+    data_->write(offset, std::as_bytes(losses));
+    offset += static_cast<std::int64_t>(losses.size_bytes());
+    sum.add(losses);
+    tally_.add(losses);
+  });
+  journal_->add(static_cast<std::uint64_t>(tile), sum.value());
+  finished_[static_cast<std::size_t>(tile)] = 1;
+  checksums_[static_cast<std::size_t>(tile)] = sum.value();
+  ++finished_tiles_;
+  finished_points_ += layout_.tile_size(tile);
+  evaluated_points_ += layout_.tile_size(tile);
+}
+
+// A record that reaches the disk before its tile does not match it, and the tile is evaluated again.
+void SectionStream::sync() {
+  data_->sync();
+  journal_->sync();
+  sync_folder(partial_);
+  synced_ = Clock::now();
+}
+
+void SectionStream::finish() {
+  std::int64_t end = layout_.end();
+  if (options_.shard.count > 1) {
+    const std::uint64_t own = Checksum().add(std::as_bytes(std::span(checksums_))).value();
+    data_->write(end, std::as_bytes(std::span(checksums_)));
+    end += 8 * layout_.tiles();
+    data_->write(end, std::as_bytes(std::span(&own, 1)));
+    end += 8;
+  }
+  data_->truncate(end);
+  data_->sync();
+  if (!renamed_) data_->rename(target_);
+  renamed_ = true;
+  fs::remove(journal_file_);
+}
+
+/// After an error: keeps what is finished, and nothing when that is nothing. How many tiles it kept.
+std::int64_t SectionStream::leave() noexcept {
+  if (renamed_ || !journal_) return 0;
+  try {
+    if (finished_tiles_ > 0 || !made_) {
+      if (data_) sync();
+      return finished_tiles_;
+    }
+    if (data_) fs::remove(partial_);
+    fs::remove(journal_file_);
+  } catch (...) {  // the error that brought us here says more
+  }
+  return finished_tiles_;
+}
+
+void SectionStream::tell(const char* stage, std::int64_t points) const {
+  if (control_.progress) control_.progress({stage, points, layout_.points, "points"});
+}
+
+/// Progress within a tile, as points of the whole.
+Control SectionStream::inner(std::int64_t tile) const {
+  Control control{{}, control_.stop};
+  if (!control_.progress) return control;
+  const auto size = static_cast<double>(std::min<std::int64_t>(layout_.tile_size(tile), std::int64_t{1} << 52));
+  control.progress = [this, size](const ProgressEvent& event) {
+    if (event.total <= 0) return;
+    const double part = size * static_cast<double>(event.done) / static_cast<double>(event.total);
+    tell("section", finished_points_ + static_cast<std::int64_t>(part));
+  };
+  return control;
+}
+
+SectionFileReport SectionStream::report(double seconds) const {
+  SectionFileReport report;
+  report.points = layout_.points;
+  report.heads = layout_.heads;
+  report.range = tally_.range();
+  report.nonfinite = tally_.nonfinite();
+  report.tiles = layout_.tiles();
+  report.resumed_tiles = resumed_tiles_;
+  report.tile_points = layout_.tile_points;
+  report.evaluated_points = evaluated_points_;
+  report.seconds = seconds;
+  return report;
+}
+
+}  // namespace
+
+TileLayout shard_layout(std::int64_t points, std::int64_t heads, Shard shard, std::int64_t tile_points) {
+  const std::int64_t each = points / shard.count, more = points % shard.count;
+  const std::int64_t before = shard.index - 1;
+  return {.begin = 0,
+          .first = each * before + std::min(before, more),
+          .points = each + (before < more ? 1 : 0),
+          .heads = heads,
+          .tile_points = tile_points};
+}
+
+void LossTally::add(std::span<const double> losses) {
+  for (const double loss : losses) {
+    if (!std::isfinite(loss)) {
+      ++nonfinite_;
+      continue;
+    }
+    if (!(range_.lo <= loss)) range_.lo = loss;
+    if (!(range_.hi >= loss)) range_.hi = loss;
+  }
+}
+
+void LossTally::add(const LossTally& other) {
+  if (!(range_.lo <= other.range_.lo) && !std::isnan(other.range_.lo)) range_.lo = other.range_.lo;
+  if (!(range_.hi >= other.range_.hi) && !std::isnan(other.range_.hi)) range_.hi = other.range_.hi;
+  nonfinite_ += other.nonfinite_;
+}
+
+SectionFileReport stream_section(const fs::path& file, const TileSource& source, const SectionFileOptions& options) {
+  check_options(source, options);
+  check_target(resolved(file));
+  return SectionStream(file, source, options).run();
+}
+
+}  // namespace lossatlas

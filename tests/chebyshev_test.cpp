@@ -1,0 +1,447 @@
+// Sections by Chebyshev interpolation: known polynomials, the estimate against the true error, derivatives against the
+// oracle, what is spent, and when it gives up.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <lossatlas/chebyshev.hpp>
+#include <lossatlas/landscape.hpp>
+#include <stop_token>
+#include <string>
+
+#include "chebyshev_nodes.hpp"
+#include "chebyshev_tensor.hpp"
+#include "expect_error.hpp"
+#include "random.hpp"
+#include "reference/oracle.hpp"
+
+namespace lossatlas {
+namespace {
+
+using reference::max_difference;
+
+constexpr std::array kSmooth = {Activation::tanh, Activation::sigmoid, Activation::softplus, Activation::gelu};
+
+/// A landscape with a section of random directions of the parameters' own norm.
+struct Case {
+  Network network;
+  Dataset data;
+  Loss loss;
+  Section section;
+  Landscape landscape;
+};
+
+Dataset random_data(std::int64_t samples, std::int64_t features, std::int64_t outputs, Loss loss, Random& random) {
+  std::vector<double> inputs(static_cast<std::size_t>(samples * features));
+  for (double& value : inputs) value = random.normal();
+  if (loss == Loss::mean_squared_error) {
+    std::vector<double> targets(static_cast<std::size_t>(samples * outputs));
+    for (double& value : targets) value = random.normal();
+    return Dataset::regression(std::move(inputs), features, std::move(targets), outputs);
+  }
+  std::vector<std::int32_t> labels(static_cast<std::size_t>(samples));
+  for (auto& label : labels) label = static_cast<std::int32_t>(random.below(outputs));
+  return Dataset::classification(std::move(inputs), features, std::move(labels), outputs);
+}
+
+struct Shape {
+  std::int64_t layers = 2;
+  std::int64_t rank = 2;
+  std::int64_t heads = 1;
+  Activation activation = Activation::tanh;
+  Loss loss = Loss::cross_entropy;
+  double length = 1;  ///< of the directions, in norms of the parameters
+};
+
+Case random_case(const Shape& shape, Random& random, const Device& device = Device::cpu({.threads = 2})) {
+  const std::int64_t classes = 2 + random.below(3);
+  std::vector<std::int64_t> widths = {1 + random.below(6)};
+  for (std::int64_t l = 1; l < shape.layers; ++l) widths.push_back(2 + random.below(8));
+  widths.push_back(shape.heads * classes);
+  Network network = mlp(widths, shape.activation, {.heads = shape.heads});
+  Dataset data = random_data(1 + random.below(24), widths[0], classes, shape.loss, random);
+  std::vector<double> theta = random_parameters(network, {.seed = random.bits()});
+  std::vector<double> directions = random_directions(
+      network, theta,
+      {.count = shape.rank, .seed = random.bits(), .normalisation = Normalisation::layer, .bias = BiasDirection::copy});
+  for (double& entry : directions) entry *= shape.length;
+  Section section = make_section(network, std::move(theta), std::move(directions));
+  Landscape landscape(network, data, shape.loss, device);
+  return {std::move(network), std::move(data), shape.loss, std::move(section), std::move(landscape)};
+}
+
+/// The largest |a − b| over the head's scale; infinite where one is NaN.
+double relative_error(const Surface& a, const Surface& b, std::span<const double> scale) {
+  double worst = 0;
+  for (std::size_t at = 0; at < a.losses.size(); ++at) {
+    const double error = std::abs(a.losses[at] - b.losses[at]) / scale[at % scale.size()];
+    if (!(error <= worst)) worst = std::isnan(error) ? std::numeric_limits<double>::infinity() : error;
+  }
+  return worst;
+}
+
+std::int64_t product(std::span<const std::int64_t> counts) {
+  std::int64_t result = 1;
+  for (const std::int64_t count : counts) result *= count;
+  return result;
+}
+
+std::vector<double> points_of(const Grid& grid) {
+  const auto z = static_cast<std::size_t>(grid.rank());
+  std::vector<double> points(static_cast<std::size_t>(grid.size()) * z);
+  for (std::int64_t g = 0; g < grid.size(); ++g) {
+    grid.point(g, std::span(points).subspan(static_cast<std::size_t>(g) * z, z));
+  }
+  return points;
+}
+
+TEST(ChebyshevInterpolant, APolynomialAndItsDerivativesAreKnown) {
+  const std::vector<ChebyshevAxis> axes = {{-1, 3, 4}, {2, 2, 1}, {0, 1, 3}};
+  const auto f = [](double x, double y) { return 1 + x * x * x * y - 2 * y * y; };
+  std::vector<double> values;
+  for (std::int64_t i = 0; i < 4; ++i) {
+    for (std::int64_t j = 0; j < 3; ++j) {
+      const double x = chebyshev_node(axes[0], i), y = chebyshev_node(axes[2], j);
+      values.insert(values.end(), {f(x, y), -x});
+    }
+  }
+  const ChebyshevInterpolant p = ChebyshevInterpolant::through(axes, 2, values);
+  ASSERT_EQ(p.coefficients().size(), 24U);
+  // −x = −1 − 2t: the coefficients of the second head
+  for (std::size_t at = 12; at < 24; ++at) {
+    EXPECT_NEAR(p.coefficients()[at], at == 12 ? -1 : at == 15 ? -2 : 0, 1e-14) << at;
+  }
+  for (const auto& [x, y] : {std::pair{-1.0, 0.0}, {3.0, 1.0}, {0.7, 0.3}, {-0.2, 0.9}}) {
+    SCOPED_TRACE(x);
+    const std::vector<double> point = {x, 2, y};
+    EXPECT_LE(max_difference(p.evaluate(point), std::vector<double>{f(x, y), -x}), 1e-13);
+    const double kUnknown = std::nan("");
+    const std::vector<double> slopes = {3 * x * x * y, kUnknown, x * x * x - 4 * y, -1, kUnknown, 0};
+    EXPECT_LE(max_difference(p.gradient(point), slopes), 1e-12);
+    const double mixed = 3 * x * x;
+    const std::vector<double> second = {6 * x * y, kUnknown, mixed, kUnknown, kUnknown, kUnknown, mixed, kUnknown, -4,
+                                        0,         kUnknown, 0,     kUnknown, kUnknown, kUnknown, 0,     kUnknown, 0};
+    EXPECT_LE(max_difference(p.hessian(point), second), 1e-11);
+  }
+}
+
+TEST(ChebyshevInterpolant, GridsListsAndThreadsGiveTheSameBits) {
+  Random random(5);
+  const std::vector<ChebyshevAxis> axes = {{-1, 1, 5}, {0, 0.25, 9}, {-3, -3, 1}};
+  std::vector<double> coefficients(2 * 45);
+  for (double& c : coefficients) c = random.normal();
+  const ChebyshevInterpolant p(axes, 2, coefficients);
+  for (const Grid& grid :
+       {Grid({{-1, 1, 7}, {0, 0.25, 2100}, {-3, -3, 2}}), Grid({{1, -1, 3}, {0.2, 9, 1}, {-3, 7, 1}})}) {
+    const std::vector<double> once = p.evaluate(grid);
+    EXPECT_EQ(p.evaluate(grid, 3), once);
+    EXPECT_EQ(p.evaluate(points_of(grid)), once);
+    EXPECT_EQ(p.evaluate(points_of(grid), 3), once);
+  }
+  EXPECT_EQ(p.flop(Grid({{-1, 1, 7}, {0, 0, 2}, {-3, -3, 1}})),
+            3 * (7 * 5 + 2 * 9 + 1) + 2 * (2.0 * 7 * 45 + 2 * 14 * 9 + 2 * 14));
+}
+
+TEST(ChebyshevInterpolant, BadArguments) {
+  const std::vector<double> four(4, 1.0);
+  EXPECT_ERROR(ChebyshevInterpolant({}, 1, {}), InvalidArgument, "axes");
+  EXPECT_ERROR(ChebyshevInterpolant({{0, 1, 3}}, 1, four), InvalidArgument, "4 numbers");
+  EXPECT_ERROR(ChebyshevInterpolant({{0, 1, 2}}, 3, four), InvalidArgument, "4 numbers");
+  EXPECT_ERROR(ChebyshevInterpolant({{0, 1, 1}}, 4, four), InvalidArgument, "1 nodes");
+  EXPECT_ERROR(ChebyshevInterpolant({{1, 0, 4}}, 1, four), InvalidArgument, "in order");
+  EXPECT_ERROR(ChebyshevInterpolant::through({{0, std::nan(""), 4}}, 1, four), InvalidArgument, "nan");
+  const ChebyshevInterpolant p({{0, 1, 4}}, 1, four);
+  EXPECT_ERROR(p.evaluate(std::vector<double>{1.5}), InvalidArgument, "within the box");
+  EXPECT_ERROR(p.gradient(std::vector<double>{std::nan("")}), InvalidArgument, "within the box");
+  EXPECT_ERROR(p.evaluate(Grid({{0, 2, 3}})), InvalidArgument, "within the box");
+  EXPECT_ERROR(p.evaluate(Grid::unit({3, 3})), InvalidArgument, "2 axes");
+  EXPECT_ERROR(ChebyshevInterpolant({{0, 1, 2}, {0, 1, 2}}, 1, four).hessian(std::vector<double>(3)), InvalidArgument,
+               "3 coordinates");
+}
+
+/// The true maximal error on the whole grid stays within 3 times the stated estimate; how often it is used at all is
+/// counted, so that giving up is no way to pass.
+TEST(Chebyshev, TheEstimateHoldsInEveryRandomCase) {
+  constexpr std::uint64_t kSeed = 61;
+  SCOPED_TRACE(kSeed);
+  Random random(kSeed);
+  const std::vector<std::vector<std::int64_t>> shapes = {{2000}, {100, 90}, {34, 34, 34}};
+  int interpolated = 0;
+  std::array<int, 3> ranks{};
+  double worst = 0;
+  for (int i = 0; i < 280; ++i) {
+    Shape shape{.layers = 2 + i / 4 % 3, .rank = 1 + random.below(3), .heads = 1 + random.below(2)};
+    shape.activation = kSmooth[static_cast<std::size_t>(i % 4)];
+    shape.loss = random.below(2) ? Loss::cross_entropy : Loss::mean_squared_error;
+    shape.length = random.uniform(0.2, shape.rank == 3 ? 0.5 : 1);
+    const double tolerance = std::pow(10.0, -random.uniform(4, 10));
+    const Case c = random_case(shape, random);
+    const Grid grid = Grid::box(-1, 1, shapes[static_cast<std::size_t>(shape.rank - 1)]);
+    const Surface surface =
+        c.landscape.evaluate(c.section, grid, {.method = Method::chebyshev, .tolerance = tolerance});
+    ASSERT_TRUE(surface.chebyshev);
+    const ChebyshevReport& report = *surface.chebyshev;
+    if (report.method == Method::pointwise) continue;
+    ++interpolated, ++ranks[static_cast<std::size_t>(shape.rank - 1)];
+    ASSERT_TRUE(report.met && report.estimate <= tolerance) << i << ' ' << report.reason;
+    const double error = relative_error(surface, c.landscape.evaluate(c.section, grid), report.scale);
+    worst = std::max(worst, error / report.estimate);
+    ASSERT_LE(error, 3 * report.estimate)
+        << "case " << i << ", " << name(shape.activation) << ", tolerance " << tolerance << ", K = " << report.nodes[0];
+    ASSERT_GE(report.estimate, report.held_out_error);
+    ASSERT_EQ(report.saved, grid.size() - report.evaluations);
+  }
+  EXPECT_GE(interpolated, 220);
+  EXPECT_GE(*std::min_element(ranks.begin(), ranks.end()), 50);
+  std::printf("seed %llu: %d of 280 interpolated (z = 1, 2, 3: %d, %d, %d), largest error / estimate %.2f\n",
+              static_cast<unsigned long long>(kSeed), interpolated, ranks[0], ranks[1], ranks[2], worst);
+}
+
+/// Growing by nested nodes evaluates each once and ends with the bits of the last nodes evaluated at once.
+TEST(Chebyshev, NestedNodesAreEvaluatedOnce) {
+  Random random(7);
+  const Case c = random_case({.layers = 3, .rank = 2, .heads = 2}, random);
+  const Grid grid({{-1, 1, 300}, {-0.05, 0.1, 300}});
+  std::int64_t calls = 0;
+  EvaluateOptions options{.tolerance = 1e-10};
+  options.control.progress = [&](const ProgressEvent& event) { calls += event.done == 1; };
+  const ChebyshevFit fit = fit_chebyshev(c.landscape, c.section, grid, options);
+  ASSERT_TRUE(fit.interpolant);
+  const ChebyshevReport& report = fit.report;
+  EXPECT_GT(calls, 1);                          // it did grow,
+  EXPECT_GT(report.nodes[0], report.nodes[1]);  // along the axis that needs it
+  EXPECT_EQ(report.held_out_points, 48);
+  EXPECT_EQ(report.evaluations, product(report.nodes) + 48);
+
+  ChebyshevNodes at_once(c.landscape, c.section, {fit.interpolant->axes().begin(), fit.interpolant->axes().end()}, {});
+  at_once.grow(report.nodes);
+  EXPECT_EQ(at_once.evaluations(), report.evaluations);
+  EXPECT_TRUE(std::ranges::equal(at_once.interpolant().coefficients(), fit.interpolant->coefficients()));
+}
+
+TEST(Chebyshev, AQuadraticFormTakesThreeNodes) {
+  Random random(9);
+  const Network network = mlp({5, 8, 6}, Activation::relu, {.heads = 2});
+  const Dataset data = random_data(20, 5, 3, Loss::mean_squared_error, random);
+  std::vector<double> directions = random_parameters(network, {.seed = 1});
+  std::fill(directions.begin(), directions.begin() + network.blocks()[2].offset, 0.0);
+  const Section last = make_section(network, random_parameters(network, {.seed = 2}), directions);
+  const Landscape landscape(network, data, Loss::mean_squared_error, Device::cpu());
+  const Grid grid = Grid::box(-2, 5, {400});
+  const Surface surface = landscape.evaluate(last, grid, {.method = Method::chebyshev, .tolerance = 1e-10});
+  ASSERT_TRUE(surface.chebyshev);
+  EXPECT_EQ(surface.chebyshev->nodes, std::vector<std::int64_t>{3}) << surface.chebyshev->reason;
+  EXPECT_EQ(surface.chebyshev->evaluations, 3 + 32);
+  EXPECT_LE(relative_error(surface, landscape.evaluate(last, grid), surface.chebyshev->scale), 1e-14);
+}
+
+TEST(Chebyshev, DerivativesAgreeWithTheOracle) {
+  using Second = reference::Dual<reference::Dual<double>>;
+  Random random(11);
+  for (const Activation activation : kSmooth) {
+    SCOPED_TRACE(name(activation));
+    const Case c = random_case({.layers = 3, .rank = 2, .heads = 2, .activation = activation, .length = 0.5}, random);
+    const ChebyshevFit fit = fit_chebyshev(c.landscape, c.section, Grid::box(-1, 1, {200, 200}), {.tolerance = 1e-12});
+    ASSERT_TRUE(fit.interpolant) << fit.report.reason;
+    const double nodes = static_cast<double>(*std::max_element(fit.report.nodes.begin(), fit.report.nodes.end()));
+    // Markov: each derivative of a polynomial of degree n on [−1, 1] is at most n² times its size
+    const double scale = *std::max_element(fit.report.scale.begin(), fit.report.scale.end());
+    const double error = 3 * std::max(fit.report.estimate, 1e-14) * scale * nodes * nodes;
+    std::vector<double> points = {0, 0, 0.3, -0.8, 1, -1, -0.99, 0.5};
+    const std::vector<double> gradient = fit.interpolant->gradient(points), hessian = fit.interpolant->hessian(points);
+    const std::size_t size = c.section.origin.size();
+    for (std::size_t g = 0; g < 4; ++g) {
+      for (std::size_t i = 0; i < 4; ++i) {
+        const std::size_t a = i / 2, b = i % 2;
+        std::vector<Second> theta;
+        const std::vector<double> at = reference::section_point(c.section, std::span(points).subspan(2 * g, 2));
+        for (std::size_t m = 0; m < size; ++m) {
+          theta.push_back({{at[m], c.section.directions[a * size + m]}, {c.section.directions[b * size + m], 0.0}});
+        }
+        const auto losses = reference::losses(c.network, theta, c.data, c.loss);
+        for (std::size_t h = 0; h < 2; ++h) {
+          EXPECT_NEAR(gradient[(g * 2 + h) * 2 + a], losses[h].v.d, error);
+          EXPECT_NEAR(hessian[((g * 2 + h) * 2 + a) * 2 + b], losses[h].d.d, error * nodes * nodes);
+        }
+      }
+    }
+  }
+}
+
+/// The surface is the pointwise one to the bit, and the report says why and what was spent.
+void expect_given_up(const Landscape& landscape, const Section& section, const Grid& grid, const char* reason,
+                     bool at_once) {
+  const Surface surface = landscape.evaluate(section, grid, {.method = Method::chebyshev});
+  ASSERT_TRUE(surface.chebyshev);
+  const ChebyshevReport& report = *surface.chebyshev;
+  EXPECT_EQ(report.method, Method::pointwise);
+  EXPECT_FALSE(report.met);
+  EXPECT_THAT(report.reason, testing::HasSubstr(reason));
+  EXPECT_THAT(surface.plan, testing::HasSubstr("pointwise; chebyshev was given up: " + report.reason));
+  EXPECT_EQ(report.saved, grid.size() - report.evaluations);
+  EXPECT_EQ(report.saved == 0, at_once) << report.saved;
+  EXPECT_LE(-report.saved, grid.size());
+  const Surface pointwise = landscape.evaluate(section, grid);
+  EXPECT_EQ(max_difference(surface.losses, pointwise.losses), 0);
+  EXPECT_EQ(surface.nonfinite, pointwise.nonfinite);
+  EXPECT_FALSE(pointwise.chebyshev);
+}
+
+TEST(Chebyshev, GivesUpWhereItDoesNotPay) {
+  Random random(13);
+  for (const Activation kinked : {Activation::relu, Activation::leaky_relu}) {
+    const Case c = random_case({.layers = 3, .activation = kinked}, random);
+    expect_given_up(c.landscape, c.section, Grid::box(-1, 1, {40, 40}), "relu has a kink", true);
+  }
+  const Case sharp = random_case({.layers = 3, .rank = 1, .length = 200}, random);
+  expect_given_up(sharp.landscape, sharp.section, Grid::box(-1, 1, {200}), "evaluations", false);
+  expect_given_up(sharp.landscape, sharp.section, Grid::box(-1, 1, {40}), "41 evaluations", true);
+  const Case smooth = random_case({.layers = 2, .rank = 1}, random);
+  const double huge = std::numeric_limits<double>::max() / 4;
+  expect_given_up(smooth.landscape, smooth.section, Grid({{-huge, huge, 300}}), "not finite", false);
+}
+
+/// Below the first layer that moves, a ReLU is a constant of each sample, or of all of them where the unit has no
+/// inputs: the loss is smooth in α.
+TEST(Chebyshev, AKinkThatDoesNotMoveIsNone) {
+  Random random(15);
+  Case c = random_case({.layers = 2, .rank = 1, .activation = Activation::relu}, random);
+  const auto first = static_cast<std::ptrdiff_t>(c.network.blocks()[2].offset);
+  std::fill(c.section.directions.begin(), c.section.directions.begin() + first, 0.0);
+  for (int unit = 0; unit < 2; ++unit) {
+    const Surface surface = c.landscape.evaluate(c.section, Grid::box(-1, 1, {500}), {.method = Method::chebyshev});
+    EXPECT_EQ(surface.chebyshev->method, Method::chebyshev) << surface.chebyshev->reason;
+    std::ranges::fill(c.network.view(std::span<double>(c.section.origin), 0).weight.row(unit), 0.0);
+  }
+}
+
+/// L(α) = (tanh(s(α − 0.1)) − tanh(s(α − 0.3)))² is 0 to rounding at all of the first nodes: only the held-out points
+/// see it.
+TEST(Chebyshev, ABumpBetweenTheFirstNodesIsSeen) {
+  const Network network = mlp({1, 2, 1}, Activation::tanh, {.bias = Bias::hidden});
+  const Dataset data = Dataset::regression({1}, 1, {0}, 1);
+  const Landscape landscape(network, data, Loss::mean_squared_error, Device::cpu());
+  const Grid grid = Grid::box(-1, 1, {20000});
+  for (const double s : {60.0, 200.0}) {
+    const Section section = make_section(network, {0, 0, -0.1 * s, -0.3 * s, 1, -1}, {0, 0, s, s, 0, 0});
+    const Surface surface = landscape.evaluate(section, grid, {.method = Method::chebyshev});
+    const ChebyshevReport& report = *surface.chebyshev;
+    EXPECT_NEAR(report.scale[0], 4, 1e-3);
+    EXPECT_EQ(report.method, Method::chebyshev) << report.reason;
+    EXPECT_TRUE(report.met);
+    EXPECT_GT(report.nodes[0], 100);
+    EXPECT_LE(relative_error(surface, landscape.evaluate(section, grid), report.scale), 3 * report.estimate);
+  }
+}
+
+TEST(Chebyshev, SinglePrecisionEndsAtItsRounding) {
+  Random random(17);
+  const Case c = random_case({.layers = 3, .length = 0.5}, random);
+  const Grid grid = Grid::box(-1, 1, {400, 300});
+  for (const Precision precision : {Precision::f32, Precision::fast}) {
+    const Surface surface = c.landscape.evaluate(
+        c.section, grid, {.precision = precision, .method = Method::chebyshev, .tolerance = 1e-10});
+    const ChebyshevReport& report = *surface.chebyshev;
+    EXPECT_EQ(report.method, Method::chebyshev);
+    EXPECT_FALSE(report.met);
+    EXPECT_THAT(report.reason, testing::HasSubstr("rounding"));
+    EXPECT_GT(report.estimate, 1e-9);
+    EXPECT_LT(report.estimate, 1e-5);
+    EXPECT_LE(report.evaluations, 65 * 65 + 48);
+    const Surface direct = c.landscape.evaluate(c.section, grid, {.precision = precision});
+    EXPECT_EQ(surface.precision, direct.precision);
+    EXPECT_LE(relative_error(surface, direct, report.scale), 3 * report.estimate);
+  }
+}
+
+TEST(Chebyshev, DegenerateAxesListsAndReversedRanges) {
+  Random random(19);
+  const Case c = random_case({.layers = 2, .rank = 3, .heads = 2, .length = 0.3}, random);
+  const EvaluateOptions options{.method = Method::chebyshev, .tolerance = 1e-8};
+  for (const Grid& grid :
+       {Grid({{0.5, 0.5, 3}, {-1, 1, 40}, {1, -1, 30}}), Grid({{0.5, 9, 1}, {-1, 1, 400}, {0, 0, 1}}),
+        Grid({{0, 0, 2}, {1, 1, 1}, {0.25, 0.25, 2}})}) {
+    SCOPED_TRACE(grid.describe());
+    const Surface direct = c.landscape.evaluate(c.section, grid);
+    for (const bool as_list : {false, true}) {
+      const Surface surface = as_list ? c.landscape.evaluate(c.section, points_of(grid), options)
+                                      : c.landscape.evaluate(c.section, grid, options);
+      const ChebyshevReport& report = *surface.chebyshev;
+      ASSERT_EQ(report.method, Method::chebyshev) << report.reason;
+      EXPECT_EQ(surface.size(), grid.size());
+      EXPECT_LE(relative_error(surface, direct, report.scale), 3 * report.estimate);
+      for (std::size_t i = 0; i < 3; ++i) {
+        const Axis& axis = grid.axes()[i];
+        EXPECT_EQ(report.nodes[i] == 1, axis.points == 1 || axis.lo == axis.hi);
+      }
+    }
+  }
+}
+
+TEST(Chebyshev, EndsKeepTheLossOfTheirExactParameters) {
+  Random random(21);
+  const Case c = random_case({.layers = 2, .rank = 2, .heads = 2, .length = 0.3}, random);
+  std::vector<double> b = c.section.origin, d = c.section.origin;
+  for (double& entry : b) entry += 0.3 * random.normal();
+  for (double& entry : d) entry += 0.3 * random.normal();
+  const Section plane = plane_section(c.network, c.section.origin, b, d);
+  const Grid grid = Grid::unit({60, 60});
+  const Surface surface =
+      c.landscape.evaluate(plane, grid, {.precision = Precision::f32, .method = Method::chebyshev, .tolerance = 1e-4});
+  const ChebyshevReport& report = *surface.chebyshev;
+  ASSERT_EQ(report.method, Method::chebyshev) << report.reason;
+  for (std::int64_t h = 0; h < 2; ++h) {
+    EXPECT_EQ(surface.at(59 * 60, h), c.landscape.evaluate(b).losses[static_cast<std::size_t>(h)]);
+    EXPECT_EQ(surface.at(59, h), c.landscape.evaluate(d).losses[static_cast<std::size_t>(h)]);
+  }
+  EXPECT_EQ(report.evaluations, product(report.nodes) + report.held_out_points + 2);
+  EXPECT_EQ(report.saved, grid.size() - report.evaluations);
+}
+
+TEST(Chebyshev, BitsDoNotDependOnThreads) {
+  std::vector<Surface> surfaces;
+  for (const int threads : {1, 2, 5}) {
+    Random random(23);
+    const Case c = random_case({.layers = 3, .heads = 2}, random, Device::cpu({.threads = threads}));
+    surfaces.push_back(c.landscape.evaluate(c.section, Grid::box(-1, 1, {120, 150}), {.method = Method::chebyshev}));
+    EXPECT_EQ(surfaces.back().chebyshev->method, Method::chebyshev);
+    EXPECT_EQ(surfaces.back().losses, surfaces.front().losses) << threads;
+  }
+}
+
+TEST(Chebyshev, ThePlanSaysWhatItTakes) {
+  Random random(25);
+  const Case c = random_case({.layers = 2, .length = 0.3}, random);
+  const EvaluateOptions options{.method = Method::chebyshev, .tolerance = 1e-6};
+  const std::string forecast = c.landscape.explain(c.section, 128 * 128, options);
+  for (const char* part : {"method: chebyshev", "at K = 9: 129 evaluations", "at K = 65: 4273 evaluations", "FLOP"}) {
+    EXPECT_THAT(forecast, testing::HasSubstr(part));
+  }
+  EXPECT_THAT(forecast, testing::Not(testing::HasSubstr("K = 129")));
+  const Surface surface = c.landscape.evaluate(c.section, Grid::box(-1, 1, {128, 128}), options);
+  for (const char* part : {"nodes and 48 held-out points", "transform: ", "interpolation: "}) {
+    EXPECT_THAT(surface.plan, testing::HasSubstr(part));
+  }
+  EXPECT_THAT(c.landscape.explain(c.section, 128 * 128), testing::Not(testing::HasSubstr("chebyshev")));
+}
+
+TEST(Chebyshev, BadArgumentsAndStops) {
+  Random random(27);
+  const Case c = random_case({}, random);
+  const Grid grid = Grid::box(-1, 1, {50, 50});
+  for (const double tolerance : {0.0, -1e-6, 1.0, std::nan("")}) {
+    EXPECT_ERROR(c.landscape.evaluate(c.section, grid, {.method = Method::chebyshev, .tolerance = tolerance}),
+                 InvalidArgument, "tolerance");
+  }
+  EXPECT_ERROR(fit_chebyshev(c.landscape, c.section, Grid::unit({50})), InvalidArgument, "1 axes for 2 directions");
+  std::stop_source stop;
+  stop.request_stop();
+  EvaluateOptions options{.method = Method::chebyshev};
+  options.control.stop = stop.get_token();
+  EXPECT_THROW(c.landscape.evaluate(c.section, grid, options), Interrupted);
+}
+
+}  // namespace
+}  // namespace lossatlas
