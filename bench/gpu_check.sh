@@ -5,11 +5,13 @@ export LC_ALL=C
 
 usage() {
   cat <<'TEXT'
-usage: bench/gpu_check.sh [--deps DIR] [--build DIR] [--out FILE] [--python PYTHON] [--quick]
+usage: bench/gpu_check.sh [--deps DIR] [--build DIR] [--out FILE] [--python PYTHON] [--quick] [--only STEPS]
+                          [--cases LIST] [--rounds N] [--seconds N] [--minutes N]
 
 Builds lossatlas with CUDA for the GPU at hand, runs the device tests and the PTX fragment tests on it, a selection of
 them under compute-sanitizer where that tool exists, and the benchmarks with their PyTorch and JAX peers where PYTHON
-has these. Prints a short table. Needs no network.
+has these. Prints a short table. Needs no network. What does not fit into --minutes is skipped, and the table says so;
+--only makes up for it in another run. bench/run.py --device cuda makes the whole record of sections.
 
   --deps DIR       take the libraries from these Debian packages, unpacked in DIR (dpkg -x PACKAGE.deb DIR):
                    libopenblas-dev libopenblas-pthread-dev libopenblas0-pthread libgfortran5 libquadmath0 libhwy-dev
@@ -19,6 +21,11 @@ has these. Prints a short table. Needs no network.
   --out FILE       the record as JSON (default: gpu_check.json in the build folder)
   --python PYTHON  default: python3
   --quick          fewer benchmarks, no peers, memcheck alone
+  --only STEPS     some of tests,benchmarks,sections,scaling,hessians,memory after the build (default: all, in turn)
+  --cases LIST     the sections to time (default: dense,theorem1; all: every case of section_bench)
+  --rounds N       of the sections and their peers (default: 3)
+  --seconds N      no section starts after so many of its step (default: 150)
+  --minutes N      no step starts after so many (default: 10)
 
 exit status: 0 all passed, 1 something failed, 2 wrong usage, 3 no GPU or no nvcc
 TEXT
@@ -29,12 +36,16 @@ die() { printf '[gpu_check] %s\n' "$2" >&2; exit "$1"; }
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd) || exit 1
 deps='' build=$root/build/gpu out='' python=python3 quick=no
+readonly all_steps=tests,benchmarks,sections,scaling,hessians,memory
+only=$all_steps cases=dense,theorem1 rounds=3 section_seconds=150 minutes=10
 readonly command_line="$0 $*"
 while (($#)); do
   case $1 in
     -h | --help) usage; exit 0 ;;
     --quick) quick=yes; shift; continue ;;
-    --deps | --build | --out | --python) (($# > 1)) || die 2 "$1: expected a value; see --help" ;;
+    --deps | --build | --out | --python | --only | --cases | --rounds | --seconds | --minutes)
+      (($# > 1)) || die 2 "$1: expected a value; see --help"
+      ;;
     *) die 2 "received $1; see --help" ;;
   esac
   case $1 in
@@ -42,9 +53,23 @@ while (($#)); do
     --build) build=$2 ;;
     --out) out=$2 ;;
     --python) python=$2 ;;
+    --only) only=$2 ;;
+    --cases) cases=$2 ;;
+    --rounds) rounds=$2 ;;
+    --seconds) section_seconds=$2 ;;
+    --minutes) minutes=$2 ;;
   esac
   shift 2
 done
+wants() { [[ ,$only, == *,$1,* ]]; }
+for step in ${only//,/ }; do
+  [[ ,$all_steps, == *,$step,* ]] || die 2 "--only: received $step; see --help"
+done
+at_least_one() { [[ $2 =~ ^[1-9][0-9]*$ ]] || die 2 "$1: received $2, expected at least 1"; }
+at_least_one --rounds "$rounds"
+at_least_one --seconds "$section_seconds"
+at_least_one --minutes "$minutes"
+[[ $cases != all ]] || cases=''
 
 if [[ -n $deps ]]; then
   [[ -d $deps/usr ]] || die 2 "--deps: $deps has no folder usr; unpack the packages there with dpkg -x"
@@ -91,7 +116,7 @@ work=$(mktemp -d) || exit 1
 running=
 trap '[[ -z $running ]] || kill "$running"; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
-steps=() table=() benchmarks=() failed=no
+steps=() table=() benchmarks=() reports=() failed=no
 
 quoted() {  # a JSON string
   local text=${1//\\/\\\\}
@@ -112,8 +137,10 @@ skip_step() { say "$1: skipped, $2"; add_step "$1" skipped 0 '' "$2"; }
 
 # run_step NAME LIMIT COMMAND...: output goes to $work/NAME.log, whose end is shown and recorded on failure.
 run_step() {
-  local name=$1 limit=$2 start=$EPOCHREALTIME seconds status=0 detail=''
+  local name=$1 limit=$2 start=$EPOCHREALTIME seconds status=0 detail='' left=$((60 * minutes - SECONDS))
   shift 2
+  ((left > 0)) || { skip_step "$name" "$minutes minutes are over"; return 1; }
+  ((limit <= left + 60)) || limit=$((left + 60))
   say "$name"
   timeout --kill-after=10 "$limit" "$@" >"$work/$name.log" 2>&1 &
   running=$!
@@ -154,6 +181,7 @@ check_tests() {
   run_step tests 240 ctest --test-dir "$build" --parallel 4 -R '\.gpu$' --no-tests=error --output-on-failure
   # On this machine a device is there: only what needs the emulated one may be skipped.
   local wrong
+  [[ -e $build/Testing/Temporary/LastTest.log ]] || return
   wrong=$(awk '/: Skipped$/ { getline; print } sub(/^skipped: /, "")' "$build/Testing/Temporary/LastTest.log" |
     grep -v 'emulated device' | sort | uniq -c)
   [[ -z $wrong ]] || add_step tests-skipped failed 0 '' "tests did not run: $wrong"
@@ -183,11 +211,13 @@ check_memory() {
       --gtest_filter="$backend_tests"
   done
 }
+
+# Each benchmark once on either device, without peers.
 measure() {
-  local cases='^(dense|prefix|theorem1|quadratic)/' assemble='' device
-  [[ $quick == yes ]] && cases='^dense/' assemble=assemble/2_100_1
+  local assemble='' device
+  [[ $quick == yes ]] && assemble=assemble/2_100_1
   for device in cpu cuda; do
-    run_benchmark "section-$device" 120 section_bench --device $device --repetitions 1 --benchmark_filter="$cases"
+    run_benchmark "section-$device" 120 section_bench --device $device --cases dense --repetitions 1
     run_benchmark "hessian-$device" 120 hessian_bench --device $device --benchmark_min_time=0.1 \
       --benchmark_filter="$assemble"
     [[ $quick == yes ]] ||
@@ -197,15 +227,29 @@ measure() {
 
 has() { "$python" -c "import numpy, $1" 2>/dev/null; }
 
-compare() {
+run_sections() {  # run_sections NAME LIMIT ARGUMENT...: bench/run.py on the GPU
+  local name=$1 limit=$2
+  shift 2
+  run_step "$name" "$limit" "$python" "$root/bench/run.py" --device cuda --bench "$build/bin/section_bench" \
+    --python "$python" --rounds "$rounds" --json "$work/$name.json" "$@" || return
+  reports+=("$(cat "$work/$name.log")")
+  keep_numbers "$name" "$work/$name.json"
+}
+
+compare_sections() {
   [[ $quick == no ]] || return
-  if has torch; then
-    run_step section-peers 120 "$python" "$root/bench/run.py" --bench "$build/bin/section_bench" --python "$python" \
-      --rounds 1 --cases dense --json "$work/section-peers.json"
-    keep_numbers section-peers "$work/section-peers.json"
-  else
-    skip_step section-peers "no numpy or torch in $python"
-  fi
+  has torch || { skip_step section-peers "no numpy or torch in $python"; return; }
+  run_sections section-peers $((section_seconds + 240)) --cases "$cases" --seconds "$section_seconds"
+}
+
+scale() {
+  [[ $quick == no ]] || return
+  "$python" -c '' 2>/dev/null || { skip_step section-scaling "no $python"; return; }
+  run_sections section-scaling 120 --scaling --precisions f32
+}
+
+compare_hessians() {
+  [[ $quick == no ]] || return
   has torch || has jax || { skip_step hessian-peers "no numpy with torch or jax in $python"; return; }
   local device
   for device in cpu cuda; do
@@ -236,8 +280,8 @@ write_record() {
     printf '"gpu": {"name": %s, "capability": "%s", "memory": %s, "driver": "%s", "nvcc": %s},\n' \
       "$(quoted "$gpu")" "$capability" "$(quoted "$(nvidia memory.total)")" "$(nvidia driver_version)" \
       "$(quoted "$("$nvcc" --version | grep release)")"
-    printf '"commit": %s, "date": "%s", "command": %s, "quick": %s, "passed": %s, "seconds": %d,\n' \
-      "$(quoted "$commit")" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$(quoted "$command_line")" \
+    printf '"commit": %s, "date": "%s", "command": %s, "only": "%s", "quick": %s, "passed": %s, "seconds": %d,\n' \
+      "$(quoted "$commit")" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$(quoted "$command_line")" "$only" \
       "$([[ $quick == yes ]] && echo true || echo false)" "$([[ $failed == no ]] && echo true || echo false)" \
       "$SECONDS"
     printf '"steps": [\n%s],\n"benchmarks": {\n%s}}\n' "$(joined "${steps[@]}")" "$(joined_blocks)"
@@ -257,14 +301,17 @@ main() {
   local targets=(gpu_tests section_bench fit_bench hessian_bench)
   if run_step configure 60 cmake -S "$root" -B "$build" "${configure[@]}" &&
     run_step build 900 cmake --build "$build" --parallel "$(nproc)" --target "${targets[@]}"; then
-    check_tests
-    check_memory
-    measure
-    compare
+    ! wants tests || check_tests
+    ! wants benchmarks || measure
+    ! wants sections || compare_sections
+    ! wants scaling || scale
+    ! wants hessians || compare_hessians
+    ! wants memory || check_memory
   fi
   write_record || die 1 "the record $out cannot be written"
   printf '\n%-34s %-8s %8s  %s\n' step status seconds detail
   printf '%s\n' "${table[@]}"
+  ((${#reports[@]} == 0)) || printf '\n%s\n' "${reports[@]}"
   say "record: $out"
   [[ $failed == no ]] || die 1 "something failed"
   say "all passed in $SECONDS s"

@@ -5,10 +5,13 @@
 // the 4/3·M³ FLOP of the tridiagonal form at the rate of dgemm on one thread, of which half are bound by memory.
 //
 //   hessian_bench [--device cpu|cuda] [--threads N] [Google Benchmark's options]
-//   hessian_bench --export DIR [--cases 2_100_1,...]    writes cases with their Hessians, for bench/peers
+//   hessian_bench --export DIR [--cases 2_100_1,...] [--spectra 2_100_1,...]
+//                                                       writes cases with their Hessians, and the eigenvalues of some,
+//                                                       for bench/peers
 //   hessian_bench --rates                               only the machine's rates, as JSON
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
@@ -46,22 +49,25 @@ Case regression(Widths widths, const Device& device) {
   return {Landscape(std::move(network), std::move(data), Loss::mean_squared_error, device), std::move(theta)};
 }
 
-/// The CPU's rate; no measure of another device.
-double gemm_rate(int threads) { return kProductFlop / product_seconds<double>(threads).wall; }
+/// Means of what products took on the CPU, which is no measure of another device.
+Seconds mean(Seconds a, Seconds b) { return {(a.wall + b.wall) / 2, (a.cpu + b.cpu) / 2}; }
 
 bool on_cpu(const Case& one) { return one.landscape.device().kind() == Device::Kind::cpu; }
 
 void assemble(benchmark::State& state, const Widths& widths, const Device& device) {
   const Case one = regression(widths, device);
-  const double before = on_cpu(one) ? gemm_rate(device.threads()) : 0;
+  const Seconds before = on_cpu(one) ? product_seconds<double>(device.threads()) : Seconds{};
   for (auto _ : state) benchmark::DoNotOptimize(hessian(one.landscape, one.theta));
   const auto size = static_cast<double>(one.theta.size());
   const double flop = static_cast<double>(kSamples) * size * size;
   state.counters["M"] = size;
+  state.counters["flop"] = flop;
   state.counters["flop/s"] = benchmark::Counter(flop, benchmark::Counter::kIsIterationInvariantRate);
   if (!on_cpu(one)) return;
-  const double rate = (before + gemm_rate(device.threads())) / 2;
+  const Seconds product = mean(before, product_seconds<double>(device.threads()));
+  const double rate = kProductFlop / product.wall;
   state.counters["gemm_flop/s"] = rate;
+  state.counters["gemm_flop/cpu_s"] = kProductFlop / product.cpu;
   state.counters["of_dgemm"] = benchmark::Counter(flop / rate, benchmark::Counter::kIsIterationInvariantRate);
 }
 
@@ -76,7 +82,7 @@ void multiply(benchmark::State& state, const Widths& widths, const Device& devic
 
 void spectrum(benchmark::State& state, const Widths& widths, const SpectrumOptions& options, const Device& device) {
   const Case one = regression(widths, device);
-  const double rate = on_cpu(one) ? gemm_rate(1) : 0;
+  const double rate = on_cpu(one) ? kProductFlop / product_seconds<double>(1).wall : 0;
   for (auto _ : state) {
     const Spectrum result = hessian_spectrum(one.landscape, one.theta, options);
     const double allowed = 20 * static_cast<double>(one.theta.size()) * 0x1p-52 * std::abs(result.eigenvalues.back());
@@ -112,7 +118,7 @@ benchmark::internal::Benchmark* add(const std::string& name, Run run, Arguments.
 }
 
 void register_all(const Device& device) {
-  for (const char* name : {"2_100_1", "2_1250_1", "20_60_60_10"}) {
+  for (const char* name : {"2_100_1", "2_1250_1", "20_60_60_10", "784_20_10"}) {
     add(std::string("assemble/") + name, assemble, widths_of(name), device);
   }
   add("multiply/2_1250_1", multiply, widths_of("2_1250_1"), device)->Arg(1)->Arg(64);
@@ -124,7 +130,7 @@ void register_all(const Device& device) {
 }
 
 /// A case as .npy files, and case.json with the shapes.
-void export_case(const std::string& name, const std::filesystem::path& folder, const Device& device) {
+void export_case(const std::string& name, bool spectrum, const std::filesystem::path& folder, const Device& device) {
   std::filesystem::create_directories(folder);
   const Case one = regression(widths_of(name), device);
   const Dataset& data = one.landscape.data();
@@ -133,24 +139,35 @@ void export_case(const std::string& name, const std::filesystem::path& folder, c
   write_npy(folder / "inputs.npy", std::vector{data.size(), data.features()}, data.inputs());
   write_npy(folder / "targets.npy", std::vector{data.size(), data.outputs()}, data.targets());
   write_npy(folder / "hessian.npy", std::vector{size, size}, hessian(one.landscape, one.theta));
+  if (spectrum) {
+    write_npy(folder / "eigenvalues.npy", std::vector{size}, hessian_spectrum(one.landscape, one.theta).eigenvalues);
+  }
   const nlohmann::json about = {
       {"name", name}, {"widths", widths_of(name)}, {"activation", "tanh"}, {"loss", "mse"}, {"samples", kSamples}};
   std::ofstream(folder / "case.json") << about.dump(2) << '\n';
+}
+
+std::vector<std::string> split(const std::string& list) {
+  std::vector<std::string> names;
+  std::stringstream text(list);
+  for (std::string name; std::getline(text, name, ',');) names.push_back(name);
+  return names;
 }
 
 int run(std::vector<char*> arguments) {
   const bool rates_only =
       std::erase_if(arguments, [](const char* text) { return std::string_view(text) == "--rates"; });
   const std::string folder = take_option(arguments, "--export"), cases = take_option(arguments, "--cases");
+  const std::vector<std::string> spectra = split(take_option(arguments, "--spectra"));
   const Device device = take_device(arguments);
   if (rates_only) {
     print_rates(device);
     return 0;
   }
   if (!folder.empty()) {
-    std::stringstream names(cases.empty() ? "2_100_1" : cases);
-    for (std::string name; std::getline(names, name, ',');) {
-      export_case(name, std::filesystem::path(folder) / name, device);
+    for (const std::string& name : split(cases.empty() ? "2_100_1" : cases)) {
+      const bool spectrum = std::find(spectra.begin(), spectra.end(), name) != spectra.end();
+      export_case(name, spectrum, std::filesystem::path(folder) / name, device);
     }
     return 0;
   }

@@ -3,8 +3,12 @@
 
   bench/hessian_run.py --bench build/cpu/bin/hessian_bench --python VENV/bin/python [--rounds 5] [--save NAME]
 
-VENV needs numpy, and torch or jax or both. Each ratio is a median over the rounds of one round's ratio. OpenBLAS and
-MKL get their fastest kernels for this CPU, as bench/run.py says; --stock leaves both as they are installed.
+VENV needs numpy, and torch or jax or both. Each ratio is a median over the rounds of one round's ratio. Wall-clock
+ratios are the result; ratios of CPU time stand beside them, since they show a machine that was busy with something else
+(waiting threads of OpenMP and OpenBLAS spin and count in it). A peer's time of a large case is that of --rows rows,
+scaled to all of them (peers/hessian_peer.py); "rows" in the JSON says how many were timed. A peer's spectrum is its
+fastest Hessian and then its eigvalsh. OpenBLAS and MKL get their fastest kernels for this CPU, as bench/run.py says;
+--stock leaves both as they are installed.
 """
 
 import argparse
@@ -36,6 +40,7 @@ class Comparison:
             self.bench_environment = run.fastest_openblas(self.bench)[0]
             self.peer_environment = run.vendor_shim(folder)
         export = self.bench + ["--export", str(folder / "cases"), "--cases", options.cases]
+        export += ["--spectra", options.spectra] if options.spectra else []
         subprocess.run(export, check=True)
         threads = options.threads or len(os.sched_getaffinity(0))
         self.commands = {}
@@ -44,15 +49,16 @@ class Comparison:
                 print(f"hessian_run.py: no {module} on {options.device} in {options.python}; left out", file=sys.stderr)
                 continue
             command = [options.python, str(run.HERE / "peers" / script), str(folder / "cases")]
-            command += ["--threads", str(threads), "--device", options.device]
+            command += ["--threads", str(threads), "--device", options.device, "--rows", str(options.rows)]
             self.commands[module] = command + (["--forms", options.torch_forms] if module == "torch" else [])
         if not self.commands:
             raise SystemExit("hessian_run.py: no peer; give a --python with numpy and torch or jax")
 
     def lossatlas(self):
-        pattern = "^assemble/(" + self.options.cases.replace(",", "|") + ")/"
+        chosen = {"assemble": self.options.cases, "spectrum": self.options.spectra}
+        names = [f"{kind}/({names.replace(',', '|')})" for kind, names in chosen.items() if names]
         command = self.bench + ["--device", self.options.device, "--benchmark_format=json"]
-        return run.run_json(command + ["--benchmark_filter=" + pattern], self.bench_environment)
+        return run.run_json(command + [f"--benchmark_filter=^({'|'.join(names)})/"], self.bench_environment)
 
     def round(self, index):
         """All in turns; every second round the other way round."""
@@ -62,32 +68,61 @@ class Comparison:
         return {name: call() for name, call in (calls if index % 2 == 0 else reversed(calls))}
 
 
+def own_figures(one):
+    own = {"seconds": one["real_time"] / 1e3, "cpu_seconds": one["cpu_time"] / 1e3}  # the unit is the millisecond
+    own |= {ours: one[theirs] for theirs, ours in (("flop", "flop"), ("flop/s", "flop_per_second"),
+                                                  ("gemm_flop/s", "gemm_flop_per_second"),
+                                                  ("of_dgemm", "share_of_dgemm"), ("of_floor", "share_of_floor"))
+            if theirs in one}
+    if "gemm_flop/cpu_s" in one:
+        own["share_of_dgemm_cpu"] = own["flop"] / own["cpu_seconds"] / one["gemm_flop/cpu_s"]
+    return own
+
+
+def peer_figures(kind, module, case):
+    """Name → figures of one peer."""
+    if kind == "assemble":
+        return {f"{module}/{form}": figures for form, figures in case["forms"].items()}
+    form, fastest = min(case["forms"].items(), key=lambda item: item[1]["seconds"])
+    solve = case["eigenvalues"]
+    both = {key: fastest[key] + solve[key] for key in ("seconds", "cpu_seconds")}
+    return {f"{module}/{form}, eigvalsh": both | {"eigvalsh_seconds": solve["seconds"], "rows": fastest["rows"],
+                                                  "max_relative_error": solve["max_relative_error"]}}
+
+
 def measured(results):
-    """What one round says: case → {"lossatlas": {...}, "torch/functional": {...}, ...}."""
-    cases = {}
+    """What one round says: "assemble/2_100_1" → {"lossatlas": {...}, "torch/functional": {...}, ...}."""
+    rows = {}
     for one in results["lossatlas"]["benchmarks"]:
         if one.get("error_occurred"):
             raise SystemExit(f"hessian_run.py: {one['name']}: {one['error_message']}")
-        seconds = one["real_time"] / 1e3  # the benchmark's unit is the millisecond
-        own = {"seconds": seconds, "flop_per_second": one["flop/s"]}
-        own |= {"share_of_dgemm": one["of_dgemm"]} if "of_dgemm" in one else {}
-        case = one["name"].split("/")[1]
-        cases[case] = {"lossatlas": own}
+        kind, case = one["name"].split("/")[:2]
+        own = own_figures(one)
+        entries = rows[f"{kind}/{case}"] = {"lossatlas": own}
         for module in results.keys() - {"lossatlas"}:
-            for form, peer in results[module]["cases"][case].items():
-                cases[case][f"{module}/{form}"] = peer | {"ratio": peer["seconds"] / seconds}
-    return cases
+            for name, peer in peer_figures(kind, module, results[module]["cases"][case]).items():
+                entries[name] = peer | {"ratio": peer["seconds"] / own["seconds"],
+                                        "ratio_cpu": peer["cpu_seconds"] / own["cpu_seconds"]}
+    return rows
+
+
+def left_out(results):
+    """Module → case → form → why."""
+    return {module: {case: one["left_out"] for case, one in results[module]["cases"].items() if one["left_out"]}
+            for module in results.keys() - {"lossatlas"}}
 
 
 def medians(rounds):
+    """Over the rounds that have the entry: another form can be the fastest one of another round."""
     summary = {}
-    for case, entries in rounds[0].items():
-        summary[case] = {}
-        for entry, values in entries.items():
-            every = [one[case][entry] for one in rounds]
-            summary[case][entry] = {key: statistics.median(one[key] for one in every) for key in values}
-            if "ratio" in values:
-                summary[case][entry]["ratio_range"] = [pick(one["ratio"] for one in every) for pick in (min, max)]
+    for row in rounds[0]:
+        summary[row] = {}
+        for name in dict.fromkeys(name for one in rounds for name in one[row]):
+            every = [one[row][name] for one in rounds if name in one[row]]
+            entry = summary[row][name] = {key: statistics.median(one[key] for one in every) for key in every[0]}
+            if "ratio" in entry:
+                entry["ratio_range"] = [pick(one["ratio"] for one in every) for pick in (min, max)]
+                entry["rounds"] = len(every)
     return summary
 
 
@@ -95,21 +130,27 @@ def print_table(report):
     print(f"{report['machine']['cpu']}, {report['context']['device']}, {report['context']['blas']}")
     for peer in report["peers"].values():
         print(f"{peer['framework']} {peer['version']}, {peer['device']}, {peer['threads']} threads")
-    print("medians of", report["rounds"], "rounds")
-    rows = [("case", "by", "ms", "vs lossatlas", "of dgemm", "difference")]
+    print("medians of", report["rounds"], "rounds; in brackets the range, and the figure by CPU time")
+    rows = [("case", "by", "ms", "vs lossatlas", "of dgemm", "difference", "rows timed")]
     for case, entries in report["summary"].items():
         for entry, m in sorted(entries.items(), key=lambda item: item[1]["seconds"]):
             rows.append((
                 case,
                 entry,
                 f"{1e3 * m['seconds']:.4g}",
-                "{:.3g}x [{:.3g}, {:.3g}]".format(m["ratio"], *m["ratio_range"]) if "ratio" in m else "",
-                f"{m['share_of_dgemm']:.2f}" if "share_of_dgemm" in m else "",
+                "{:.3g}x [{:.3g}, {:.3g}; cpu {:.3g}]".format(m["ratio"], *m["ratio_range"], m["ratio_cpu"])
+                if "ratio" in m else "",
+                f"{m['share_of_dgemm']:.2f} [cpu {m['share_of_dgemm_cpu']:.2f}]" if "share_of_dgemm" in m else "",
                 f"{m['max_relative_error']:.1e}" if "max_relative_error" in m else "",
+                f"{m['rows']:.0f}" if "rows" in m else "",
             ))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip())
+    for module, cases in report["left_out"].items():
+        for case, forms in cases.items():
+            for form, reason in forms.items():
+                print(f"{case}: no {module}/{form}: it {reason}")
 
 
 def parse_arguments():
@@ -120,6 +161,8 @@ def parse_arguments():
     parser.add_argument("--threads", type=int, default=0, help="of all; default: all cores of this process")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="of all")
     parser.add_argument("--cases", default="2_100_1", help="separated by commas")
+    parser.add_argument("--spectra", default="", help="cases whose eigenvalues are computed too")
+    parser.add_argument("--rows", type=int, default=512, help="timed at most of a peer's form that is linear in rows")
     parser.add_argument("--torch-forms", default="functional,vectorized,func,vmap", help="separated by commas")
     parser.add_argument("--stock", action="store_true", help="both BLAS as installed")
     parser.add_argument("--json", type=pathlib.Path, help="where the JSON goes; default: a new temporary folder")
@@ -127,6 +170,8 @@ def parse_arguments():
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error(f"--rounds: received {options.rounds}, expected at least 1")
+    if not set(filter(None, options.spectra.split(","))) <= set(options.cases.split(",")):
+        parser.error(f"--spectra: received {options.spectra}, expected some of --cases {options.cases}")
     if not options.bench.is_file():
         parser.error(f"--bench: {options.bench} is no file; configure with -DLOSSATLAS_BENCH=ON and build")
     return options
@@ -149,6 +194,7 @@ def main():
                         "MKL with all of the CPU's instructions (peers/mkl_vendor.c)" or "as installed"},
         "peers": {module: {key: results[module][key] for key in ("framework", "version", "threads", "device")}
                   for module in comparison.commands},
+        "left_out": left_out(results),
         "rounds": len(rounds),
         "summary": medians(rounds),
         "every_round": rounds,

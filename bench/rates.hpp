@@ -116,6 +116,23 @@ Seconds product_seconds(int threads) {
   return seconds;
 }
 
+/// Bytes a second, read and written, of copies between arrays that no cache holds, on `threads` threads.
+inline double copy_rate(int threads) {
+  constexpr std::size_t size = std::size_t{1} << 26;
+  constexpr int copies = 2;
+  static std::vector<std::vector<char>> from, to;
+  while (from.size() < static_cast<std::size_t>(threads)) from.emplace_back(size, 1), to.emplace_back(size, 2);
+  std::atomic<std::size_t> next{0};
+  const Seconds seconds = team_seconds(threads, [&] {
+    const std::size_t mine = next++;
+    for (int copy = 0; copy < copies; ++copy) {
+      std::copy(from[mine].begin(), from[mine].end(), to[mine].begin());
+      benchmark::ClobberMemory();
+    }
+  });
+  return 2.0 * copies * static_cast<double>(size) * threads / seconds.wall;
+}
+
 inline constexpr std::int64_t kTanhUnits = 64;
 inline constexpr std::int64_t kTanhCalls = 20000;
 

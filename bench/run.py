@@ -1,262 +1,190 @@
 #!/usr/bin/env python3
-"""section_bench and its PyTorch peer, in turns, on the same random data: one JSON and a short table.
+"""section_bench and its peers in PyTorch and JAX, in turns, on the same random data: one JSON and a short table.
 
-  bench/run.py --bench build/cpu/bin/section_bench --python VENV/bin/python [--rounds 5] [--save NAME]
+  bench/run.py --bench build/cpu/bin/section_bench --python VENV/bin/python [--save NAME]
+  bench/run.py --device cuda --bench build/gpu/bin/section_bench --python VENV/bin/python [--save NAME]
+  bench/run.py --scaling ...        the time of one case over G and over N
 
-VENV needs numpy and torch. Runs alternate; every number in the table is a median over the rounds of one round's ratio.
-By default both sides get the fastest kernels that their BLAS has for this CPU: OpenBLAS's core is tried and set by
-OPENBLAS_CORETYPE, and on a CPU that is not Intel's peers/mkl_vendor.c is preloaded into PyTorch. --stock leaves both
-as they are installed. Wall-clock ratios are the result; ratios of CPU time stand beside them, since they show a machine
-that was busy with something else (waiting threads of OpenMP and OpenBLAS spin and count in it).
+VENV needs numpy, and torch or jax or both. Runs alternate; every ratio is a median over the rounds of one round's
+ratio. On a CPU both sides get by default the fastest kernels that their BLAS has for it: OpenBLAS's core is tried and
+set by OPENBLAS_CORETYPE, and on a CPU that is not Intel's peers/mkl_vendor.c is preloaded into the peers. --stock
+leaves both as they are installed. Wall-clock ratios are the result; ratios of CPU time stand beside them in the JSON,
+since they show a machine that was busy with something else (waiting threads of OpenMP and OpenBLAS spin and count in
+it). bench/plot_results.py draws the JSON.
 """
 
 import argparse
-import datetime
 import json
-import os
 import pathlib
-import platform
-import shlex
-import shutil
-import statistics
-import subprocess
+import signal
 import sys
 import tempfile
+import time
 
-HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parent
-FAIR = 0.7
+from record import scaling, table
+from record.machine import BENCH as HERE
+from record.machine import ROOT, fastest_openblas, machine, run_json, save_report, vendor_shim
+from record.programs import PEERS, Gone, Lossatlas, Peer
+from record.rows import DEFINITIONS, FAIR, Row
 
-
-def run_json(command, environment):
-    done = subprocess.run(command, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        raise SystemExit(f"run.py: {shlex.join(command)} ended with status {done.returncode}")
-    return json.loads(done.stdout)
-
-
-def cpu_lines():
-    try:
-        return pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return []
-
-
-def cpu_field(name):
-    return next((line.split(":", 1)[1].strip() for line in cpu_lines() if line.startswith(name)), "unknown")
-
-
-def git(*arguments):
-    done = subprocess.run(["git", "-C", str(ROOT), *arguments], stdout=subprocess.PIPE, text=True)
-    return done.stdout.strip() if done.returncode == 0 else "unknown"
-
-
-def machine():
-    return {
-        "cpu": f"{cpu_field('model name')} (family {cpu_field('cpu family')}, model {cpu_field('model')})",
-        "cores": len(os.sched_getaffinity(0)),
-        "system": platform.platform(),
-        "load_average": os.getloadavg(),
-        "commit": git("rev-parse", "HEAD") + (" with local changes" if git("status", "--porcelain") else ""),
-        "command": shlex.join(sys.argv),
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-    }
-
-
-def fastest_openblas(bench):
-    """Environment and rates of the OpenBLAS core with the fastest f32 products."""
-    candidates = [{}]
-    if "avx512f" in cpu_field("flags").split():
-        candidates.append({"OPENBLAS_CORETYPE": "SkylakeX"})
-    rated = [(run_json(bench + ["--rates"], environment), environment) for environment in candidates]
-    rates, environment = max(rated, key=lambda item: item[0]["f32"])
-    return environment, rates
-
-
-def vendor_shim(folder):
-    """Environment that lets MKL use all of a CPU that is not Intel's; empty where it is, or without a C compiler."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if cpu_field("vendor_id") in ("GenuineIntel", "unknown") or not compiler:
-        return {}
-    library = folder / "mkl_vendor.so"
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, HERE / "peers" / "mkl_vendor.c"], check=True)
-    return {"LD_PRELOAD": str(library)}
+__all__ = ["HERE", "ROOT", "fastest_openblas", "machine", "run_json", "save_report", "vendor_shim"]
 
 
 class Comparison:
     def __init__(self, options, folder):
-        self.folder = folder
-        self.bench = [str(options.bench)] + (["--threads", str(options.threads)] if options.threads else [])
-        self.cases = options.cases
-        self.peer = [options.python, str(HERE / "peers" / "section_torch.py"), str(folder / "cases")]
-        self.peer += ["--cases", self.cases]
-        self.bench_environment, self.peer_environment = {}, {}
-        if options.stock:
-            self.rates = run_json(self.bench + ["--rates"], {})
+        self.options, self.folder = options, folder
+        self.environment, self.peer_environment, self.gemm = {}, {}, {}
+        bench = [str(options.bench)] + (["--threads", str(options.threads)] if options.threads else [])
+        if options.device == "cpu":
+            if options.stock:
+                self.gemm = run_json(bench + ["--rates"], {})
+            else:
+                self.environment, self.gemm = fastest_openblas(bench)
+                self.peer_environment = vendor_shim(folder)
+        self.lossatlas = Lossatlas(options, folder / "cases", self.environment)
+        self.lossatlas.export(options.cases, options.precisions)
+        self.peers, self.about = [], {}
+        for name in options.peers.split(",") if options.peers else []:
+            self.add_peer(name)
+
+    def add_peer(self, name):
+        try:
+            peer = Peer(name, self.options, self.folder / "cases", self.peer_environment)
+        except Gone as gone:
+            self.about[name] = {"unavailable": str(gone)}
+            return
+        self.peers.append(peer)
+        self.about[name] = dict(peer.about)
+
+    def cases(self):
+        """In the order of their export."""
+        for path in sorted((self.folder / "cases").glob("*/case.json"), key=lambda path: path.stat().st_mtime_ns):
+            yield json.loads(path.read_text())
+
+    def measure_rates(self):
+        """The best of what was measured so far; PyTorch's on a GPU are the ceilings."""
+        for peer in self.peers:
+            try:
+                rates = peer.ask({"rates": True})
+            except Gone as gone:
+                print(f"run.py: {peer.name}: {gone}", file=sys.stderr)
+                continue
+            keep_best(self.about[peer.name].setdefault("rates", {}), rates)
+            if self.gemm:
+                about = self.about[peer.name]
+                products = about["rates"]["products"]
+                about["products_of_ours"] = {name: products[name] / self.gemm[name] for name in ("f32", "f64")}
+                about["fair"] = min(about["products_of_ours"].values()) >= FAIR
+
+    def rows(self):
+        start, rows, context = time.monotonic(), {}, {}
+        for about in self.cases():
+            self.measure_rates()
+            ceilings = self.about.get("torch", {}).get("rates")
+            if self.options.device == "cuda" and not ceilings:
+                raise SystemExit("run.py: --device cuda needs PyTorch, which measures the ceilings")
+            for precision in about["precisions"]:
+                if self.options.seconds and time.monotonic() - start > self.options.seconds:
+                    print(f"run.py: --seconds are over before {about['name']}/{precision}", file=sys.stderr)
+                    return rows, context
+                key = f"{about['name']}/{precision}"
+                row = Row(key, about, self.lossatlas, self.peers, ceilings)
+                rows[key] = row.measure(self.options.rounds, self.options.row_seconds).summary()
+                context = row.context
+                print(f"{time.monotonic() - start:5.0f} s  {key}", file=sys.stderr)
+        return rows, context
+
+    def close(self):
+        for peer in self.peers:
+            peer.close()
+
+
+def keep_best(best, rates):
+    for name, value in rates.items():
+        if isinstance(value, dict):
+            keep_best(best.setdefault(name, {}), value)
+        elif not isinstance(value, str):
+            best[name] = max(value, best.get(name, 0))
         else:
-            self.bench_environment, self.rates = fastest_openblas(self.bench)
-            self.peer_environment = vendor_shim(folder)
-        subprocess.run(self.bench + ["--export", str(folder / "cases")], check=True)
-        self.peer += ["--gemm", f"f32={self.rates['f32']},f64={self.rates['f64']}"]
-        threads = options.threads or len(os.sched_getaffinity(0))
-        self.peer += ["--threads", str(threads)]
-        tuned = run_json(self.peer + ["--least", "0"], self.peer_environment)
-        forms = {case: result["optimised"]["form"] for case, result in tuned["cases"].items()}
-        self.peer += ["--forms", json.dumps(forms)]
-
-    def lossatlas(self):
-        pattern = "^(" + self.cases.replace(",", "|") + ")/"
-        command = self.bench + ["--repetitions", "1", "--benchmark_format=json", "--benchmark_filter=" + pattern]
-        return run_json(command, self.bench_environment)
-
-    def pytorch(self):
-        return run_json(self.peer, self.peer_environment)
-
-    def round(self, index):
-        """The two in turns; every second round starts with the other one."""
-        if index % 2 == 0:
-            ours = self.lossatlas()
-            return ours, self.pytorch()
-        theirs = self.pytorch()
-        return self.lossatlas(), theirs
+            best[name] = value
 
 
-def measured(ours, theirs):
-    """What one round says about each case."""
-    result = {}
-    for run in ours["benchmarks"]:
-        if run.get("error_occurred"):
-            raise SystemExit(f"run.py: {run['name']}: {run['error_message']}")
-        case = "/".join(run["name"].split("/")[:2])
-        if case not in theirs["cases"]:
-            continue
-        precision = case.split("/")[1]
-        peer = theirs["cases"][case]
-        seconds, cpu_seconds = run["real_time"] / 1e3, run["cpu_time"] / 1e3  # the benchmark's unit is the millisecond
-        result[case] = {
-            "seconds": seconds,
-            "cpu_seconds": cpu_seconds,
-            "points_samples_per_second": run["items_per_second"],
-            "flop": run["flop"],
-            "bytes": run["bytes"],
-            "special_functions": run["special"],
-            "flop_per_second": run["flop/s"],
-            "special_per_second": run["special/s"],
-            "gemm_flop_per_second": run["gemm_flop/s"],
-            "fma_flop_per_second": run["fma_flop/s"],
-            "tanh_per_second": run["tanh/s"],
-            "share_of_gemm": run["of_gemm"],
-            "share_of_floor": run["of_floor"],
-            "share_of_gemm_cpu": run["of_gemm_cpu"],
-            "plan_error": run["error"],
-            "error": peer["lossatlas_error"],
-            "loop_error": peer["loop"]["max_relative_error"],
-            "optimised_error": peer["optimised"]["max_relative_error"],
-            "loop_seconds": peer["loop"]["seconds"],
-            "optimised_seconds": peer["optimised"]["seconds"],
-            "ratio_to_loop": peer["loop"]["seconds"] / seconds,
-            "ratio_to_optimised": peer["optimised"]["seconds"] / seconds,
-            "ratio_to_loop_cpu": peer["loop"]["cpu_seconds"] / cpu_seconds,
-            "ratio_to_optimised_cpu": peer["optimised"]["cpu_seconds"] / cpu_seconds,
-            "peer_share_of_gemm": theirs["matmul"][precision]["flop_per_second"] / run["gemm_flop/s"],
-        }
-    return result
+def compare(options, folder):
+    comparison = Comparison(options, folder)
+    try:
+        rows, context = comparison.rows()
+    finally:
+        comparison.close()
+    mkl = "MKL with all of the CPU's instructions (peers/mkl_vendor.c)"
+    return {
+        "kind": "sections",
+        "definitions": DEFINITIONS,
+        "context": {key: context[key] for key in ("device", "threads", "blas", "compiler", "lossatlas")},
+        "environment": {"lossatlas": comparison.environment,
+                        "peers": mkl if comparison.peer_environment else "as installed"},
+        "openblas": comparison.gemm,
+        "peers": comparison.about,
+        "rounds": options.rounds,
+        "rows": rows,
+    }
 
 
-def medians(rounds):
-    """Over rounds, with the smallest and largest of what is compared."""
-    summary = {}
-    for case in rounds[0]:
-        keys = rounds[0][case]
-        summary[case] = {key: statistics.median(one[case][key] for one in rounds) for key in keys}
-        for key in ("share_of_gemm", "ratio_to_loop", "ratio_to_optimised"):
-            summary[case][key + "_range"] = [pick(one[case][key] for one in rounds) for pick in (min, max)]
-        summary[case]["peer_is_fair"] = summary[case]["peer_share_of_gemm"] >= FAIR
-    return summary
-
-
-def print_table(report):
-    print(f"{report['machine']['cpu']}, {report['context']['device']}, {report['context']['blas']}, "
-          f"PyTorch {report['peer']['pytorch']} with {report['peer']['threads']} threads")
-    print("medians of", report["rounds"], "rounds; CPU-time figures in brackets")
-    head = ("case", "points·samples/s", "of gemm", "of floor", "vs loop", "vs optimised", "error", "peer's error",
-            "peer's gemm")
-    rows = [head]
-    for case, m in report["summary"].items():
-        rows.append((
-            case,
-            f"{m['points_samples_per_second']:.3g}",
-            f"{m['share_of_gemm']:.2f} [{m['share_of_gemm_cpu']:.2f}]",
-            f"{m['share_of_floor']:.2f}",
-            f"{m['ratio_to_loop']:.3g}x [{m['ratio_to_loop_cpu']:.3g}]",
-            f"{m['ratio_to_optimised']:.3g}x [{m['ratio_to_optimised_cpu']:.3g}]",
-            f"{m['error']:.1e}",
-            f"{m['optimised_error']:.1e}",
-            f"{m['peer_share_of_gemm']:.2f}" + ("" if m["peer_is_fair"] else " not fair"),
-        ))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    for row in rows:
-        print("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip())
+def scale(options, folder):
+    lossatlas = Lossatlas(options, folder, {})
+    arguments = ["--scaling", "--cases", options.cases or "dense", "--repetitions", str(options.rounds)]
+    arguments += ["--precisions", options.precisions] if options.precisions else []
+    result = lossatlas.run(arguments)
+    return {
+        "kind": "scaling",
+        "context": {key: result["context"][key] for key in ("device", "threads", "compiler", "lossatlas")},
+        "rounds": options.rounds,
+        "scaling": scaling.curves(result["benchmarks"]),
+    }
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bench", type=pathlib.Path, default=ROOT / "build/cpu/bin/section_bench")
-    parser.add_argument("--python", default=sys.executable, help="a Python with numpy and torch")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=0, help="of both; default: all cores of this process")
-    parser.add_argument("--cases", default="dense,prefix,theorem1,quadratic", help="separated by commas")
+    parser.add_argument("--python", default=sys.executable, help="a Python with numpy, and torch or jax")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--row-seconds", type=float, default=120,
+                        help="a row that takes longer ends after 3 rounds (default: 120)")
+    parser.add_argument("--seconds", type=float, help="no row starts after so many")
+    parser.add_argument("--least", type=float, default=0.2, help="seconds of each of a peer's timings at least")
+    parser.add_argument("--threads", type=int, default=0, help="of all; default: all cores of this process")
+    parser.add_argument("--cases", default="", help="separated by commas; default: all")
+    parser.add_argument("--precisions", default="", help="default: f32,f64 and on a GPU fast")
+    parser.add_argument("--peers", default=",".join(PEERS), help="default: %(default)s")
+    parser.add_argument("--size", choices=("tiny", "cpu", "cuda"), help="default: the device's")
     parser.add_argument("--stock", action="store_true", help="both BLAS as installed")
+    parser.add_argument("--scaling", action="store_true", help="times over G and over N, without peers")
     parser.add_argument("--json", type=pathlib.Path, help="where the JSON goes; default: a new temporary folder")
     parser.add_argument("--save", metavar="NAME", help="also bench/results/NAME.json")
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error(f"--rounds: received {options.rounds}, expected at least 1")
+    for name in options.peers.split(",") if options.peers else []:
+        if name not in PEERS:
+            parser.error(f"--peers: received {name}, expected some of {', '.join(PEERS)}")
     if not options.bench.is_file():
         parser.error(f"--bench: {options.bench} is no file; configure with -DLOSSATLAS_BENCH=ON and build")
+    options.bench = options.bench.resolve()
     return options
-
-
-def write_whole(path, text):
-    part = path.with_name(path.name + ".part")
-    part.write_text(text)
-    part.replace(path)
-
-
-def save_report(report, options, name):
-    """Where the JSON went."""
-    text = json.dumps(report, indent=1) + "\n"
-    path = options.json or pathlib.Path(tempfile.mkdtemp(prefix="lossatlas-bench-")) / name
-    write_whole(path, text)
-    if options.save:
-        path = HERE / "results" / (options.save + ".json")
-        path.parent.mkdir(exist_ok=True)
-        write_whole(path, text)
-    return path
 
 
 def main():
     options = parse_arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # peers end and files go
+    start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="lossatlas-bench-") as name:
-        comparison = Comparison(options, pathlib.Path(name))
-        rounds = []
-        for index in range(options.rounds):
-            ours, theirs = comparison.round(index)
-            rounds.append(measured(ours, theirs))
-            print(f"round {index + 1} of {options.rounds}", file=sys.stderr)
-    report = {
-        "machine": machine(),
-        "context": {key: ours["context"][key] for key in ("device", "threads", "blas", "compiler", "lossatlas")},
-        "environment": {"lossatlas": comparison.bench_environment, "pytorch": bool(comparison.peer_environment)
-                        and "MKL with all of the CPU's instructions (peers/mkl_vendor.c)" or "as installed"},
-        "peer": {key: theirs[key] for key in ("pytorch", "threads", "cpu_capability")}
-        | {"forms": {case: result["optimised"]["form"] for case, result in theirs["cases"].items()}},
-        "rounds": len(rounds),
-        "summary": medians(rounds),
-        "every_round": rounds,
-    }
-    path = save_report(report, options, "section.json")
-    print_table(report)
+        report = {"machine": machine()} | (scale if options.scaling else compare)(options, pathlib.Path(name))
+    report["seconds"] = round(time.monotonic() - start)
+    path = save_report(report, options, f"{report['kind']}.json")
+    if options.scaling:
+        scaling.print_curves(report["scaling"])
+    else:
+        table.print_table(report)
     print(path)
 
 

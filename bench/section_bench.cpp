@@ -1,23 +1,21 @@
-// Sections: points × samples per second, beside what the machine can do.
+// Sections: milliseconds and points × samples per second, beside what the machine can do.
 //
-// Floors, of the CPU. Every case is bound by arithmetic: even the leanest does tens of FLOP for a byte that it must
-// move. No multiply-add is faster than those in registers alone (fma_flop/s), and no tanh than the library's own from
-// the first-level cache (tanh/s); other special functions count as tanh. Both use the same units of a core, so the
-// floor is the sum
-//
-//   FLOP / (fma_flop/s) + special functions / (tanh/s),
-//
-// with FLOP and special functions of the plan, not of the work that it saves:
-//   dense      per pair 2·(256·256 + 256·10), per call 3·2·784·256·N; 512 tanh and 11 others per pair
-//   prefix     per pair 2·256·10 and the affine layer of 256 units; 256 tanh and 11 others per pair: bound by tanh
-//   theorem1   per point 2·(64·2048 + 2048·30), nothing per sample; 2112 tanh and 33 others per point
-//   quadratic  per call 2·N·(784·256 + 256·256 + 3·256·10), almost nothing per point; 512 tanh per sample
+// Floor, of the CPU: FLOP / (fma_flop/s) + special functions / (tanh/s), or bytes / (copy_bytes/s) where that is
+// longer. No multiply-add is faster than those in registers alone (fma_flop/s), and no tanh than the library's own from
+// the first-level cache (tanh/s); other special functions count as tanh, and both use the same units of a core, hence
+// the sum. FLOP, special functions and bytes are those that the plan counts, not those of the work that it saves.
 // of_floor is the floor over the measured time. of_gemm is the time of as many FLOP in OpenBLAS's product of 2048³ over
 // it, special functions included on our side only; it may exceed 1, since OpenBLAS is not at the floor either. All
-// rates are measured around each timing, with the same threads.
+// rates are measured around each timing, with the same threads. On another device bench/run.py measures them with
+// PyTorch.
 //
-//   section_bench [--device cpu|cuda] [--threads N] [--repetitions N] [Google Benchmark's options]
-//   section_bench --export DIR    writes every case with its losses, for bench/peers
+// error is max |L − L₆₄| / |L₆₄| over heads and up to 64 random points of the grid, L₆₄ by Plan::direct in f64 on the
+// CPU, or from what --export wrote.
+//
+//   section_bench [--device cpu|cuda] [--threads N] [--cases dense,theorem1] [--precisions f32,f64,fast]
+//                 [--size tiny|cpu|cuda] [--reference DIR] [--repetitions N] [Google Benchmark's options]
+//   section_bench --scaling ...   times of one case over G and over N
+//   section_bench --export DIR    writes every case with its losses in f64, for bench/peers
 //   section_bench --rates         only the machine's rates, as JSON
 #include <benchmark/benchmark.h>
 
@@ -25,11 +23,11 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <exception>
 #include <filesystem>
 #include <fstream>
-#include <limits>
 #include <nlohmann/json.hpp>
+#include <sstream>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -43,33 +41,50 @@
 namespace lossatlas::bench {
 namespace {
 
-/// max |a − b| / (1 + |b|); NaN when an entry is.
-double difference(const std::vector<double>& a, const std::vector<double>& b) {
+struct Options {
+  Device device = Device::cpu();
+  Size size = Size::cpu;
+  std::vector<Recipe> cases;
+  std::vector<Precision> precisions;
+  std::filesystem::path reference;
+  int repetitions = 7;
+};
+
+/// Losses of the direct plan in f64 on the CPU at the checked points (K, H).
+std::vector<double> reference_losses(const SectionCase& one) {
+  const std::vector<std::int64_t> checked = checked_points(one.grid);
+  const auto rank = static_cast<std::size_t>(one.grid.rank());
+  std::vector<double> points(checked.size() * rank);
+  for (std::size_t k = 0; k < checked.size(); ++k) {
+    one.grid.point(checked[k], std::span(points).subspan(k * rank, rank));
+  }
+  const Landscape landscape(one.network, one.data, one.loss, Device::cpu());
+  return landscape.evaluate(one.section, points, {.plan = Plan::direct}).losses;
+}
+
+std::vector<double> reference_losses(const SectionCase& one, const Options& options) {
+  if (options.reference.empty()) return reference_losses(one);
+  return read_npy(options.reference / one.name / "reference.npy").values;
+}
+
+/// max |L − L₆₄| / |L₆₄|; NaN when an entry is.
+double relative_error(const Surface& surface, const SectionCase& one, const std::vector<double>& reference) {
+  const std::vector<std::int64_t> checked = checked_points(one.grid);
+  const auto heads = static_cast<std::size_t>(surface.heads);
+  require(reference.size() == checked.size() * heads, "section_bench", "received ", reference.size(),
+          " reference losses of ", one.name, ", expected ", checked.size() * heads, "; export the same --size");
   double worst = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    const double error = std::abs(a[i] - b[i]) / (1 + std::abs(b[i]));
+  for (std::size_t k = 0; k < reference.size(); ++k) {
+    const double loss = surface.losses[static_cast<std::size_t>(checked[k / heads]) * heads + k % heads];
+    const double error = std::abs(loss - reference[k]) / std::abs(reference[k]);
     if (!(error <= worst)) worst = error;
   }
   return worst;
 }
 
-/// A few points, spread over the grid (·, z).
-std::vector<double> sparse_points(const Grid& grid) {
-  constexpr std::int64_t count = 5;
-  std::vector<double> points(static_cast<std::size_t>(count * grid.rank()));
-  for (std::int64_t k = 0; k < count; ++k) {
-    grid.point(k * (grid.size() - 1) / (count - 1), std::span(points).subspan(static_cast<std::size_t>(k * grid.rank()),
-                                                                              static_cast<std::size_t>(grid.rank())));
-  }
-  return points;
-}
-
-/// How far the plan is from the whole network at every sample, in f64 on the CPU.
-double plan_error(const Landscape& landscape, const SectionCase& one, Precision precision) {
-  const std::vector<double> points = sparse_points(one.grid);
-  const Landscape reference(one.network, one.data, one.loss, Device::cpu());
-  const Surface direct = reference.evaluate(one.section, points, {.plan = Plan::direct});
-  return difference(landscape.evaluate(one.section, points, {.precision = precision}).losses, direct.losses);
+double tolerance(Precision precision) {
+  if (precision == Precision::f64) return 1e-11;
+  return precision == Precision::f32 ? 1e-5 : 1e-2;
 }
 
 /// What the plan has to do at least in one evaluation.
@@ -77,18 +92,15 @@ struct Work {
   double pairs = 0;  ///< points × samples
   double flop = 0;
   double special = 0;  ///< activations, exponentials, logarithms
-  double bytes = 0;    ///< read or written at least once, with the inputs where a first layer reads them
+  double bytes = 0;    ///< read or written
 };
 
 Work work_of(const SectionCase& one, Precision precision) {
   const SectionPlan plan = plan_section(one.network, one.loss, one.section, Plan::automatic);
-  const PlanCost cost = plan.cost(one.data.size(), one.grid.size(), precision);
-  const auto points = static_cast<double>(one.grid.size()), samples = static_cast<double>(one.data.size());
-  Work work{points * samples, cost.once_flop + cost.point_flop * points + cost.pair_flop * points * samples,
-            cost.point_special * points + cost.pair_special * points * samples, cost.bytes};
-  for (const ChainLayer& layer : plan.sample_chain) work.special += static_cast<double>(layer.out) * samples;
-  if (plan.kind != PlanKind::sample_free) work.bytes += 8.0 * static_cast<double>(one.data.inputs().size());
-  return work;
+  const std::int64_t samples = one.data.size(), points = one.grid.size();
+  const PlanCost cost = plan.cost(samples, points, precision);
+  return {static_cast<double>(points) * static_cast<double>(samples), cost.flop(samples, points),
+          cost.special(samples, points), cost.bytes};
 }
 
 Seconds mean(const std::vector<Seconds>& all) {
@@ -106,84 +118,142 @@ class CpuRates {
 
   void measure() {
     fma_ = std::max(fma_, fma_rate<T>(threads_));
+    copy_ = std::max(copy_, copy_rate(threads_));
     tanhs_.push_back(tanh_seconds<T>(threads_));
     products_.push_back(product_seconds<T>(threads_));
   }
 
   /// Sets the rates, and what work of so many seconds is as a share of them.
-  void report(benchmark::State& state, double flop, double special, const Seconds& seconds) const {
+  void report(benchmark::State& state, const Work& work, const Seconds& seconds) const {
     const Seconds product = mean(products_), tanh = mean(tanhs_);
     const double gemm_rate = kProductFlop / product.wall, tanh_rate = tanh_count<T>(threads_) / tanh.wall;
     state.counters["gemm_flop/s"] = gemm_rate;
     state.counters["fma_flop/s"] = fma_;
     state.counters["tanh/s"] = tanh_rate;
-    state.counters["of_gemm"] = flop / gemm_rate / seconds.wall;
-    state.counters["of_gemm_cpu"] = flop / kProductFlop * product.cpu / seconds.cpu;
-    state.counters["of_floor"] = (flop / fma_ + special / tanh_rate) / seconds.wall;
+    state.counters["copy_bytes/s"] = copy_;
+    state.counters["of_gemm"] = work.flop / gemm_rate / seconds.wall;
+    state.counters["of_gemm_cpu"] = work.flop / kProductFlop * product.cpu / seconds.cpu;
+    const double floor = std::max(work.flop / fma_ + work.special / tanh_rate, work.bytes / copy_);
+    state.counters["floor_ms"] = 1e3 * floor;
+    state.counters["of_floor"] = floor / seconds.wall;
   }
 
  private:
   int threads_;
-  double fma_ = 0;
-  std::vector<Seconds> products_, tanhs_;
+  double fma_ = 0, copy_ = 0;
+  std::vector<Seconds> tanhs_, products_;
 };
 
-/// One repetition: `calls` evaluations, on the CPU between two measurements of its rates.
-template <class T>
-void run_section(benchmark::State& state, const SectionCase& one, Precision precision, Device device) {
-  const Landscape landscape(one.network, one.data, one.loss, device);
-  const double error = plan_error(landscape, one, precision);
-  if (!(error < (precision == Precision::f64 ? 1e-12 : 1e-6))) {
-    state.SkipWithError(
-        message("section_bench", "received losses that differ from the direct plan's by ", error).c_str());
-    return;
-  }
-  const auto evaluate = [&] {
-    benchmark::DoNotOptimize(landscape.evaluate(one.section, one.grid, {.precision = precision}));
-  };
-  const bool on_cpu = device.kind() == Device::Kind::cpu;
-  CpuRates<T> rates(device.threads());
-  if (on_cpu) {
-    rates.measure();
-  } else {
-    evaluate();  // allocates what the timed calls work in
-  }
-  const Seconds seconds = seconds_of([&] {
-    for (auto _ : state) evaluate();
-  });
-  const Work work = work_of(one, precision);
-  const double calls = static_cast<double>(state.iterations());
-  const double flop = work.flop * calls, special = work.special * calls;
-  state.SetItemsProcessed(static_cast<std::int64_t>(work.pairs * calls));
+void report_work(benchmark::State& state, const Work& work, const SectionCase& one, const Seconds& seconds) {
+  state.SetItemsProcessed(static_cast<std::int64_t>(work.pairs));
+  state.counters["points"] = static_cast<double>(one.grid.size());
+  state.counters["samples"] = static_cast<double>(one.data.size());
   state.counters["flop"] = work.flop;
   state.counters["special"] = work.special;
   state.counters["bytes"] = work.bytes;
-  state.counters["flop/s"] = flop / seconds.wall;
-  state.counters["special/s"] = special / seconds.wall;
-  state.counters["error"] = error;
-  if (!on_cpu) return;
-  rates.measure();
-  rates.report(state, flop, special, seconds);
+  state.counters["cpu_seconds"] = seconds.cpu;
 }
 
-void register_sections(const std::vector<SectionCase>& cases, const Device& device, int repetitions) {
-  for (const SectionCase& one : cases) {
-    for (const Precision precision : one.precisions) {
-      const auto run = [&one, precision, device](benchmark::State& state) {
-        (precision == Precision::f64 ? run_section<double> : run_section<float>)(state, one, precision, device);
-      };
-      benchmark::RegisterBenchmark((one.name + "/" + name(precision)).c_str(), run)
-          ->Iterations(one.calls)
-          ->Repetitions(repetitions)
-          ->UseRealTime()
-          ->MeasureProcessCPUTime()
-          ->Unit(benchmark::kMillisecond);
+/// One repetition: as many evaluations as take a fifth of a second, on the CPU between two measurements of its rates;
+/// without `reference`, the evaluations alone.
+template <class T>
+void run_section(benchmark::State& state, const SectionCase& one, const std::vector<double>* reference,
+                 Precision precision, const Device& device) {
+  const Landscape landscape(one.network, one.data, one.loss, device);
+  Surface surface;
+  const auto evaluate = [&] { surface = landscape.evaluate(one.section, one.grid, {.precision = precision}); };
+  const bool on_cpu = device.kind() == Device::Kind::cpu;
+  Seconds warm = seconds_of(evaluate);
+  if (!on_cpu) warm = seconds_of(evaluate);  // the first call loaded kernels and allocated what the others work in
+  if (reference) {
+    const double error = relative_error(surface, one, *reference);
+    state.counters["error"] = error;
+    if (!(error < tolerance(precision))) {
+      state.SkipWithError(
+          message("section_bench", "received losses that differ from the direct plan's by ", error).c_str());
+      return;
     }
   }
+  CpuRates<T> rates(device.threads());
+  const bool with_rates = reference && on_cpu;
+  if (with_rates) rates.measure();
+  const int calls = static_cast<int>(std::clamp(0.2 / warm.wall, 1.0, 200.0));
+  Seconds seconds;
+  for (auto _ : state) {
+    seconds = seconds_of([&] {
+      for (int call = 0; call < calls; ++call) evaluate();
+    });
+    seconds = {seconds.wall / calls, seconds.cpu / calls};
+    state.SetIterationTime(seconds.wall);
+  }
+  const Work work = work_of(one, precision);
+  report_work(state, work, one, seconds);
+  if (!with_rates) return;
+  rates.measure();
+  rates.report(state, work, seconds);
+}
+
+/// A quadratic plan is f64 always.
+std::vector<Precision> precisions_of(const SectionCase& one, const Options& options) {
+  if (plan_section(one.network, one.loss, one.section, Plan::automatic).kind == PlanKind::quadratic)
+    return {Precision::f64};
+  return options.precisions;
+}
+
+/// `reference`: null measures no errors and no rates.
+void register_section(const std::string& title, const SectionCase& one, const std::vector<double>* reference,
+                      Precision precision, const Options& options) {
+  const auto run = [&one, reference, precision, device = options.device](benchmark::State& state) {
+    (precision == Precision::f64 ? run_section<double> : run_section<float>)(state, one, reference, precision, device);
+  };
+  benchmark::RegisterBenchmark((title + "/" + name(precision)).c_str(), run)
+      ->Iterations(1)
+      ->Repetitions(options.repetitions)
+      ->UseManualTime()
+      ->Unit(benchmark::kMillisecond);
+}
+
+int time_sections(std::vector<char*> arguments, const Options& options) {
+  std::vector<SectionCase> cases;
+  std::vector<std::vector<double>> references;
+  for (const Recipe& recipe : options.cases) {
+    cases.push_back(make_case(recipe, options.size));
+    references.push_back(reference_losses(cases.back(), options));
+  }
+  for (std::size_t k = 0; k < cases.size(); ++k) {
+    for (const Precision precision : precisions_of(cases[k], options)) {
+      register_section(cases[k].name, cases[k], &references[k], precision, options);
+    }
+  }
+  return run_benchmarks(std::move(arguments), options.device);
+}
+
+/// The first case over five grids at one N, and over five data sets at one G.
+int time_scaling(std::vector<char*> arguments, const Options& options) {
+  const Recipe& recipe = options.cases.front();
+  const Extent base = recipe.extents[static_cast<std::size_t>(options.size)];
+  std::vector<SectionCase> cases;
+  for (const std::int64_t factor : {4, 6, 8, 10, 12}) {
+    cases.push_back(make_case(recipe, {base.samples, factor * base.side / 6}));
+    cases.back().name = recipe.name + "/G";
+  }
+  for (const std::int64_t factor : {1, 2, 4, 8, 16}) {
+    cases.push_back(make_case(recipe, {factor * base.samples / 4, base.side / 2}));
+    cases.back().name = recipe.name + "/N";
+  }
+  for (const SectionCase& one : cases) {
+    const std::string title =
+        one.name + "/" + std::to_string(one.name.back() == 'G' ? one.grid.size() : one.data.size());
+    for (const Precision precision : precisions_of(one, options)) {
+      register_section(title, one, nullptr, precision, options);
+    }
+  }
+  return run_benchmarks(std::move(arguments), options.device);
 }
 
 /// A case as .npy files, and case.json with the shapes.
-void export_case(const SectionCase& one, const std::filesystem::path& folder) {
+void export_case(const SectionCase& one, const Options& options) {
+  const std::filesystem::path folder = options.reference / one.name;
   std::filesystem::create_directories(folder);
   const auto write = [&](const char* file, std::vector<std::int64_t> shape, std::span<const double> values) {
     write_npy(folder / file, shape, values);
@@ -196,42 +266,101 @@ void export_case(const SectionCase& one, const std::filesystem::path& folder) {
   write("theta.npy", {parameters}, one.section.origin);
   write("directions.npy", {rank, parameters}, one.section.directions);
   write("inputs.npy", {one.data.size(), one.data.features()}, one.data.inputs());
-  write("labels.npy", {one.data.size()}, std::vector<double>(one.data.labels().begin(), one.data.labels().end()));
+  if (one.data.has_labels()) {
+    write("labels.npy", {one.data.size()}, std::vector<double>(one.data.labels().begin(), one.data.labels().end()));
+  } else {
+    write("targets.npy", {one.data.size(), one.data.outputs()}, one.data.targets());
+  }
   write("points.npy", {points, rank}, alphas);
+  const std::vector<std::int64_t> checked = checked_points(one.grid);
+  const auto count = static_cast<std::int64_t>(checked.size());
+  write("checked.npy", {count}, std::vector<double>(checked.begin(), checked.end()));
+  write("reference.npy", {count, one.network.heads()}, reference_losses(one));
 
-  const Landscape landscape(one.network, one.data, one.loss, Device::cpu());
+  const SectionPlan plan = plan_section(one.network, one.loss, one.section, Plan::automatic);
   nlohmann::json about = {{"name", one.name},
+                          {"network", one.network.describe()},
                           {"widths", {one.network.inputs()}},
                           {"activation", name(hidden_activation(one.network))},
                           {"loss", name(one.loss)},
                           {"heads", one.network.heads()},
+                          {"points", points},
+                          {"samples", one.data.size()},
+                          {"directions", rank},
+                          {"plan", plan.explain(one.data.size(), points, Precision::f64)},
+                          {"network_flop", plan.network_flop},
                           {"precisions", nlohmann::json::array()}};
   for (const Layer& layer : one.network.layers()) about["widths"].push_back(std::get<Dense>(layer).out);
-  for (const Precision precision : one.precisions) {
-    about["precisions"].push_back(name(precision));
-    const Surface surface = landscape.evaluate(one.section, one.grid, {.precision = precision});
-    write((std::string("losses-") + name(precision) + ".npy").c_str(), {points, surface.heads}, surface.losses);
-  }
+  for (const Precision precision : precisions_of(one, options)) about["precisions"].push_back(name(precision));
   std::ofstream(folder / "case.json") << about.dump(2) << '\n';
 }
 
-int run(std::vector<char*> arguments) {
-  const bool rates_only =
-      std::erase_if(arguments, [](const char* text) { return std::string_view(text) == "--rates"; });
-  const std::string folder = take_option(arguments, "--export");
+std::vector<std::string> split(const std::string& text) {
+  std::vector<std::string> items;
+  std::istringstream stream(text);
+  for (std::string item; std::getline(stream, item, ',');) items.push_back(item);
+  return items;
+}
+
+std::vector<Recipe> chosen_recipes(const std::string& names) {
+  const std::vector<Recipe> all = recipes();
+  if (names.empty()) return all;
+  std::vector<Recipe> chosen;
+  for (const std::string& name : split(names)) {
+    const auto at = std::find_if(all.begin(), all.end(), [&](const Recipe& one) { return one.name == name; });
+    if (at == all.end()) {
+      std::string known;
+      for (const Recipe& one : all) known += (known.empty() ? "" : ", ") + one.name;
+      throw std::invalid_argument("--cases: received " + name + ", expected some of " + known);
+    }
+    chosen.push_back(*at);
+  }
+  return chosen;
+}
+
+Size parse_size(const std::string& text, const Device& device) {
+  if (text.empty()) return device.kind() == Device::Kind::cpu ? Size::cpu : Size::cuda;
+  if (text == "tiny") return Size::tiny;
+  if (text == "cpu") return Size::cpu;
+  if (text == "cuda") return Size::cuda;
+  throw std::invalid_argument("--size: received " + text + ", expected tiny, cpu or cuda");
+}
+
+Options take_options(std::vector<char*>& arguments) {
+  Options options;
   const std::string repetitions = take_option(arguments, "--repetitions");
-  const Device device = take_device(arguments);
+  if (!repetitions.empty()) options.repetitions = std::max(1, std::atoi(repetitions.c_str()));
+  options.reference = take_option(arguments, "--reference");
+  options.cases = chosen_recipes(take_option(arguments, "--cases"));
+  options.device = take_device(arguments);
+  options.size = parse_size(take_option(arguments, "--size"), options.device);
+  for (const std::string& text : split(take_option(arguments, "--precisions"))) {
+    options.precisions.push_back(parse_precision(text));
+  }
+  if (options.precisions.empty()) {
+    options.precisions = {Precision::f32, Precision::f64};
+    if (options.device.kind() == Device::Kind::cuda) options.precisions.push_back(Precision::fast);
+  }
+  return options;
+}
+
+int run(std::vector<char*> arguments) {
+  const auto take_flag = [&](std::string_view flag) {
+    return std::erase_if(arguments, [flag](const char* text) { return std::string_view(text) == flag; }) != 0;
+  };
+  const bool rates_only = take_flag("--rates"), scaling = take_flag("--scaling");
+  const std::string folder = take_option(arguments, "--export");
+  Options options = take_options(arguments);
   if (rates_only) {
-    print_rates(device);
+    print_rates(options.device);
     return 0;
   }
-  const std::vector<SectionCase> cases = section_cases();
   if (!folder.empty()) {
-    for (const SectionCase& one : cases) export_case(one, std::filesystem::path(folder) / one.name);
+    options.reference = folder;
+    for (const Recipe& recipe : options.cases) export_case(make_case(recipe, options.size), options);
     return 0;
   }
-  register_sections(cases, device, repetitions.empty() ? 5 : std::max(1, std::atoi(repetitions.c_str())));
-  return run_benchmarks(std::move(arguments), device);
+  return scaling ? time_scaling(std::move(arguments), options) : time_sections(std::move(arguments), options);
 }
 
 }  // namespace

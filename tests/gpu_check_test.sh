@@ -45,6 +45,15 @@ printf '{"benchmarks": [{%s\n"name": "a"}]}' "$error" >"$file"
 TEXT
 done
 tool bin/no-python <<<'exit 1'
+tool bin/some-python <<TEXT
+#!/bin/bash
+[[ \$1 != -c ]] || exit 0
+printf '%s\n' "\$*" >>"$work/python.log"
+[[ -z \$BROKEN_PEERS ]] || exit 1
+file=\$(printf '%s\n' "\$@" | grep -A 1 -x -e --json | tail -n 1)
+echo '{"rows": {"a": 1}}' >"\$file"
+echo 'a table of sections'
+TEXT
 
 check() {  # check STATUS [VARIABLE=VALUE...] -- ARGUMENT...: the run ends with STATUS, and its JSON is well-formed
   local wanted=$1 status=0 environment=()
@@ -77,6 +86,10 @@ check 3 NO_GPU=1 --
 expect "$(wc -l <"$work/log")" 1
 check 2 -- --unknown
 check 2 -- --deps "$work/nowhere"
+check 2 -- --only tests,everything
+check 2 -- --rounds 0
+check 2 -- --minutes none
+check 2 -- --seconds
 
 check 0 --
 expect "$(member passed)" ON
@@ -85,6 +98,25 @@ expect "$(member steps 0 name)" configure
 expect "$(member benchmarks hessian-cuda benchmarks 0 name)" a
 check 0 -- --quick
 check 0 MESSAGE='[hessian] received a device without that operation' --
+
+# Peers where Python has them, and only what was asked for.
+check 0 -- --python "$work/bin/some-python"
+expect "$(member benchmarks section-peers rows a)" 1
+grep -q 'a table of sections' "$work/log"
+grep -q -e '--device cuda .*--rounds 3 .*--cases dense,theorem1 ' "$work/python.log"
+grep -q -e '--scaling' "$work/python.log"
+grep -q -e 'hessian_run.py .*--device cuda' "$work/python.log"
+rm "$work/python.log"
+check 0 -- --python "$work/bin/some-python" --only sections --cases all --rounds 7 --seconds 60
+expect "$(member steps 2 name)" section-peers
+expect "$(member only)" sections
+[[ $(wc -l <"$work/python.log") == 1 ]]
+grep -q -e '--rounds 7 .*--cases  --seconds 60' "$work/python.log"
+check 1 BROKEN_PEERS=1 -- --python "$work/bin/some-python"
+
+# What does not fit is skipped, and said to be.
+check 0 SECONDS=100 -- --minutes 1
+expect "$(member steps 0 detail)" '1 minutes are over'
 
 check 1 BROKEN_BUILD=1 --
 expect "$(member passed)" OFF
