@@ -24,5 +24,5 @@ if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 knows C++20 of no nvc
   set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
   list(APPEND CMAKE_CUDA_COMPILE_FEATURES cuda_std_20)
 endif()
-find_package(CUDAToolkit 12 REQUIRED)
+find_package(CUDAToolkit 12.6.77 REQUIRED)  # 12.6 Update 2, the first with cusolverDnXsyevBatched
 message(STATUS "CUDA module: ${CMAKE_CUDA_COMPILER} ${CMAKE_CUDA_COMPILER_VERSION} for ${CMAKE_CUDA_ARCHITECTURES}")

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -29,6 +30,18 @@ struct LastLayer {
   std::vector<double> bias;     ///< (K), or empty when the layer has none
   double ridge = 0;             ///< λ that was used, relative to the mean diagonal of the Gram matrix
   bool factored_by_qr = false;  ///< Cholesky failed or its condition asked for QR
+};
+
+/// How large a symmetric matrix H is.
+struct MatrixSize {
+  double frobenius = 0;  ///< ‖H‖_F
+  double diagonal = 0;   ///< Σ |h_ii|
+};
+/// ε for a matrix of that size.
+using ShiftRule = std::function<double(const MatrixSize&)>;
+struct ShiftedFactor {
+  bool exists = false;
+  std::string device;  ///< what looked for it
 };
 
 /// One network, data set and loss on one device. All calls are const and may run concurrently.
@@ -65,6 +78,19 @@ class DeviceLandscape {
   virtual std::optional<Spectrum> hessian_spectrum(std::span<const double> theta, HessianPart part, bool vectors,
                                                    const Control& control) const {
     (void)theta, (void)part, (void)vectors, (void)control;
+    return std::nullopt;
+  }
+  /// The same at points thetas (k, M), k ≥ 1. The bits of a spectrum do not depend on the other points.
+  virtual std::optional<std::vector<Spectrum>> hessian_spectra(std::span<const double> thetas, HessianPart part,
+                                                               bool vectors, const Control& control) const {
+    (void)thetas, (void)part, (void)vectors, (void)control;
+    return std::nullopt;
+  }
+  /// Whether H + εI has a Cholesky factor, where the device factors without handing out the matrix; nothing: hessian()
+  /// and LAPACK do it.
+  virtual std::optional<ShiftedFactor> hessian_factor(std::span<const double> theta, HessianPart part,
+                                                      const ShiftRule& shift, const Control& control) const {
+    (void)theta, (void)part, (void)shift, (void)control;
     return std::nullopt;
   }
 };

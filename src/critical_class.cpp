@@ -120,6 +120,18 @@ bool match(const ReducedLayer& a, const ReducedLayer& b, double same, Matching& 
   return true;
 }
 
+/// σ(z) = ½ + ½ tanh(z/2): where the next layer's bias takes the ½, the sign of a sigmoid neuron does not matter
+/// either.
+void turn_into_tanh(ReducedLayer& layer, ReducedLayer& above) {
+  for (std::vector<double>* values : {&layer.weight, &layer.bias, &above.weight}) {
+    for (double& value : *values) value /= 2;
+  }
+  for (std::int64_t i = 0; i < above.out; ++i) {
+    for (std::int64_t j = 0; j < above.in; ++j) above.bias[static_cast<std::size_t>(i)] += weight(above, i, j);
+  }
+  layer.activation = Activation::tanh;
+}
+
 }  // namespace
 
 bool is_odd(Activation activation) {
@@ -136,6 +148,11 @@ ReducedNetwork reduce_neurons(const Network& network, std::span<const double> th
                       {view.weight.data, view.weight.data + dense.out * dense.in},
                       {view.bias.begin(), view.bias.end()},
                       dense.activation});
+  }
+  for (std::size_t l = 0; l + 1 < result.size(); ++l) {
+    if (result[l].activation == Activation::sigmoid && !result[l + 1].bias.empty()) {
+      turn_into_tanh(result[l], result[l + 1]);
+    }
   }
   for (bool changed = true; changed;) {
     changed = false;

@@ -22,7 +22,8 @@ struct ReducedLayer {
 using ReducedNetwork = std::vector<ReducedLayer>;
 
 /// θ without the hidden neurons whose output weights vanish (relative to the layer's largest) and with equal neurons
-/// merged into one; `same` is the relative distance of what counts as equal.
+/// merged into one; `same` is the relative distance of what counts as equal. Sigmoid layers below a bias are written
+/// with tanh.
 ReducedNetwork reduce_neurons(const Network& network, std::span<const double> theta, double same);
 
 /// The same function in the same way: equal up to the order and, for odd activations, the signs of hidden neurons.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <set>
 #include <utility>
 
 #include <lossatlas/hessian.hpp>
@@ -23,7 +24,8 @@ constexpr double kStillMoving = 1e-6;  // a Newton step relative to ‖θ‖ tha
 constexpr int kFurtherSteps = 2;       // Newton steps that test finiteness
 constexpr double kAboveNoise = 10;     // a gradient's component this many times its rounding error is no noise
 constexpr double kNearby = 0.1;        // how far Newton may go from the end of a descent, relative to ‖θ‖
-constexpr double kVanishing = 1e-6;    // an output of this share of the targets is the constant zero
+constexpr double kClearGap = 1000;     // of eigenvalues around the zero threshold, from which the inertia is certain
+constexpr std::int64_t kLookOut = 10;  // iterations of Newton between looks whether it is on its way to infinity
 
 void check_options(const CriticalPointOptions& options, const char* function) {
   require(std::isfinite(options.tolerance) && options.tolerance > 0, function, "received tolerance ", options.tolerance,
@@ -142,36 +144,62 @@ std::vector<double> follow(const Landscape& landscape, std::span<const double> s
 }
 
 /// Standard deviations of the initial parameters, one for each layer.
-std::vector<double> initial_scales(const Network& network, double scale) {
+std::vector<double> initial_scales(const Network& network, const CriticalSearchOptions& options) {
+  const auto depth = static_cast<std::size_t>(network.depth());
+  if (options.scale.size() == depth) return options.scale;
+  if (!options.scale.empty()) return std::vector<double>(depth, options.scale.front());
   std::int64_t widest = 1;
   for (const ParameterBlock& block : network.blocks()) {
     if (block.layer + 1 < network.depth()) widest = std::max(widest, block.rows);
   }
-  const double value = scale > 0 ? scale : std::pow(static_cast<double>(widest), -1.5);
-  return std::vector<double>(static_cast<std::size_t>(network.depth()), value);
+  return std::vector<double>(depth, std::pow(static_cast<double>(widest), -options.power / 2));
 }
 
-CriticalPoint from_start(const Landscape& landscape, std::int64_t index, const CriticalSearchOptions& options,
-                         const CriticalPointOptions& each) {
+/// Newton that gives up once a neuron is at infinity.
+std::vector<double> newton_among_finite(const Landscape& landscape, std::span<const double> start,
+                                        const CriticalPointOptions& options) {
+  StoppingRule rule = rule_of(options.polish_iterations, options.control);
+  rule.record_every = kLookOut;
+  rule.callback = [&](const OptimiserStep&, std::span<const double> theta) {
+    return neuron_at_infinity(landscape, theta).empty();
+  };
+  return optimise(landscape, start, Newton{}, rule).theta;
+}
+
+/// Where Newton leads to from the descent's points after 2^(u+k) − 1 iterations, k = 0, 1, ..., until it leads to a
+/// minimum or the descent is on its way to infinity: what comes later is the same.
+std::vector<CriticalPoint> passed_by(const Landscape& landscape, std::span<const double> start, double u,
+                                     const CriticalPointOptions& options) {
+  std::vector<CriticalPoint> points;
+  for (double length = std::exp2(u); length <= static_cast<double>(options.descent_iterations + 1); length *= 2) {
+    std::vector<double> theta = descend(landscape, start, static_cast<std::int64_t>(length) - 1, options);
+    const bool on = std::isfinite(norm_l1(theta)) && neuron_at_infinity(landscape, theta).empty();
+    if (on) theta = newton_among_finite(landscape, theta, options);
+    points.push_back(certify(landscape, theta, options.tolerance, options.control));
+    if (!on || (points.back().critical && points.back().inertia.negative == 0)) break;
+  }
+  return points;
+}
+
+std::vector<CriticalPoint> from_start(const Landscape& landscape, std::int64_t index,
+                                      const CriticalSearchOptions& options, const CriticalPointOptions& each) {
   Random random(options.seed, static_cast<std::uint64_t>(index));
   const std::uint64_t high = random.bits(), low = random.bits();
   const std::vector<double> start = random_parameters(
-      landscape.network(), {.seed = high << 32 | low, .scale = initial_scales(landscape.network(), options.scale)});
-  if (index % 2 == 0) return certify(landscape, follow(landscape, start, each), each.tolerance, each.control);
-  const double length = std::pow(static_cast<double>(each.descent_iterations + 1), random.uniform());
-  const std::vector<double> left = descend(landscape, start, std::llround(length) - 1, each);
-  if (!std::isfinite(norm_l1(left))) return certify(landscape, left, each.tolerance, each.control);
-  return certify(landscape, newton(landscape, left, each).theta, each.tolerance, each.control);
+      landscape.network(), {.seed = high << 32 | low, .scale = initial_scales(landscape.network(), options)});
+  if (index % 2 != 0) return passed_by(landscape, start, random.uniform(), each);
+  return {certify(landscape, follow(landscape, start, each), each.tolerance, each.control)};
 }
 
 /// The points that all starts lead to, in the order of the starts.
-std::vector<CriticalPoint> follow_starts(const Landscape& landscape, const CriticalSearchOptions& options) {
+std::vector<std::vector<CriticalPoint>> follow_starts(const Landscape& landscape,
+                                                      const CriticalSearchOptions& options) {
   const bool host = landscape.device().kind() == Device::Kind::cpu;
   const Landscape alone(landscape.network(), landscape.data(), landscape.loss(), Device::cpu({.threads = 1}));
   const cpu::SingleThreadedBlas guard;
   CriticalPointOptions each = options.each;
   each.control.progress = nullptr;
-  std::vector<CriticalPoint> points(static_cast<std::size_t>(options.starts));
+  std::vector<std::vector<CriticalPoint>> points(static_cast<std::size_t>(options.starts));
   parallel_for(options.starts, host ? landscape.device().threads() : 1, options.each.control, "starts",
                [&](std::int64_t i, int) {
                  points[static_cast<std::size_t>(i)] = from_start(host ? alone : landscape, i, options, each);
@@ -179,29 +207,88 @@ std::vector<CriticalPoint> follow_starts(const Landscape& landscape, const Criti
   return points;
 }
 
-void add_member(CriticalPoint point, CriticalClass& to) {
-  if (std::find(to.inertias.begin(), to.inertias.end(), point.inertia) == to.inertias.end()) {
-    to.inertias.push_back(point.inertia);
+/// A finite critical point, and the start that led to it.
+struct Found {
+  CriticalPoint point;
+  std::int64_t start = 0;
+  bool constant = false;
+};
+
+/// What one start led to: its points that belong into classes are appended to `found`, or it is counted.
+void sort_out(const Landscape& landscape, std::int64_t start, std::vector<CriticalPoint> points, CriticalSearch& search,
+              std::vector<Found>& found) {
+  const std::size_t before = found.size();
+  bool zero = false, infinite = false;
+  for (CriticalPoint& point : points) {
+    infinite = infinite || !point.finite;
+    if (!point.critical) continue;
+    const OutputKind kind = output_kind(landscape, point.theta);
+    zero = zero || kind == OutputKind::zero;
+    if (kind != OutputKind::zero) found.push_back({std::move(point), start, kind == OutputKind::constant});
   }
-  if (to.count++ == 0 || point.gradient_l1 < to.representative.gradient_l1) to.representative = std::move(point);
+  if (found.size() == before) ++(zero ? search.vanishing_output : infinite ? search.at_infinity : search.not_converged);
 }
 
-/// Points, sorted by loss, in classes; each is compared with the first of every class.
-std::vector<CriticalClass> classes_of(const Network& network, std::vector<CriticalPoint> points, double same) {
-  std::vector<CriticalClass> classes;
-  std::vector<ReducedNetwork> firsts;
-  for (CriticalPoint& point : points) {
-    ReducedNetwork reduced = reduce_neurons(network, point.theta, same);
-    const auto found = std::find_if(firsts.begin(), firsts.end(),
-                                    [&](const ReducedNetwork& first) { return same_neurons(first, reduced, same); });
-    const auto index = static_cast<std::size_t>(found - firsts.begin());
-    if (found == firsts.end()) {
-      firsts.push_back(std::move(reduced));
-      classes.emplace_back();
-    }
-    add_member(std::move(point), classes[index]);
+bool represents_better(const CriticalPoint& a, const CriticalPoint& b) {
+  const bool clear_a = a.zero.gap >= kClearGap, clear_b = b.zero.gap >= kClearGap;
+  return clear_a == clear_b ? a.gradient_l1 < b.gradient_l1 : clear_a;
+}
+
+/// A class in the making.
+struct Gathering {
+  CriticalClass result;
+  ReducedNetwork first;
+  std::set<std::int64_t> starts;
+
+  bool takes(const Found& one, const ReducedNetwork& reduced, double same) const {
+    return one.constant == result.constant && (one.constant || same_neurons(first, reduced, same));
   }
+
+  void add(Found one) {
+    CriticalPoint& point = one.point;
+    if (std::find(result.inertias.begin(), result.inertias.end(), point.inertia) == result.inertias.end()) {
+      result.inertias.push_back(point.inertia);
+    }
+    const bool better = starts.empty() || represents_better(point, result.representative);
+    starts.insert(one.start);
+    result.count = static_cast<std::int64_t>(starts.size());
+    if (better) result.representative = std::move(point);
+  }
+};
+
+/// Points, sorted by loss, in classes; each is compared with the first of every class.
+std::vector<CriticalClass> classes_of(const Network& network, std::vector<Found> points, double same) {
+  std::vector<Gathering> gatherings;
+  for (Found& one : points) {
+    ReducedNetwork reduced = reduce_neurons(network, one.point.theta, same);
+    auto to = std::find_if(gatherings.begin(), gatherings.end(),
+                           [&](const Gathering& gathering) { return gathering.takes(one, reduced, same); });
+    if (to == gatherings.end()) {
+      to = gatherings.insert(to, {{}, std::move(reduced), {}});
+      to->result.constant = one.constant;
+    }
+    to->add(std::move(one));
+  }
+  std::vector<CriticalClass> classes;
+  for (Gathering& gathering : gatherings) classes.push_back(std::move(gathering.result));
   return classes;
+}
+
+void check_search(const Network& network, const CriticalSearchOptions& options) {
+  constexpr const char* kName = "search_critical_points";
+  check_options(options.each, kName);
+  require(options.starts >= 1, kName, "received ", options.starts, " starts, expected at least 1");
+  const auto depth = static_cast<std::size_t>(network.depth());
+  require(options.scale.size() <= 1 || options.scale.size() == depth, kName, "received ", options.scale.size(),
+          " scales, expected one for each of ", depth, " layers, one for all, or none for m^(-power/2)");
+  for (const double scale : options.scale) {
+    require(std::isfinite(scale) && scale >= 0, kName, "received scale ", scale,
+            ", expected a standard deviation of 0 or more");
+  }
+  require(std::isfinite(options.power), kName, "received power ", options.power,
+          ", expected a number, such as 3 for a variance of 1/m^3");
+  require(options.same > 0 && options.same < 1, kName, "received same = ", options.same,
+          ", expected a relative distance between 0 and 1");
 }
 
 }  // namespace
@@ -221,25 +308,15 @@ CriticalPoint certify_critical_point(const Landscape& landscape, std::span<const
 }
 
 CriticalSearch search_critical_points(const Landscape& landscape, const CriticalSearchOptions& options) {
-  constexpr const char* kName = "search_critical_points";
-  check_options(options.each, kName);
-  require(options.starts >= 1, kName, "received ", options.starts, " starts, expected at least 1");
-  require(std::isfinite(options.scale) && options.scale >= 0, kName, "received scale ", options.scale,
-          ", expected a standard deviation, or 0 for m^(-3/2)");
-  require(options.same > 0 && options.same < 1, kName, "received same = ", options.same,
-          ", expected a relative distance between 0 and 1");
+  check_search(landscape.network(), options);
   CriticalSearch search;
-  std::vector<CriticalPoint> found;
-  for (CriticalPoint& point : follow_starts(landscape, options)) {
-    if (!point.critical) {
-      ++(point.finite ? search.not_converged : search.at_infinity);
-    } else if (output_vanishes(landscape, point.theta, kVanishing)) {
-      ++search.vanishing_output;
-    } else {
-      found.push_back(std::move(point));
-    }
+  std::vector<Found> found;
+  std::int64_t start = 0;
+  for (std::vector<CriticalPoint>& points : follow_starts(landscape, options)) {
+    sort_out(landscape, start++, std::move(points), search, found);
   }
-  std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.loss < b.loss; });
+  std::stable_sort(found.begin(), found.end(),
+                   [](const Found& a, const Found& b) { return a.point.loss < b.point.loss; });
   search.classes = classes_of(landscape.network(), std::move(found), options.same);
   return search;
 }

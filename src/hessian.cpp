@@ -1,35 +1,27 @@
 #include <lossatlas/hessian.hpp>
 
+#include <algorithm>
 #include <cmath>
-#include <fstream>
 #include <new>
 #include <optional>
 #include <stdexcept>
-#include <string>
 #include <utility>
 
 #include "backend.hpp"
 #include "check.hpp"
+#include "hessian_matrix.hpp"
+#include "host_memory.hpp"
+#include "parallel.hpp"
 
 namespace lossatlas {
 namespace {
 
 constexpr double kMostBytes = 0x1p62;
+constexpr std::int64_t kBatchEntries = std::int64_t{1} << 25;  // 256 MiB of Hessians at a time
 
 void check_theta(const Landscape& landscape, std::span<const double> theta, std::string_view function) {
   require(static_cast<std::int64_t>(theta.size()) == landscape.network().parameter_count(), function, "received ",
           theta.size(), " parameters, expected ", landscape.network().parameter_count());
-}
-
-/// Bytes that the system can give without swapping; absent where it does not say.
-std::optional<double> available_memory() {
-  std::ifstream file("/proc/meminfo");
-  std::string word;
-  while (file >> word) {
-    double kilobytes = 0;
-    if (word == "MemAvailable:" && file >> kilobytes) return 1024 * kilobytes;
-  }
-  return std::nullopt;
 }
 
 [[noreturn]] void refuse_size(std::int64_t parameters) {
@@ -42,9 +34,7 @@ std::optional<double> available_memory() {
 
 /// Memory for an (M, M) matrix. Asks first when it is large: a system that overcommits would kill the process later.
 std::vector<double> square_matrix(std::int64_t parameters) {
-  constexpr double kLarge = 0x1p26;
-  const double bytes = 8 * static_cast<double>(parameters) * static_cast<double>(parameters);
-  if (bytes > kLarge && bytes > available_memory().value_or(kMostBytes)) refuse_size(parameters);
+  if (!fits_host_memory(8 * static_cast<double>(parameters) * static_cast<double>(parameters))) refuse_size(parameters);
   try {
     return std::vector<double>(static_cast<std::size_t>(parameters) * static_cast<std::size_t>(parameters));
   } catch (const std::bad_alloc&) {
@@ -52,6 +42,42 @@ std::vector<double> square_matrix(std::int64_t parameters) {
   } catch (const std::length_error&) {
     refuse_size(parameters);
   }
+}
+
+/// Asks whether the eigenvectors of `count` points fit, which all are kept.
+void require_vector_memory(std::int64_t parameters, std::int64_t count, std::string_view function) {
+  const double bytes =
+      8 * static_cast<double>(count) * static_cast<double>(parameters) * static_cast<double>(parameters);
+  if (fits_host_memory(bytes)) return;
+  const auto whole = static_cast<std::int64_t>(std::min(bytes, kMostBytes));
+  throw OutOfMemory(message(function, "received ", count, count == 1 ? " point with " : " points with ", parameters,
+                            " parameters, whose eigenvectors take ", whole,
+                            " bytes, expected that much free; ask for the eigenvalues alone"),
+                    whole);
+}
+
+/// Spectra by LAPACK, a batch of Hessians at a time and each on one thread.
+std::vector<Spectrum> spectra_on_host(const Landscape& landscape, std::span<const double> thetas,
+                                      const SpectrumOptions& spectrum, const HessianOptions& options) {
+  const std::int64_t size = landscape.network().parameter_count();
+  const std::int64_t count = static_cast<std::int64_t>(thetas.size()) / size;
+  const std::int64_t batch = std::max<std::int64_t>(1, kBatchEntries / size / size);
+  const HessianOptions quiet{.part = options.part, .control = {.progress = {}, .stop = options.control.stop}};
+  std::vector<Spectrum> spectra(static_cast<std::size_t>(count));
+  for (std::int64_t first = 0; first < count; first += batch) {
+    const std::int64_t members = std::min(batch, count - first);
+    std::vector<std::vector<double>> matrices;
+    for (std::int64_t i = first; i < first + members; ++i) {
+      const auto theta = thetas.subspan(static_cast<std::size_t>(i * size), static_cast<std::size_t>(size));
+      matrices.push_back(finite_hessian(landscape, theta, quiet, {"hessian_spectra", i}));
+    }
+    parallel_for(members, landscape.device().threads(), quiet.control, "", [&](std::int64_t i, int) {
+      spectra[static_cast<std::size_t>(first + i)] =
+          symmetric_spectrum(std::move(matrices[static_cast<std::size_t>(i)]), size, spectrum);
+    });
+    if (options.control.progress) options.control.progress({"spectra", first + members, count});
+  }
+  return spectra;
 }
 
 }  // namespace
@@ -63,22 +89,45 @@ std::vector<double> hessian(const Landscape& landscape, std::span<const double> 
   return result;
 }
 
+std::vector<double> finite_hessian(const Landscape& landscape, std::span<const double> theta,
+                                   const HessianOptions& options, const HessianCaller& caller) {
+  std::vector<double> matrix = hessian(landscape, theta, options);
+  for (std::size_t e = 0; e < matrix.size(); ++e) {
+    if (std::isfinite(matrix[e])) continue;
+    throw Error(message(caller.function, "received ", caller.parameters(), " whose Hessian has the entry ", matrix[e],
+                        " at (", e / theta.size(), ", ", e % theta.size(),
+                        "), expected a finite one; check that the loss is finite there"));
+  }
+  return matrix;
+}
+
 Spectrum hessian_spectrum(const Landscape& landscape, std::span<const double> theta, const SpectrumOptions& spectrum,
                           const HessianOptions& options) {
   check_theta(landscape, theta, "hessian_spectrum");
+  if (spectrum.vectors) require_vector_memory(landscape.network().parameter_count(), 1, "hessian_spectrum");
   std::optional<Spectrum> found =
       on_device(landscape).hessian_spectrum(theta, options.part, spectrum.vectors, options.control);
   if (found) {
     found->inertia = count_inertia(found->eigenvalues, spectrum.zero_threshold, &found->zero);
     return *std::move(found);
   }
-  std::vector<double> matrix = hessian(landscape, theta, options);
-  for (std::size_t e = 0; e < matrix.size(); ++e) {
-    require<Error>(std::isfinite(matrix[e]), "hessian_spectrum", "received parameters whose Hessian has the entry ",
-                   matrix[e], " at (", e / theta.size(), ", ", e % theta.size(),
-                   "), expected a finite one; check that the loss is finite there");
-  }
-  return symmetric_spectrum(std::move(matrix), landscape.network().parameter_count(), spectrum);
+  return symmetric_spectrum(finite_hessian(landscape, theta, options, {"hessian_spectrum"}),
+                            landscape.network().parameter_count(), spectrum);
+}
+
+std::vector<Spectrum> hessian_spectra(const Landscape& landscape, std::span<const double> thetas,
+                                      const SpectrumOptions& spectrum, const HessianOptions& options) {
+  const std::int64_t size = landscape.network().parameter_count();
+  const auto entries = static_cast<std::int64_t>(thetas.size());
+  require(entries % size == 0, "hessian_spectra", "received ", entries, " entries, expected a multiple of ", size,
+          "; pass points (k, M)");
+  if (entries == 0) return {};
+  if (spectrum.vectors) require_vector_memory(size, entries / size, "hessian_spectra");
+  std::optional<std::vector<Spectrum>> found =
+      on_device(landscape).hessian_spectra(thetas, options.part, spectrum.vectors, options.control);
+  if (!found) return spectra_on_host(landscape, thetas, spectrum, options);
+  for (Spectrum& one : *found) one.inertia = count_inertia(one.eigenvalues, spectrum.zero_threshold, &one.zero);
+  return *std::move(found);
 }
 
 HessianOperator::HessianOperator(const Landscape& landscape, std::vector<double> theta, HessianPart part)

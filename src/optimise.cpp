@@ -17,9 +17,13 @@ namespace lossatlas {
 namespace {
 
 constexpr double kMostDamping = 1e16, kLeastDamping = 1e-15;
-constexpr double kDiagonalFloor = 1e-15;       // of diag G, relative to its largest entry
-constexpr double kSufficient = 1e-4;           // decrease of ‖∇R‖₂ that a step of length 1 must reach
-constexpr double kShortestStep = 0x1p-30;      // of a line search
+constexpr double kDiagonalFloor = 1e-15;  // of diag G, relative to its largest entry
+// Newton: shares of the decrease of ‖∇R‖₂² that the linear model predicts.
+constexpr double kSufficient = 1e-4;                  // that a step must reach
+constexpr double kPoorModel = 0.1, kGoodModel = 0.4;  // below and above which κ grows and shrinks
+constexpr double kFirstKappa = 0.1, kLeastKappa = 1e-6, kGrowth = 2;
+constexpr double kSimilar = 2;  // ratio of lengths up to which the step without μ is taken
+constexpr int kAttempts = 60;
 constexpr std::int64_t kProgressEvents = 256;  // in one run
 
 /// Where a run stands. A step sets all of it; the loss only where the method needs it.
@@ -201,38 +205,67 @@ double spectral_norm(const Spectrum& spectrum) {
   return std::max(std::abs(spectrum.eigenvalues.front()), std::abs(spectrum.eigenvalues.back()));
 }
 
-/// −H⁺ g from the eigenpairs with |λ| > cut.
-std::vector<double> pseudo_newton(const Spectrum& spectrum, std::span<const double> gradient, double cut) {
-  const std::size_t size = gradient.size();
-  std::vector<double> d(size, 0.0);
-  for (std::size_t k = 0; k < size; ++k) {
-    const double lambda = spectrum.eigenvalues[k];
-    if (!(std::abs(lambda) > cut)) continue;
-    const std::span<const double> v(spectrum.eigenvectors.data() + k * size, size);
-    const double factor = dot(v, gradient) / lambda;
-    for (std::size_t i = 0; i < size; ++i) d[i] -= factor * v[i];
-  }
-  return d;
-}
+/// Steps of Newton's method on g = ∇R = 0 that are shorter where H is nearly singular: d = −Σ (v·g) v λ/(λ² + μ) over
+/// the eigenpairs (λ, v) above the truncation, μ = (κ‖g‖)². Near a manifold of critical points the eigenvalues along it
+/// are of the order of ‖g‖: μ stops leaps along it, yet vanishes fast enough for quadratic convergence (Yamashita and
+/// Fukushima 2001). κ follows how well the linear model of g does (Fan 2003).
+class RegularisedNewton {
+ public:
+  RegularisedNewton(const Landscape& landscape, double truncation, const Control& control)
+      : landscape_(landscape), truncation_(truncation), control_(control) {}
 
-/// One step that lowers ‖∇R‖₂: the first of the lengths 1, ½, ¼, ... that does.
-bool newton_step(const Landscape& landscape, double truncation, const Control& control, Point& point) {
-  std::vector<double> matrix = hessian(landscape, point.theta, {.control = control});
-  if (!std::isfinite(norm_max(matrix))) return false;
-  const auto size = static_cast<std::int64_t>(point.theta.size());
-  const Spectrum spectrum = symmetric_spectrum(std::move(matrix), size, {.vectors = true});
-  const std::vector<double> d = pseudo_newton(spectrum, point.gradient, truncation * spectral_norm(spectrum));
-  const double slope = norm_l2(point.gradient);
-  for (double t = 1; t >= kShortestStep; t /= 2) {
-    check_stop(control);
-    std::vector<double> trial = moved(point.theta, t, d);
-    std::vector<double> gradient = landscape.gradient(trial);
-    if (!(norm_l2(gradient) < (1 - kSufficient * t) * slope)) continue;
-    point = {std::move(trial), std::move(gradient), std::nullopt, t * norm_l2(d)};
-    return true;
+  bool operator()(Point& point) {
+    std::vector<double> matrix = hessian(landscape_, point.theta, {.control = control_});
+    if (!std::isfinite(norm_max(matrix))) return false;
+    const Spectrum spectrum =
+        symmetric_spectrum(std::move(matrix), static_cast<std::int64_t>(point.theta.size()), {.vectors = true});
+    const double slope = norm_l2(point.gradient);
+    for (int attempt = 0; attempt < kAttempts; ++attempt, kappa_ *= kGrowth) {
+      check_stop(control_);
+      Step step = step_of(spectrum, point.gradient, kappa_ * slope);
+      if (attempt == 0) {
+        Step plain = step_of(spectrum, point.gradient, 0);
+        if (norm_l2(plain.d) <= kSimilar * norm_l2(step.d)) step = std::move(plain);
+      }
+      std::vector<double> trial = moved(point.theta, 1, step.d);
+      if (trial == point.theta) return false;
+      std::vector<double> gradient = landscape_.gradient(trial);
+      const double gain = (slope * slope - dot(gradient, gradient)) / step.decrease;
+      if (!(gain > kSufficient)) continue;
+      if (gain < kPoorModel) kappa_ *= kGrowth;
+      if (gain > kGoodModel) kappa_ = std::max(kLeastKappa, kappa_ / kGrowth);
+      point = {std::move(trial), std::move(gradient), std::nullopt, norm_l2(step.d)};
+      return true;
+    }
+    return false;
   }
-  return false;
-}
+
+ private:
+  struct Step {
+    std::vector<double> d;
+    double decrease = 0;  ///< of ‖g‖² in the linear model
+  };
+
+  Step step_of(const Spectrum& spectrum, std::span<const double> gradient, double damping) const {
+    const std::size_t size = gradient.size();
+    const double cut = truncation_ * spectral_norm(spectrum);
+    Step step{std::vector<double>(size, 0.0)};
+    for (std::size_t k = 0; k < size; ++k) {
+      const double lambda = spectrum.eigenvalues[k];
+      if (!(std::abs(lambda) > cut)) continue;
+      const std::span<const double> v(spectrum.eigenvectors.data() + k * size, size);
+      const double part = dot(v, gradient), left = damping / lambda, share = 1 / (1 + left * left);
+      for (std::size_t i = 0; i < size; ++i) step.d[i] -= share * part / lambda * v[i];
+      step.decrease += part * part * share * (2 - share);
+    }
+    return step;
+  }
+
+  const Landscape& landscape_;
+  double truncation_;
+  const Control& control_;
+  double kappa_ = kFirstKappa;
+};
 
 }  // namespace
 
@@ -301,8 +334,7 @@ OptimiserResult optimise(const Landscape& landscape, std::span<const double> the
                          const StoppingRule& rule) {
   require(method.truncation >= 0 && method.truncation < 1, "optimise", "received truncation = ", method.truncation,
           ", expected 0 <= truncation < 1, relative to the largest eigenvalue");
-  return Run(landscape, theta,
-             rule)([&](Point& point) { return newton_step(landscape, method.truncation, rule.control, point); });
+  return Run(landscape, theta, rule)(RegularisedNewton(landscape, method.truncation, rule.control));
 }
 
 }  // namespace lossatlas

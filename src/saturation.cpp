@@ -13,10 +13,12 @@
 namespace lossatlas {
 namespace {
 
-constexpr double kActive = 1e-6;        // |φ'| from which a neuron responds
-constexpr double kConstant = 1e-9;      // range of a neuron on the data, relative to its size
-constexpr double kVanishing = 1e-6;     // output weights, relative to the layer's largest
-constexpr double kIndependent = 1e-10;  // part of a row outside the span, relative to the row
+constexpr double kActive = 1e-6;          // |φ'| from which a neuron responds
+constexpr double kConstant = 1e-9;        // range of a neuron on the data, relative to its size
+constexpr double kNearlyConstant = 1e-2;  // the same where the output is constant
+constexpr double kSameOutput = 1e-5;      // range of the output on the data, relative to the targets
+constexpr double kVanishing = 1e-6;       // output weights, relative to the layer's largest
+constexpr double kIndependent = 1e-10;    // part of a row outside the span, relative to the row
 
 /// An orthonormal basis of the rows it was shown.
 class Span {
@@ -90,10 +92,11 @@ void show_sample(const SamplePass& pass, std::int64_t l, std::int64_t r, const L
   }
 }
 
-std::string describe(const Response& neuron, std::size_t rank, Activation activation, std::int64_t samples) {
+std::string describe(const Response& neuron, std::size_t rank, Activation activation, std::int64_t samples,
+                     double constant) {
   if (neuron.steepest < kActive) return "is saturated on all of the data";
   const double size = std::max(std::abs(neuron.lowest), std::abs(neuron.highest));
-  if (samples > 1 && neuron.highest - neuron.lowest <= kConstant * size) return "is constant on the data";
+  if (samples > 1 && neuron.highest - neuron.lowest <= constant * size) return "is constant on the data";
   if (saturates(activation) && neuron.active.rank() < rank) return "is saturated on all but too few samples";
   return "";
 }
@@ -112,29 +115,37 @@ std::string neuron_at_infinity(const Landscape& landscape, std::span<const doubl
       }
     }
   });
+  const std::int64_t samples = landscape.data().size();
+  const double constant = output_kind(landscape, theta) == OutputKind::constant ? kNearlyConstant : kConstant;
   for (std::size_t l = 0; l < responses.size(); ++l) {
     const Activation activation = cpu::activation(network.layers()[l]);
     for (std::size_t s = 0; s < responses[l].neurons.size(); ++s) {
       const Response& neuron = responses[l].neurons[s];
       if (!neuron.used) continue;
-      const std::string what = describe(neuron, responses[l].all.rank(), activation, landscape.data().size());
+      const std::string what = describe(neuron, responses[l].all.rank(), activation, samples, constant);
       if (!what.empty()) return "neuron " + std::to_string(s) + " of layer " + std::to_string(l + 1) + " " + what;
     }
   }
   return "";
 }
 
-bool output_vanishes(const Landscape& landscape, std::span<const double> theta, double share) {
+OutputKind output_kind(const Landscape& landscape, std::span<const double> theta) {
   const Dataset& data = landscape.data();
-  double target = data.has_labels() ? 1 : norm_max(data.targets()), output = 0;
+  const double cut = kSameOutput * (data.has_labels() ? 1 : norm_max(data.targets()));
   const cpu::SingleThreadedBlas guard;
   SamplePass pass(landscape.network(), data, landscape.loss(), theta);
   const std::int64_t last = landscape.network().depth() - 1, width = landscape.network().outputs();
+  std::vector<double> first;
+  bool zero = true, constant = data.size() > 1;
   for_each_chunk(pass, data.size(), [&](const SamplePass&) {
-    const auto entries = static_cast<std::size_t>(pass.rows() * width);
-    output = std::max(output, norm_max({pass.output(last).data, entries}));
+    for (std::int64_t r = 0; r < pass.rows(); ++r) {
+      const std::span<const double> output(pass.output(last).at(r, 0).data, static_cast<std::size_t>(width));
+      if (first.empty()) first.assign(output.begin(), output.end());
+      zero = zero && norm_max(output) <= cut;
+      constant = constant && norm_max(moved(output, -1, first)) <= cut;
+    }
   });
-  return output <= share * target;
+  return zero ? OutputKind::zero : constant ? OutputKind::constant : OutputKind::varying;
 }
 
 }  // namespace lossatlas

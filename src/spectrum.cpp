@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <new>
 #include <span>
 #include <utility>
 
@@ -13,15 +14,16 @@
 #include "check.hpp"
 #include "cpu/blas.hpp"
 #include "cpu/eigen.hpp"
+#include "host_memory.hpp"
 #include "parallel.hpp"
+#include "spectrum.hpp"
 
 namespace lossatlas {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kLeastThreshold = 1e-11;
-constexpr double kRoundingFactor = 10;
-constexpr std::int64_t kBand = 128;  // eigenvectors whose residuals one thread computes at a time
+constexpr double kVectorMatrices = 3;  // the eigenvectors and LAPACK's workspace
+constexpr std::int64_t kBand = 128;    // eigenvectors whose residuals one thread computes at a time
 
 void check_matrix(const std::vector<double>& matrix, std::int64_t n) {
   const std::size_t side = n > 0 ? static_cast<std::size_t>(n) : 0;
@@ -66,7 +68,31 @@ double largest_residual(std::vector<double> matrix, std::int64_t n, const Spectr
   return *std::max_element(worst.begin(), worst.end());
 }
 
+[[noreturn]] void refuse_size(std::int64_t n, double bytes) {
+  throw OutOfMemory(
+      message("symmetric_spectrum", "received size ", n, ", whose eigenvectors take ", static_cast<std::int64_t>(bytes),
+              " bytes with their workspace, expected that much free; ask for the eigenvalues alone"),
+      static_cast<std::int64_t>(bytes));
+}
+
+/// Eigenvalues and eigenvectors of the matrix whose upper triangle is in `matrix`; false if they did not converge.
+bool solve_vectors(const std::vector<double>& matrix, std::int64_t n, Spectrum& spectrum) {
+  const double bytes = 8 * kVectorMatrices * static_cast<double>(n) * static_cast<double>(n);
+  if (!fits_host_memory(bytes)) refuse_size(n, bytes);
+  try {
+    spectrum.eigenvectors = matrix;
+    return cpu::eigenvectors(n, {spectrum.eigenvectors.data(), n}, spectrum.eigenvalues);
+  } catch (const std::bad_alloc&) {
+    refuse_size(n, bytes);
+  }
+}
+
 }  // namespace
+
+double zero_threshold(std::int64_t n, double norm) {
+  constexpr double kLeast = 1e-11, kFactor = 10;
+  return std::max(kLeast, kFactor * static_cast<double>(n) * std::numeric_limits<double>::epsilon() * norm);
+}
 
 Inertia count_inertia(const std::vector<double>& eigenvalues, std::optional<double> zero_threshold, ZeroRule* rule) {
   require_finite(eigenvalues, "count_inertia", "eigenvalues");
@@ -74,8 +100,9 @@ Inertia count_inertia(const std::vector<double>& eigenvalues, std::optional<doub
           "received zero threshold ", zero_threshold.value_or(0), ", expected a finite number that is not negative");
   double norm = 0;
   for (const double value : eigenvalues) norm = std::max(norm, std::abs(value));
-  const double rounding = static_cast<double>(eigenvalues.size()) * std::numeric_limits<double>::epsilon() * norm;
-  ZeroRule found{zero_threshold.value_or(std::max(kLeastThreshold, kRoundingFactor * rounding)), 0, kInfinity, 0};
+  const auto n = static_cast<std::int64_t>(eigenvalues.size());
+  const double rounding = static_cast<double>(n) * std::numeric_limits<double>::epsilon() * norm;
+  ZeroRule found{zero_threshold.value_or(lossatlas::zero_threshold(n, norm)), 0, kInfinity, 0};
   Inertia inertia;
   for (const double value : eigenvalues) {
     const double size = std::abs(value);
@@ -100,13 +127,8 @@ Spectrum symmetric_spectrum(std::vector<double> matrix, std::int64_t n, const Sp
   const cpu::SingleThreadedBlas guard;
   Spectrum spectrum;
   spectrum.eigenvalues.resize(static_cast<std::size_t>(n));
-  bool converged = false;
-  if (options.vectors) {
-    spectrum.eigenvectors = matrix;
-    converged = cpu::eigenvectors(n, {spectrum.eigenvectors.data(), n}, spectrum.eigenvalues);
-  } else {
-    converged = cpu::eigenvalues(n, {matrix.data(), n}, spectrum.eigenvalues);
-  }
+  const bool converged = options.vectors ? solve_vectors(matrix, n, spectrum)
+                                         : cpu::eigenvalues(n, {matrix.data(), n}, spectrum.eigenvalues);
   require<Error>(converged, "symmetric_spectrum", "received a matrix of size ", n,
                  " on which LAPACK's iteration did not converge; scale it");
   spectrum.inertia = count_inertia(spectrum.eigenvalues, options.zero_threshold, &spectrum.zero);

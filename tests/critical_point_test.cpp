@@ -1,30 +1,31 @@
-// Critical points of small networks: known values, certificates, classes, points at infinity.
+// Critical points of small networks: known values, certificates, points at infinity, constant outputs.
 #include <lossatlas/critical_point.hpp>
 
+#include <algorithm>
 #include <cmath>
-#include <cstdlib>
-#include <filesystem>
-#include <iostream>
-#include <limits>
-#include <optional>
 #include <span>
 #include <stop_token>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
 
-#include <lossatlas/dataset_io.hpp>
+#include <lossatlas/embedding.hpp>
 
 #include "critical_class.hpp"
+#include "critical_points.hpp"
 #include "expect_error.hpp"
-#include "reference/oracle.hpp"
 #include "saturation.hpp"
 
 namespace lossatlas {
 namespace {
 
+using testing::class_with_loss;
+using testing::expect_sound;
+using testing::kSame;
+using testing::same_point;
+
 constexpr double kBar = 1e-13;
-constexpr double kSame = 1e-6;
 
 Network tanh_net(std::int64_t width) { return mlp({1, width, 1}, Activation::tanh, {.bias = Bias::hidden}); }
 
@@ -40,53 +41,10 @@ CriticalSearchOptions short_search(std::int64_t starts) {
   return options;
 }
 
-/// ‖∇R‖₁ in long double, by the oracle.
-double exact_gradient_l1(const Landscape& landscape, const std::vector<double>& theta) {
-  const std::vector<long double> lifted(theta.begin(), theta.end());
-  double sum = 0;
-  for (const long double g : reference::gradient(landscape.network(), lifted, landscape.data(), landscape.loss())) {
-    sum += static_cast<double>(std::abs(g));
-  }
-  return sum;
-}
-
-/// Every class is critical and finite, also by the oracle's gradient, and the counts add up.
-void expect_sound(const Landscape& landscape, const CriticalSearch& search, std::int64_t starts, double tolerance) {
-  std::int64_t sum = search.not_converged + search.at_infinity + search.vanishing_output;
-  double last = -1;
-  for (const CriticalClass& one : search.classes) {
-    const CriticalPoint& point = one.representative;
-    EXPECT_TRUE(point.critical && point.finite) << point.remark;
-    EXPECT_TRUE(point.remark.empty());
-    EXPECT_LE(point.gradient_l1, tolerance);
-    EXPECT_LE(point.gradient_max, point.gradient_l1);
-    // the long double gradient at the same θ lacks the rounding that the double one has
-    EXPECT_LE(exact_gradient_l1(landscape, point.theta), tolerance);
-    EXPECT_EQ(point.inertia.size(), landscape.network().parameter_count());
-    EXPECT_FALSE(one.inertias.empty());
-    EXPECT_GE(point.loss, last - 1e-15);
-    last = point.loss;
-    sum += one.count;
-  }
-  EXPECT_EQ(sum, starts);
-}
-
-const CriticalClass* class_with_loss(const CriticalSearch& search, double loss, double tolerance = 1e-9) {
-  for (const CriticalClass& one : search.classes) {
-    if (std::abs(one.representative.loss - loss) <= tolerance) return &one;
-  }
-  return nullptr;
-}
-
 /// The point under x → −x with y → −y: the biases change sign.
 std::vector<double> mirrored(const Network& network, std::vector<double> theta) {
   for (double& b : network.view(std::span(theta), 0).bias) b = -b;
   return theta;
-}
-
-bool same_point(const Network& network, const std::vector<double>& a, const std::vector<double>& b,
-                double same = kSame) {
-  return same_neurons(reduce_neurons(network, a, same), reduce_neurons(network, b, same), same);
 }
 
 TEST(Tanh3, Width1HasOneCriticalPointKnownToTwelveDigits) {
@@ -126,7 +84,7 @@ TEST(Tanh3, Width2HasTheMinimumAndItsMirrorImage) {
 TEST(Tanh3, Width3FindsTheExactFitAndPointsOfNarrowerNetworks) {
   const Landscape landscape = tanh3_landscape(3);
   CriticalSearchOptions options = short_search(64);
-  options.scale = 0.6;
+  options.scale = {0.6};
   const CriticalSearch search = search_critical_points(landscape, options);
   expect_sound(landscape, search, 64, kBar);
   ASSERT_FALSE(search.classes.empty());
@@ -139,6 +97,26 @@ TEST(Tanh3, Width3FindsTheExactFitAndPointsOfNarrowerNetworks) {
     narrower += reduce_neurons(landscape.network(), one.representative.theta, kSame).front().out < 3;
   }
   EXPECT_GE(narrower, 1);
+}
+
+TEST(Tanh3, Width3FindsTheCriticalFunctionsOfFigure4FromThePapersStarts) {
+  const Landscape landscape = tanh3_landscape(3, 2);
+  const CriticalSearch search = search_critical_points(landscape, short_search(64));
+  expect_sound(landscape, search, 64, kBar);
+  // losses of Figure 4 with their degeneracies in width 3; twice 0.07, mirror images
+  const CriticalClass* one_neuron = class_with_loss(search, 0.1090227420901827, 1e-13);
+  ASSERT_NE(one_neuron, nullptr);
+  EXPECT_EQ(one_neuron->representative.inertia.zero, 2);
+  const CriticalClass* two_neurons = class_with_loss(search, 0.06979151210179, 1e-12);
+  ASSERT_NE(two_neurons, nullptr);
+  EXPECT_EQ(two_neurons->representative.inertia, (Inertia{7, 1, 1}));
+  const std::vector<double> mirror = mirrored(landscape.network(), two_neurons->representative.theta);
+  EXPECT_TRUE(std::any_of(search.classes.begin(), search.classes.end(), [&](const CriticalClass& one) {
+    return &one != two_neurons && same_point(landscape.network(), one.representative.theta, mirror);
+  }));
+  const CriticalClass* fit = class_with_loss(search, 0, 1e-25);
+  ASSERT_NE(fit, nullptr);
+  EXPECT_EQ(fit->representative.inertia, (Inertia{9, 0, 0}));
 }
 
 TEST(Tanh3, SplittingTheMinimumGainsOneZeroAStep) {
@@ -156,6 +134,13 @@ TEST(Tanh3, SplittingTheMinimumGainsOneZeroAStep) {
   EXPECT_TRUE(split.critical) << split.remark;
   EXPECT_EQ(split.inertia, (Inertia{7, 1, 1}));
   EXPECT_NEAR(split.loss, minimum.loss, 1e-15);
+  for (const std::int64_t neuron : {0, 1, 2}) {
+    const Embedding four = split_neuron(wide.network(), split.theta, {.layer = 1, .neuron = neuron, .alpha = 0.5});
+    const CriticalPoint twice = certify_critical_point(tanh3_landscape(4), four.theta, kBar);
+    EXPECT_TRUE(twice.critical) << twice.remark;
+    EXPECT_EQ(twice.inertia.zero, 2) << "neuron " << neuron;
+    EXPECT_GE(twice.inertia.negative, 1) << "neuron " << neuron;
+  }
 }
 
 TEST(FindCriticalPoint, IsTheSameForEveryNumberOfThreads) {
@@ -198,6 +183,34 @@ TEST(SearchCriticalPoints, LeavesTheConstantZeroOut) {
   expect_sound(landscape, search, 4, kBar);
 }
 
+/// Width 2, no polish: classes and counts depend on the starts only.
+CriticalSearch search_from(std::vector<double> scale, double power = 3) {
+  CriticalSearchOptions options = short_search(4);
+  options.each.descent_iterations = 300;
+  options.scale = std::move(scale);
+  options.power = power;
+  return search_critical_points(tanh3_landscape(2), options);
+}
+
+bool same_bits(const CriticalSearch& a, const CriticalSearch& b) {
+  return std::equal(a.classes.begin(), a.classes.end(), b.classes.begin(), b.classes.end(),
+                    [](const CriticalClass& x, const CriticalClass& y) {
+                      return x.representative.theta == y.representative.theta && x.count == y.count;
+                    });
+}
+
+TEST(SearchCriticalPoints, DrawsStartsWithTheDeviationsAskedFor) {
+  // width 2: variance 1/2^4 is a deviation of 1/4
+  const CriticalSearch quarter = search_from({0.25, 0.25});
+  EXPECT_FALSE(quarter.classes.empty());
+  EXPECT_TRUE(same_bits(quarter, search_from({0.25})));
+  EXPECT_TRUE(same_bits(quarter, search_from({}, 4)));
+  EXPECT_FALSE(same_bits(quarter, search_from({0.25, 0.5}))) << "the second layer's";
+  EXPECT_FALSE(same_bits(quarter, search_from({})));
+  EXPECT_TRUE(same_bits(search_from({}), search_from({std::pow(2, -1.5)}))) << "1/m^3 by default";
+  EXPECT_EQ(search_from({0, 0}).vanishing_output, 4) << "θ = 0 is critical";
+}
+
 TEST(SearchCriticalPoints, StopsWhenAskedToAndReportsProgress) {
   std::stop_source source;
   CriticalSearchOptions options = short_search(1000);
@@ -228,8 +241,13 @@ TEST(CriticalPoints, RefuseBadArguments) {
   options.same = 1;
   EXPECT_ERROR(search_critical_points(landscape, options), InvalidArgument, "same = 1");
   options = {};
-  options.scale = -1;
+  options.scale = {0.5, -1};
   EXPECT_ERROR(search_critical_points(landscape, options), InvalidArgument, "scale -1");
+  options.scale = {1, 1, 1};
+  EXPECT_ERROR(search_critical_points(landscape, options), InvalidArgument, "received 3 scales");
+  options = {};
+  options.power = std::nan("");
+  EXPECT_ERROR(search_critical_points(landscape, options), InvalidArgument, "power nan");
 }
 
 // ---- points at infinity ---------------------------------------------------------------------------------------------
@@ -272,162 +290,70 @@ TEST(CertifyCriticalPoint, SeesThatNewtonGoesOnMoving) {
   EXPECT_EQ(point.theta, theta);
 }
 
-// ---- classes --------------------------------------------------------------------------------------------------------
+// ---- constant outputs -----------------------------------------------------------------------------------------------
 
-const Network kTanh2 = mlp({2, 2, 1}, Activation::tanh);
-const std::vector<double> kPoint{0.3, -1, 2, 0.5, /*b*/ 0.1, -0.7, /*a*/ 1.5, -2, /*b*/ 0.25};
-
-TEST(CriticalClass, IgnoresOrderAndOddSigns) {
-  EXPECT_TRUE(same_point(kTanh2, kPoint, kPoint));
-  EXPECT_TRUE(same_point(kTanh2, kPoint, {2, 0.5, 0.3, -1, -0.7, 0.1, -2, 1.5, 0.25}));
-  EXPECT_TRUE(same_point(kTanh2, kPoint, {-2, -0.5, 0.3, -1, 0.7, 0.1, 2, 1.5, 0.25}));
-  EXPECT_FALSE(same_point(kTanh2, kPoint, {-2, -0.5, 0.3, -1, 0.7, 0.1, -2, 1.5, 0.25})) << "sign of one weight";
-  EXPECT_FALSE(same_point(kTanh2, kPoint, {0.3, -1, 2, 0.5, 0.1, -0.7, -2, 1.5, 0.25})) << "weights exchanged";
-  EXPECT_FALSE(same_point(kTanh2, kPoint, {0.3, -1, 2, 0.5, 0.1, -0.7, 1.5, -2, 0.26})) << "output bias";
-  std::vector<double> moved = kPoint;
-  moved[2] *= 1 + 1e-7;
-  EXPECT_TRUE(same_point(kTanh2, kPoint, moved));
-  moved[2] *= 1 + 1e-4;
-  EXPECT_FALSE(same_point(kTanh2, kPoint, moved));
-  const Network sigmoid = mlp({2, 2, 1}, Activation::sigmoid);
-  EXPECT_FALSE(same_point(sigmoid, kPoint, {-2, -0.5, 0.3, -1, 0.7, 0.1, 2, 1.5, 0.25})) << "sigmoid is not odd";
+/// Three classes, each its own mirror image under x → −x; sigmoid without output bias.
+Landscape constant_fits(std::int64_t width) {
+  const Dataset data = Dataset::classification({-2, 2, -0.5, 0.5, -1, 1, -2.5, 2.5, -3, 3, -1.5, 1.5}, 1,
+                                               {0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2}, 3);
+  return Landscape(mlp({1, width, 3}, Activation::sigmoid, {.bias = Bias::hidden}), data, Loss::mean_squared_error,
+                   Device::cpu({.threads = 1}));
 }
 
-TEST(CriticalClass, ReducesWideNetworksToNarrowOnes) {
-  const Network wide = mlp({2, 5, 1}, Activation::tanh);
-  // neuron 0 split in three, one of them with its sign turned; neuron 4 without output weights
-  const std::vector<double> theta{0.3,  -1,   -0.3, 1, 2,       0.5,  0.3, -1,   9, 9,         /*b*/ 0.1,
-                                  -0.1, -0.7, 0.1,  9, /*a*/ 1, -0.8, -2,  -0.3, 0, /*b*/ 0.25};
-  const ReducedNetwork reduced = reduce_neurons(wide, theta, kSame);
-  ASSERT_EQ(reduced.size(), 2u);
-  EXPECT_EQ(reduced[0].out, 2);
-  EXPECT_EQ(reduced[1].in, 2);
-  EXPECT_TRUE(same_neurons(reduced, reduce_neurons(kTanh2, kPoint, kSame), kSame));
+TEST(ConstantOutput, IsFiniteByWayOfNeuronsThatCancel) {
+  // φ(z) + φ(−z) = 1, and each class has the same mean of φ: the output is the mean target, 1/3, and critical
+  const Landscape landscape = constant_fits(2);
+  const double w = 0.4, third = 1.0 / 3;
+  const std::vector<double> theta{w, -w, 0, 0, third, third, third, third, third, third};
+  EXPECT_EQ(output_kind(landscape, theta), OutputKind::constant);
+  const CriticalPoint point = certify_critical_point(landscape, theta);
+  EXPECT_TRUE(point.critical && point.finite) << point.remark;
+  EXPECT_NEAR(point.loss, 2.0 / 3, 1e-15);
 }
 
-TEST(CriticalClass, DropsCopiesThatCancel) {
-  const std::vector<double> theta{0.3, -1, 0.3, -1, 0.1, 0.1, 1.5, -1.5, 0.25};
-  const ReducedNetwork reduced = reduce_neurons(kTanh2, theta, kSame);
-  EXPECT_EQ(reduced[0].out, 0);
-  EXPECT_TRUE(reduced[1].weight.empty());
-  EXPECT_EQ(reduced[1].bias, std::vector<double>{0.25});
-}
-
-TEST(CriticalClass, ReducesSeveralLayers) {
-  const Network narrow = mlp({1, 2, 1, 1}, Activation::tanh), wide = mlp({1, 3, 2, 1}, Activation::tanh);
-  const std::vector<double> small{1, 2, /*b*/ 0.1, 0.2, /*W*/ 3, -4, /*b*/ 0.3, /*W*/ 5, /*b*/ 0.4};
-  // a neuron of layer 1 and then the neuron of layer 2 split, the copy in layer 2 turned, layer 1 in another order
-  const std::vector<double> large{2, 1, 1, 0.2, 0.1, 0.1, -4, 1, 2, 4, -1.5, -1.5, 0.3, -0.3, 2, -3, 0.4};
-  EXPECT_TRUE(same_neurons(reduce_neurons(narrow, small, kSame), reduce_neurons(wide, large, kSame), kSame));
-  std::vector<double> other = large;
-  other[6] = -4.1, other[9] = 4.1;
-  EXPECT_FALSE(same_neurons(reduce_neurons(narrow, small, kSame), reduce_neurons(wide, other, kSame), kSame));
-}
-
-// ---- iris -----------------------------------------------------------------------------------------------------------
-
-class Iris : public testing::Test {
- protected:
-  void SetUp() override {
-    const char* folder = std::getenv("LOSSATLAS_DATA");
-    const std::filesystem::path file = std::filesystem::path(folder ? folder : "") / "iris.csv";
-    if (!folder || !std::filesystem::exists(file)) GTEST_SKIP() << "LOSSATLAS_DATA does not name a folder with iris";
-    data_ = read_csv(file);
+TEST(ConstantOutput, IsAtInfinityByWayOfConstantNeurons) {
+  const Landscape landscape = constant_fits(1);
+  const double third = 2.0 / 3;  // times φ(0)
+  for (const double w : {0.0, 1e-8, 1e-6}) {
+    const std::vector<double> theta{w, 0, third, third, third};
+    EXPECT_EQ(output_kind(landscape, theta), OutputKind::constant) << w;
+    const CriticalPoint point = certify_critical_point(landscape, theta, 1e-4);
+    EXPECT_FALSE(point.finite || point.critical) << w;
+    EXPECT_EQ(point.remark, "neuron 0 of layer 1 is constant on the data") << w;
   }
-
-  Landscape landscape(bool standardised) const {
-    return Landscape(mlp({4, 2, 3}, Activation::sigmoid, {.bias = Bias::hidden}),
-                     standardised ? data_->standardised() : *data_, Loss::mean_squared_error,
-                     Device::cpu({.threads = 2}));
-  }
-
-  /// The same function of the raw inputs.
-  std::vector<double> for_raw_inputs(std::vector<double> theta) const {
-    const Network network = landscape(false).network();
-    const auto layer = network.view(std::span(theta), 0);
-    for (std::int64_t j = 0; j < 4; ++j) {
-      double mean = 0, square = 0;
-      for (std::int64_t n = 0; n < data_->size(); ++n) mean += data_->input(n)[static_cast<std::size_t>(j)];
-      mean /= static_cast<double>(data_->size());
-      for (std::int64_t n = 0; n < data_->size(); ++n) {
-        square += std::pow(data_->input(n)[static_cast<std::size_t>(j)] - mean, 2);
-      }
-      const double deviation = std::sqrt(square / static_cast<double>(data_->size()));
-      for (std::int64_t s = 0; s < 2; ++s) {
-        layer.weight(s, j) /= deviation;
-        layer.bias[static_cast<std::size_t>(s)] -= layer.weight(s, j) * mean;
-      }
-    }
-    return theta;
-  }
-
-  std::optional<Dataset> data_;
-};
-
-/// Finite critical points of width 2, to the digits that Newton needs.
-struct Known {
-  std::vector<double> theta;
-  double loss;
-  Inertia inertia;
-};
-const Known kIris[] = {
-    {{0.7516, 0.9765, -3.035, -4.011, 0.8971, 0.6579, -4.386, -2.72, -2.511, 4.651, 1.022, -0.01938, -1.063, 1.061,
-      -0.202, 0.1985},
-     0.3472481140267,
-     {15, 0, 1}},
-    {{0.00826, -0.4682, 0.65, -0.9068, 0.01769, 0.7354, -1.595, 2.049, -0.5131, -0.1027, 0.2813, 0.4599, 1.29, -0.3322,
-      -0.05186, 0.7521},
-     0.5918601066963,
-     {13, 0, 3}},
-    {{0.03567, 0.6415, -1.608, 2.074, 0.00193, -0.1657, 0.07968, -0.03585, -0.3261, 0.0103, 0.3856, 0.2739, -0.9074,
-      1.446, 0.8095, 0.01481},
-     0.5922969043223,
-     {13, 0, 3}},
-};
-
-TEST_F(Iris, HasFiniteCriticalPointsOnStandardisedAndRawInputs) {
-  CriticalPointOptions options;
-  options.descent_iterations = 0;
-  const Landscape standardised = landscape(true), raw = landscape(false);
-  for (const Known& known : kIris) {
-    const CriticalPoint point = find_critical_point(standardised, known.theta, options);
-    EXPECT_TRUE(point.critical) << point.remark << ", gradient " << point.gradient_l1;
-    EXPECT_NEAR(point.loss, known.loss, 1e-12);
-    EXPECT_EQ(point.inertia, known.inertia);
-    EXPECT_LE(exact_gradient_l1(standardised, point.theta), 1e-12);
-    const CriticalPoint other = find_critical_point(raw, for_raw_inputs(point.theta), options);
-    EXPECT_TRUE(other.critical) << other.remark << ", gradient " << other.gradient_l1;
-    EXPECT_NEAR(other.loss, known.loss, 1e-12);
-    EXPECT_EQ(other.inertia, known.inertia);
-  }
+  const std::vector<double> varying{0.1, 0, third, third, third};
+  EXPECT_EQ(output_kind(landscape, varying), OutputKind::varying);
+  EXPECT_EQ(neuron_at_infinity(landscape, varying), "");
+  EXPECT_EQ(output_kind(landscape, std::vector<double>{1, 0, 0, 0, 0}), OutputKind::zero);
 }
 
-TEST_F(Iris, SearchTellsSaturatedPointsApart) {
-  const Landscape standardised = landscape(true);
-  CriticalSearchOptions options;
-  options.starts = 100;
-  options.scale = 1;
-  options.each.descent_iterations = 100;
-  options.each.polish_iterations = 50;
-  const CriticalSearch search = search_critical_points(standardised, options);
-  expect_sound(standardised, search, 100, 1e-12);
-  EXPECT_GE(search.classes.size(), 1u);
-  EXPECT_GE(search.at_infinity, 10);
-  // the infimum, 1/3, is reached at infinity only: one class is separable
-  for (const CriticalClass& one : search.classes) EXPECT_GT(one.representative.loss, 0.334);
+TEST(ConstantOutput, IsFoundByWayOfNeuronsThatCancel) {
+  const Landscape landscape = constant_fits(2);
+  CriticalSearchOptions options = short_search(100);
+  options.each.descent_iterations = 200;
+  options.scale = {1};
+  const CriticalSearch search = search_critical_points(landscape, options);
+  expect_sound(landscape, search, 100, kBar);
+  const CriticalClass* constant = class_with_loss(search, 2.0 / 3);
+  ASSERT_NE(constant, nullptr);
+  EXPECT_TRUE(constant->constant);
 }
 
-TEST_F(Iris, DescentLeadsToInfinity) {
-  const Landscape standardised = landscape(true);
-  CriticalPointOptions options;
-  options.descent_iterations = 3000;
-  const CriticalPoint point = find_critical_point(
-      standardised, random_parameters(standardised.network(), {.seed = 0, .scale = {0.35, 0.35}}), options);
-  EXPECT_LE(point.gradient_l1, 1e-12);
-  EXPECT_NEAR(point.loss, 1.0 / 3, 1e-9);
-  EXPECT_FALSE(point.finite);
-  EXPECT_FALSE(point.critical);
-  EXPECT_FALSE(point.remark.empty());
+TEST(ConstantOutput, IsOneClassInASearch) {
+  // y = x² is even, tanh without bias odd: only the output's bias helps; the neurons' input weights end anywhere
+  const Network network({Dense{1, 2, false, Activation::tanh}, Dense{2, 1, true, Activation::identity}});
+  const Landscape landscape(network, Dataset::regression({-2, -1, 1, 2}, 1, {4, 1, 1, 4}, 1), Loss::mean_squared_error,
+                            Device::cpu({.threads = 1}));
+  CriticalSearchOptions options = short_search(12);
+  options.each.descent_iterations = 200;
+  options.scale = {1};
+  const CriticalSearch search = search_critical_points(landscape, options);
+  expect_sound(landscape, search, 12, kBar);
+  ASSERT_EQ(search.classes.size(), 1u);
+  EXPECT_TRUE(search.classes[0].constant);
+  EXPECT_GE(search.classes[0].count, 6);
+  EXPECT_NEAR(search.classes[0].representative.loss, 2.25, 1e-14) << "the variance of y";
+  EXPECT_NEAR(search.classes[0].representative.theta.back(), 2.5, 1e-13) << "its mean";
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "cpu/hessian_factors.hpp"
 #include "expect_error.hpp"
 #include "random.hpp"
+#include "reference/closed_forms.hpp"
 #include "reference/oracle.hpp"
 
 namespace lossatlas {
@@ -255,39 +256,10 @@ TEST(Hessian, ProductsDoNotDependOnTheOtherVectors) {
 
 // ---- closed forms -----------------------------------------------------------------------------------------------
 
-/// mean_n S_n ⊗ x̃ x̃ᵀ in the order of θ = (W, b), in long double; S_n (C, C) from `curvature(n)`.
-template <class Curvature>
-std::vector<double> kronecker_mean(const Dataset& data, std::size_t outputs, Curvature&& curvature) {
-  const std::size_t in = static_cast<std::size_t>(data.features()), size = outputs * (in + 1);
-  std::vector<long double> sum(size * size, 0.0L);
-  const auto place = [&](std::size_t unit, std::size_t j) { return j == in ? outputs * in + unit : unit * in + j; };
-  for (std::int64_t n = 0; n < data.size(); ++n) {
-    const std::vector<long double> s = curvature(n);
-    std::vector<long double> x(data.input(n).begin(), data.input(n).end());
-    x.push_back(1);
-    for (std::size_t e = 0; e < size * size; ++e) {
-      const std::size_t i = e / (in + 1) / size, j = e / size % (in + 1), p = e % size / (in + 1), q = e % (in + 1);
-      sum[place(i, j) * size + place(p, q)] += s[i * outputs + p] * x[j] * x[q];
-    }
-  }
-  std::vector<double> result;
-  for (long double value : sum) result.push_back(static_cast<double>(value / static_cast<long double>(data.size())));
-  return result;
-}
-
-std::vector<long double> softmax(const Network& network, std::span<const double> theta, const Dataset& data,
-                                 std::int64_t n) {
-  auto p = reference::outputs(network, reference::lift<long double>(theta), data.input(n));
-  const long double norm = reference::log_sum_exp(std::span<const long double>(p));
-  for (long double& value : p) value = std::exp(value - norm);
-  return p;
-}
-
 TEST(Hessian, OfLinearRegression) {
   const Network network = mlp({4, 3}, Activation::identity);
   const Dataset data = random_data(50, 4, 3, Target::real, 21);
-  const auto expected =
-      kronecker_mean(data, 3, [](std::int64_t) { return std::vector<long double>{2, 0, 0, 0, 2, 0, 0, 0, 2}; });
+  const auto expected = reference::linear_regression_hessian(data, 3);
   const auto theta = random_parameters(network, {.seed = 5, .scale = {}});
   for (HessianPart part : {HessianPart::full, HessianPart::gauss_newton}) {
     const auto result = computed_hessian({network, data, Loss::mean_squared_error, 2}, theta, part);
@@ -300,11 +272,7 @@ TEST(Hessian, OfLogisticRegression) {
   const Dataset data = random_data(60, 5, 2, Target::labels, 22);
   for (double scale : {0.5, 5.0}) {
     const auto theta = random_parameters(network, {.seed = 6, .scale = {scale}});
-    const auto expected = kronecker_mean(data, 2, [&](std::int64_t n) {
-      const auto p = softmax(network, theta, data, n);
-      const long double s = p[0] * p[1];
-      return std::vector<long double>{s, -s, -s, s};
-    });
+    const auto expected = reference::softmax_regression_hessian(network, theta, data);
     const auto result = computed_hessian({network, data, Loss::cross_entropy, 2}, theta, HessianPart::full);
     EXPECT_LE(max_difference(result, expected), 1e-14 * largest(expected)) << scale;
   }
@@ -315,14 +283,7 @@ TEST(Hessian, OfSoftmaxRegression) {
     const Network network = mlp({features, 4}, Activation::identity);
     const Dataset data = random_data(60, features, 4, Target::distribution, 23);
     const auto theta = random_parameters(network, {.seed = 7, .scale = {}});
-    const auto expected = kronecker_mean(data, 4, [&](std::int64_t n) {
-      const auto p = softmax(network, theta, data, n);
-      std::vector<long double> s;
-      for (std::size_t c = 0; c < 4; ++c) {
-        for (std::size_t d = 0; d < 4; ++d) s.push_back(c == d ? p[c] * (1 - p[c]) : -p[c] * p[d]);
-      }
-      return s;
-    });
+    const auto expected = reference::softmax_regression_hessian(network, theta, data);
     const auto result = computed_hessian({network, data, Loss::cross_entropy, 2}, theta, HessianPart::full);
     EXPECT_LE(max_difference(result, expected), 1e-14 * largest(expected)) << features;
   }

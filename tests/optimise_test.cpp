@@ -1,17 +1,21 @@
 // The optimisers against closed forms, hand-made steps and known critical points.
 #include <lossatlas/optimise.hpp>
 
+#include <algorithm>
 #include <cmath>
+#include <iostream>
 #include <limits>
 #include <stop_token>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include <lossatlas/embedding.hpp>
 #include <lossatlas/hessian.hpp>
 
 #include "expect_error.hpp"
 #include "random.hpp"
+#include "vectors.hpp"
 
 namespace lossatlas {
 namespace {
@@ -116,6 +120,56 @@ TEST(Newton, LeavesDirectionsThatItTruncatesAlone) {
   EXPECT_NEAR(result.theta[0], 1, 1e-14);
   EXPECT_EQ(result.theta[1], 7);
   EXPECT_EQ(result.reason, StopReason::stalled);
+}
+
+/// The critical point of width 1 and the minimum of width 2 on the one-dimensional data, by Newton from their digits.
+std::vector<double> known_point(std::int64_t width) {
+  const std::vector<double> start = width == 1 ? std::vector<double>{0.0895, 0, 3.747}
+                                               : std::vector<double>{0.155, -1.302, -0.4176, -9.336, 2.342, -0.7886};
+  return optimise(on_cpu(mlp({1, width, 1}, Activation::tanh, {.bias = Bias::hidden}), tanh3()), start, Newton{},
+                  iterations(50))
+      .theta;
+}
+
+struct EmbeddedCase {
+  const char* name;
+  std::int64_t narrow;
+  std::vector<Split> splits;
+  Inertia inertia;
+};
+const EmbeddedCase kEmbedded[] = {{"1 to 2", 1, {{1, 0, 0.5}}, {4, 1, 1}},
+                                  {"1 to 2 to 3", 1, {{1, 0, 0.5}, {1, 0, 0.5}}, {5, 2, 2}},
+                                  {"2 to 3, neuron 0", 2, {{1, 0, 0.5}}, {7, 1, 1}},
+                                  {"2 to 3, neuron 1", 2, {{1, 1, 0.5}}, {7, 1, 1}}};
+
+TEST(Newton, ReachesEmbeddedPointsInAFewSteps) {
+  // Degenerate along the line of all α: there the error is squared from step to step. Measured: 3 and 6 steps.
+  const struct {
+    double away;
+    std::int64_t steps;
+    double farthest;
+  } cases[] = {{1e-5, 4, 1e-3}, {1e-3, 8, 0.1}};
+  for (const EmbeddedCase& one : kEmbedded) {
+    const Network network = mlp({1, one.narrow, 1}, Activation::tanh, {.bias = Bias::hidden});
+    const Embedding wide = embed(network, known_point(one.narrow), one.splits);
+    const Landscape landscape = on_cpu(wide.network, tanh3());
+    for (const auto& [away, steps, farthest] : cases) {
+      std::int64_t most = 0;
+      for (std::uint64_t seed = 0; seed < 20; ++seed) {
+        Random random(17, seed);
+        std::vector<double> start = wide.theta;
+        for (double& x : start) x += away * random.normal();
+        StoppingRule rule = iterations(steps);
+        rule.gradient_l1 = 1e-13;
+        const OptimiserResult result = optimise(landscape, start, Newton{}, rule);
+        EXPECT_EQ(result.reason, StopReason::gradient) << one.name << ", " << away << " away, seed " << seed;
+        EXPECT_LE(norm_l2(moved(result.theta, -1, start)), farthest) << one.name << ", seed " << seed;
+        EXPECT_EQ(hessian_spectrum(landscape, result.theta).inertia, one.inertia) << one.name << ", seed " << seed;
+        most = std::max(most, result.iterations);
+      }
+      std::cout << one.name << ", " << away << " away: at most " << most << " steps\n";
+    }
+  }
 }
 
 TEST(Newton, NeverRaisesTheGradient) {

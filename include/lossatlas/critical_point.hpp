@@ -24,8 +24,9 @@ struct CriticalPoint {
   /// ‖∇R‖₁ is within the tolerance asked for, and the point is finite.
   bool critical = false;
   /// False when the point lies at infinity: a neuron with non-zero output weights is saturated (|φ'| < 1e-6 on all
-  /// samples, or on all but too few to fix its weights) or constant on the data, or further Newton steps go on moving θ
-  /// by more than 1e-6 relative.
+  /// samples, or on all but too few to fix its weights) or constant on the data (a range of 1e-9 of its size; of 1e-2
+  /// where the whole output is constant, as a small gradient does not tell such neurons' weights from 0), or further
+  /// Newton steps go on moving θ by more than 1e-6 relative.
   bool finite = false;
   std::string remark;  ///< why it is not finite or not critical; empty otherwise
 };
@@ -46,32 +47,45 @@ LOSSATLAS_API CriticalPoint find_critical_point(const Landscape& landscape, std:
 LOSSATLAS_API CriticalPoint certify_critical_point(const Landscape& landscape, std::span<const double> theta,
                                                    double tolerance = 1e-12);
 
-/// Starts 0, 2, 4, ... are followed as find_critical_point() does, to minima for the most part. The others leave the
-/// descent after a random number of iterations, log-uniform up to all of them, and go on by Newton alone, which leads
-/// to saddles too.
+/// Starts 0, 2, 4, ... are followed as find_critical_point() does, to minima for the most part. The others look for
+/// what their descent passes, saddles for the most part: they leave it after 2^u − 1, 2^(u+1) − 1, 2^(u+2) − 1, ...
+/// iterations, u uniform in [0, 1), and each time go on by Newton alone, until that leads to a minimum or the descent
+/// to infinity. So one start may lead to several points.
 struct CriticalSearchOptions {
   std::int64_t starts = 64;
   std::uint64_t seed = 1;
-  /// Standard deviation of the initial parameters, one for all layers; 0: m^(−3/2) with m the widest hidden layer, as
-  /// in [Z21].
-  double scale = 0;
+  /// Standard deviations of the initial weights and biases: of each layer, or one for all; empty: m^(−power/2) with m
+  /// the widest hidden layer, the N(0, 1/m^power) of [Z21], who took powers of 3 and 6.
+  std::vector<double> scale = {};
+  double power = 3;
   double same = 1e-6;  ///< relative distance below which two reduced points are the same
   CriticalPointOptions each = {};
 };
 
 /// Points that are the same function reached in the same way: equal after dropping neurons without output weights and
-/// merging equal neurons, up to permutation and, for odd activations, signs.
+/// merging equal neurons, up to permutation and, for odd activations and for sigmoids below a bias, signs. All points
+/// with a constant output are one class, however they reach it.
 struct CriticalClass {
-  CriticalPoint representative;   ///< the member with the smallest gradient
+  /// The member with the smallest gradient, of those whose ZeroRule::gap supports the inertia (1000 or more) if there
+  /// are any.
+  CriticalPoint representative;
   std::int64_t count = 0;         ///< starts that led here
   std::vector<Inertia> inertias;  ///< distinct ones of the members
+  /// The output is the same on all of the data, to 1e-5 of the targets: then it is the mean target (cross entropy: the
+  /// label frequencies), since Σ_j a_ij ∂R/∂a_kj = c_i Σ_n e_nk for the constant c ≠ 0, output weights a and
+  /// e = ∂R/∂output.
+  bool constant = false;
 };
 
+/// Starts that led to several points are counted in each of their classes; `not_converged`, `at_infinity` and
+/// `vanishing_output` count those that led to no class.
 struct CriticalSearch {
-  std::vector<CriticalClass> classes;  ///< finite critical points by loss, ascending; the constant zero output left out
-  std::int64_t not_converged = 0;      ///< starts without a critical point
-  std::int64_t at_infinity = 0;        ///< starts that led to infinity
-  std::int64_t vanishing_output = 0;   ///< starts that led to the constant zero output
+  /// Finite critical points by loss, ascending. Left out: the constant zero output, and constant outputs by way of
+  /// neurons that are constant on the data, which lie at infinity.
+  std::vector<CriticalClass> classes;
+  std::int64_t not_converged = 0;     ///< starts without a critical point
+  std::int64_t at_infinity = 0;       ///< starts that led to infinity
+  std::int64_t vanishing_output = 0;  ///< starts that led to the constant zero output
 };
 
 /// Many starts in parallel on the CPU (one after the other on another device), the same result for any number of

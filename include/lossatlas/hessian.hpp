@@ -30,6 +30,16 @@ LOSSATLAS_API std::vector<double> hessian(const Landscape& landscape, std::span<
 LOSSATLAS_API Spectrum hessian_spectrum(const Landscape& landscape, std::span<const double> theta,
                                         const SpectrumOptions& spectrum = {}, const HessianOptions& options = {});
 
+/// The spectra at k points thetas (k, M), for many small Hessians. On the CPU each thread solves one at a time. On CUDA
+/// Hessians of up to 512 parameters are assembled into batches on the device and solved together
+/// (cusolverDnXsyevBatched), larger ones one after the other; batches shrink to fit the memory. The bits of a spectrum
+/// depend neither on the other points nor on batches and threads; on the CPU they are those of hessian_spectrum().
+/// Reports progress in points, stage "spectra". Throws as hessian_spectrum() does, naming the point, and OutOfMemory
+/// with the bytes that one point needs, or the eigenvectors of all.
+LOSSATLAS_API std::vector<Spectrum> hessian_spectra(const Landscape& landscape, std::span<const double> thetas,
+                                                    const SpectrumOptions& spectrum = {},
+                                                    const HessianOptions& options = {});
+
 /// ∇²R(θ)·V without forming the Hessian; about 4 gradients a vector.
 class LOSSATLAS_API HessianOperator {
  public:

@@ -61,8 +61,11 @@ struct Adam {
 struct LevenbergMarquardt {
   double damping = 1e-3;
 };
-/// Newton's method towards the nearest critical point, saddles and degenerate points included: d = −H⁺∇R with a
-/// pseudo-inverse that drops |λ| ≤ truncation·‖H‖₂, and a line search on ‖∇R‖₂. It does not prefer minima.
+/// Newton's method towards the nearest critical point, saddles and degenerate points included; it does not prefer
+/// minima: d = −Σ (v·∇R) v λ/(λ² + μ) over the eigenpairs (λ, v) of H with |λ| > truncation·‖H‖₂, where μ = (κ‖∇R‖₂)²
+/// with a κ adapted from step to step so that ‖∇R‖₂ decreases. Where H is far from singular μ is left out, a step of
+/// the pseudo-inverse. Near a manifold of critical points on which H is regular but along it, convergence is quadratic
+/// and ends close by; where manifolds cross the error halves from step to step.
 struct Newton {
   double truncation = 1e-12;
 };

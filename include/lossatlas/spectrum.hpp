@@ -51,7 +51,7 @@ struct Spectrum {
 };
 
 /// The spectrum of a symmetric matrix (n, n), of which the upper triangle is read. Throws InvalidArgument when it is
-/// not square or has a non-finite entry.
+/// not square or has a non-finite entry, OutOfMemory with the bytes that eigenvectors and workspace need.
 LOSSATLAS_API Spectrum symmetric_spectrum(std::vector<double> matrix, std::int64_t n,
                                           const SpectrumOptions& options = {});
 /// Inertia and zero rule of eigenvalues (n) in any order.

@@ -1,4 +1,5 @@
 // lossatlas find: the critical points that descents from many random starts lead to.
+#include <cmath>
 #include <cstdio>
 #include <memory>
 
@@ -17,6 +18,7 @@ struct FindArguments {
   ProblemOptions problem;
   DeviceOptions device;
   CriticalSearchOptions search;
+  std::string scale;  ///< numbers for search.scale
   std::string out;
   bool json = false;
 };
@@ -38,10 +40,19 @@ Json point_json(const CriticalClass& found, const std::string& file) {
           {"inertia", describe(point.inertia)},
           {"finite", point.finite},
           {"critical", point.critical},
+          {"constant", found.constant},
           {"count", found.count},
           {"inertias", inertias},
           {"zero_threshold", point.zero.threshold},
           {"gap", point.zero.gap}};
+}
+
+// Of the starts' parameters: numbers for each layer or for all, or the rule.
+Json initial_deviation(const CriticalSearchOptions& options) {
+  if (!options.scale.empty()) return options.scale;
+  char text[64];
+  std::snprintf(text, sizeof text, "m^(-%g/2)", options.power);
+  return text;
 }
 
 Json search_json(const CriticalSearch& result, const Landscape& landscape, const CriticalSearchOptions& options) {
@@ -59,6 +70,7 @@ Json search_json(const CriticalSearch& result, const Landscape& landscape, const
           {"loss", name(landscape.loss())},
           {"starts", options.starts},
           {"seed", options.seed},
+          {"initial_deviation", initial_deviation(options)},
           {"tolerance", options.each.tolerance},
           {"device", landscape.device().describe()},
           {"version", version()}};
@@ -73,23 +85,39 @@ void print_search(const CriticalSearch& result, const Landscape& landscape, cons
               static_cast<long long>(result.at_infinity), static_cast<long long>(result.vanishing_output));
   for (std::size_t i = 0; i < result.classes.size(); ++i) {
     const CriticalPoint& point = result.classes[i].representative;
-    std::printf("%s  loss %.12g, |gradient|_1 %.2e, %lld starts, %s\n", model_file(i, result.classes.size()).c_str(),
+    std::printf("%s  loss %.12g, |gradient|_1 %.2e, %lld starts, %s%s\n", model_file(i, result.classes.size()).c_str(),
                 point.loss, point.gradient_l1, static_cast<long long>(result.classes[i].count),
-                counts(point.inertia).c_str());
+                counts(point.inertia).c_str(), result.classes[i].constant ? ", constant output" : "");
   }
   std::printf("written   %s\n", (fs::path(arguments.out) / "critical_points.json").string().c_str());
+}
+
+// The checked search options.
+CriticalSearchOptions search_options(const FindArguments& arguments, const Network& network) {
+  CriticalSearchOptions options = arguments.search;
+  if (options.starts < 1) throw InvalidArgument("--starts: received a number below 1, expected at least one");
+  if (!(options.each.tolerance > 0)) throw InvalidArgument("--tolerance: expected a number above 0");
+  if (!std::isfinite(options.power)) throw InvalidArgument("--init-power: expected a finite number");
+  if (arguments.scale.empty()) return options;
+  options.scale = parse_numbers("--init-scale", arguments.scale, ',');
+  const auto depth = static_cast<std::size_t>(network.depth());
+  if (options.scale.size() != 1 && options.scale.size() != depth) {
+    throw InvalidArgument("--init-scale: received " + std::to_string(options.scale.size()) +
+                          " numbers, expected one for all layers or one for each of " + std::to_string(depth));
+  }
+  for (const double scale : options.scale) {
+    if (scale < 0) throw InvalidArgument("--init-scale: received a number below 0, expected standard deviations");
+  }
+  return options;
 }
 
 void find(const FindArguments& arguments, Session& session) {
   const Network network = arguments.model.architecture();
   read_loss(arguments.problem.loss);
   check_output_folder("--out", arguments.out);
-  if (arguments.search.starts < 1) throw InvalidArgument("--starts: received a number below 1, expected at least one");
-  if (!(arguments.search.each.tolerance > 0)) throw InvalidArgument("--tolerance: expected a number above 0");
-  if (!(arguments.search.scale >= 0)) throw InvalidArgument("--scale: expected 0 or a number above 0");
+  CriticalSearchOptions options = search_options(arguments, network);
   check_hessian_memory("--layers", network, 2);
   const Landscape landscape = arguments.problem.landscape(network, arguments.device.select(session));
-  CriticalSearchOptions options = arguments.search;
   options.each.control = session.control();
   const CriticalSearch result = search_critical_points(landscape, options);
   session.finish();
@@ -123,14 +151,20 @@ void add_architecture(CLI::App& command, ModelOptions& model) {
       ->capture_default_str();
 }
 
-void add_search(CLI::App& command, CriticalSearchOptions& search) {
+void add_search(CLI::App& command, FindArguments& arguments) {
+  CriticalSearchOptions& search = arguments.search;
   command.add_option("--starts", search.starts, "Random starts")->type_name("N")->capture_default_str();
   add_seed(command, search.seed, "Seed of the starts");
+  auto* power =
+      command
+          .add_option("--init-power", search.power, "Starts are drawn with variance 1/m^P, m the widest hidden layer")
+          ->type_name("P")
+          ->capture_default_str();
   command
-      .add_option("--scale", search.scale,
-                  "Standard deviation of the starts' parameters; 0: m^(-3/2) with m the widest hidden layer")
-      ->type_name("S")
-      ->capture_default_str();
+      .add_option("--init-scale", arguments.scale,
+                  "Instead, standard deviations of the starts' parameters: one for each layer, or one for all")
+      ->excludes(power)
+      ->type_name("S[,S...]");
   command.add_option("--tolerance", search.each.tolerance, "Largest |gradient|_1 of a point that counts as critical")
       ->type_name("T")
       ->capture_default_str();
@@ -143,25 +177,28 @@ void add_find(CLI::App& program, Command& chosen) {
   auto arguments = std::make_shared<FindArguments>();
   add_architecture(*command, arguments->model);
   arguments->problem.add_to(*command);
-  add_search(*command, arguments->search);
+  add_search(*command, *arguments);
   arguments->device.add_to(*command);
   command->add_option("--out", arguments->out, "Folder for the results; made if missing")->required()->type_name("DIR");
   command->add_flag("--json", arguments->json, "Print critical_points.json on stdout as well");
   command->footer(
       std::string(
-          "Every other start descends to the end, to minima for the most part; the others leave the descent early and\n"
-          "go on by Newton's method, to saddles and degenerate points too. Points that are the same up to order, "
-          "signs\n"
-          "and copies of neurons count as one. Writes one model critical-K.safetensors for each, by ascending loss, "
-          "and\n"
+          "Every other start descends to the end, to minima for the most part; the others leave the descent at times "
+          "on\n"
+          "the way and go on by Newton's method, to saddles and degenerate points too, so that one start may lead to\n"
+          "several points. Points that are the same up to order, signs and copies of neurons count as one, and so do\n"
+          "all with a constant output. Writes one model critical-K.safetensors for each, by ascending loss, and\n"
           "critical_points.json: loss, gradient_l1, inertia (positive, zero and negative eigenvalues of the Hessian),\n"
-          "finite, and count (of the starts). Starts that lead to infinity, to the constant zero or to no critical\n"
-          "point are counted apart, and never reported as critical.\n\n") +
+          "finite, constant (the output is the same for all samples), and count (of the starts). Starts that lead to\n"
+          "infinity, to the constant zero or to no critical point only are counted apart, and never reported as\n"
+          "critical.\n\n") +
       kSpecHelp +
       "\nExamples:\n"
       "  lossatlas find --layers 1,1,1 --bias hidden --data tanh3 --loss mse --starts 8 --out points\n"
       "  lossatlas find --layers 1,2,1 --activation tanh --bias hidden --data tanh3 --loss mse --starts 8 --seed 2 "
       "--out points2 --json\n"
+      "  lossatlas find --layers 1,3,1 --bias hidden --data tanh3 --loss mse --starts 8 --init-scale 0.6,0.3 --out "
+      "points3\n"
       "  lossatlas spectrum --model points/critical-1.safetensors --data tanh3 --loss mse\n");
   command->callback([arguments, &chosen] { chosen = [arguments](Session& session) { find(*arguments, session); }; });
 }

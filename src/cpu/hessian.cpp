@@ -6,7 +6,9 @@
 
 #include "check.hpp"
 #include "cpu/cholesky.hpp"
+#include "cpu/elementwise.hpp"
 #include "cpu/hessian_factors.hpp"
+#include "cpu/scratch.hpp"
 #include "parallel.hpp"
 
 namespace lossatlas::cpu {
@@ -16,7 +18,7 @@ constexpr std::int64_t kTileColumns = 256;
 constexpr double kItemFlop = 5e7;
 constexpr double kSerialFlop = 1e6;  // less than this is done before a second thread has started
 constexpr std::int64_t kMirror = 64;
-constexpr std::int64_t kUnits = 64;  // units of the sparse rest in one item
+constexpr std::int64_t kUnits = 128;  // units of the sparse rest in one item
 // A product of inner width D reaches about D / (D + kThin) of the rate of a large one.
 constexpr double kThin = 24;
 
@@ -47,14 +49,24 @@ struct Tile {
   std::int64_t last;
 };
 
-/// Scratch of one thread.
-struct Scratch {
-  std::vector<double> bracket;  ///< (n; (p, q)) of one unit i
-  std::vector<double> product;  ///< (j; (p, q))
+/// What the bends of φ, or the residuals, of units first..last−1 of one hidden layer add in `count` pairs.
+struct Rest {
+  bool bend;
+  std::int64_t first;
+  std::int64_t last;
+  std::int64_t row;  ///< the first pair: inputs (j, q) for the bends, output and input (p, j) for the residuals
+  std::int64_t column;
+  std::int64_t count;
+};
 
-  void reserve(std::int64_t samples, std::int64_t rows, std::int64_t columns) {
-    bracket.resize(std::max(bracket.size(), static_cast<std::size_t>(samples * columns)));
-    product.resize(std::max(product.size(), static_cast<std::size_t>(rows * columns)));
+/// Memory of one thread.
+struct Workspace {
+  Scratch bracket;  ///< (n; (p, q)) of one unit i, or (n; pairs)
+  Scratch product;  ///< (j; (p, q)), or (units; pairs)
+
+  void reserve(std::int64_t bracket_entries, std::int64_t product_entries) {
+    if (bracket.size() < bracket_entries) bracket = Scratch(bracket_entries);
+    if (product.size() < product_entries) product = Scratch(product_entries);
   }
 };
 
@@ -87,7 +99,11 @@ class Assembly {
     const bool small = size * size * static_cast<double>(problem.data.size()) < kSerialFlop;
     threads_ = small ? 1 : problem.threads;
     scratch_.resize(static_cast<std::size_t>(threads_));
-    if (method_ == HessianMethod::blocks) cut_into_items();
+    if (method_ == HessianMethod::blocks) {
+      cut_into_items();
+    } else if (part_ == HessianPart::full) {
+      cut_rest_into_items();
+    }
   }
 
   int threads() const { return threads_; }
@@ -102,7 +118,7 @@ class Assembly {
       if (method_ == HessianMethod::jacobian) {
         add_gram(problem_.network.parameter_count(), rows * problem_.network.outputs(), factors_.jacobian(), sum_,
                  threads_, only_stop);
-        if (part_ == HessianPart::full) add_sparse_rest(only_stop);
+        if (!rests_.empty()) add_sparse_rest(only_stop);
       } else {
         add_blocks(only_stop);
       }
@@ -136,10 +152,10 @@ class Assembly {
                  });
   }
 
-  void add_tile(const Tile& tile, Scratch& scratch) {
+  void add_tile(const Tile& tile, Workspace& scratch) {
     const std::int64_t samples = factors_.rows(), rows = layers_[tile.k].augmented();
     const std::int64_t columns = (tile.last - tile.first) * layers_[tile.l].augmented();
-    scratch.reserve(samples, rows, columns);
+    scratch.reserve(samples * columns, rows * columns);
     fill_bracket(tile, scratch.bracket.data());
     gemm(Op::transpose, Op::none, rows, columns, samples, 1, {factors_.input(tile.k, 0), rows},
          {scratch.bracket.data(), columns}, 0, {scratch.product.data(), columns});
@@ -161,14 +177,12 @@ class Assembly {
       const double* input = factors_.input(l, n);
       const double* delta = factors_.delta(l, n);
       for (std::int64_t p = first; p < last; ++p, bracket += augmented) {
-        const double s = curvature[p * below + i];
-        for (std::int64_t q = 0; q < augmented; ++q) bracket[q] = s * input[q];
+        scale(augmented, curvature[p * below + i], input, bracket);
         if (!has_rest) continue;
         if (l == k + 1) {
           bracket[i] += delta[p] * factors_.slope(k, n)[i];
         } else {
-          const double* sensitivity = factors_.sensitivity(k, l - 1, n) + i * in;
-          for (std::int64_t q = 0; q < in; ++q) bracket[q] += delta[p] * sensitivity[q];
+          add_scaled(in, delta[p], factors_.sensitivity(k, l - 1, n) + i * in, bracket);
         }
       }
     }
@@ -184,8 +198,7 @@ class Assembly {
     if (is_bias && tile.k == tile.l && !same_unit) {
       for (std::int64_t q = 0; q < in; ++q) *sum_.at(l.weight + p * in + q, row).data += values[q];
     } else {
-      double* target = sum_.at(row, l.weight + p * in).data;
-      for (std::int64_t q = 0; q < in; ++q) target[q] += values[q];
+      add_scaled(in, 1, values, sum_.at(row, l.weight + p * in).data);
     }
     if (l.layer.bias) *sum_.at(row, l.bias + p).data += values[in];
   }
@@ -193,34 +206,68 @@ class Assembly {
   /// What JᵀJ leaves out of the Hessian with one hidden layer: φ'' in its own block and residuals between the two
   /// layers, each only where both parameters meet in one hidden unit.
   void add_sparse_rest(const Control& control) {
-    if (layers_.size() < 2) return;
-    const std::int64_t units = layers_[0].layer.out;
-    parallel_for((units + kUnits - 1) / kUnits, threads_, control, "", [&](std::int64_t item, int thread) {
-      for (std::int64_t i = item * kUnits; i < std::min(units, (item + 1) * kUnits); ++i) {
-        add_unit_rest(i, scratch_[static_cast<std::size_t>(thread)]);
-      }
+    parallel_for(static_cast<std::int64_t>(rests_.size()), threads_, control, "", [&](std::int64_t item, int thread) {
+      add_rest(rests_[static_cast<std::size_t>(item)], scratch_[static_cast<std::size_t>(thread)]);
     });
   }
 
-  void add_unit_rest(std::int64_t i, Scratch& scratch) {
-    const std::int64_t samples = factors_.rows(), rows = layers_[0].augmented(), outputs = layers_[1].layer.out;
-    const std::int64_t columns = rows + outputs;
-    scratch.reserve(samples, rows, columns);
-    double* bracket = scratch.bracket.data();
-    for (std::int64_t n = 0; n < samples; ++n, bracket += columns) {
-      for (std::int64_t q = 0; q < rows; ++q) bracket[q] = factors_.bend(0, n)[i] * factors_.input(0, n)[q];
-      for (std::int64_t p = 0; p < outputs; ++p) {
-        bracket[rows + p] = factors_.slope(0, n)[i] * factors_.delta(1, n)[p];
+  void cut_rest_into_items() {
+    if (layers_.size() < 2) return;
+    const std::int64_t units = layers_[0].layer.out, inputs = layers_[0].augmented();
+    for (std::int64_t unit = 0; unit < units; unit += kUnits) {
+      const std::int64_t end = std::min(units, unit + kUnits);
+      for (const bool bend : {true, false}) {
+        // Row j of the bends has the columns q ≥ j; row p of the residuals has every j.
+        const std::int64_t rows = bend ? inputs : layers_[1].layer.out;
+        Rest rest{bend, unit, end, 0, 0, 0};
+        for (std::int64_t r = 0; r < rows; ++r) {
+          for (std::int64_t c = bend ? r : 0; c < inputs; ++c) {
+            if (rest.count == kTileColumns) {
+              rests_.push_back(rest);
+              rest = {bend, unit, end, r, c, 0};
+            }
+            ++rest.count;
+          }
+        }
+        rests_.push_back(rest);
       }
     }
-    gemm(Op::transpose, Op::none, rows, columns, samples, 1, {factors_.input(0, 0), rows},
-         {scratch.bracket.data(), columns}, 0, {scratch.product.data(), columns});
-    for (std::int64_t j = 0; j < rows; ++j) {
-      const double* product = scratch.product.data() + j * columns;
-      add_row({0, 0, i, i, i + 1}, j, i, product);
-      for (std::int64_t p = 0; p < outputs; ++p) {
-        *sum_.at(layers_[0].at(i, j), layers_[1].at(p, i)).data += product[rows + p];
-      }
+  }
+
+  /// visit(row, column) for the columns of one item's right factor.
+  template <class Visit>
+  void for_each_column(const Rest& rest, Visit&& visit) const {
+    const std::int64_t inputs = layers_[0].augmented();
+    std::int64_t r = rest.row, c = rest.column;
+    for (std::int64_t n = 0; n < rest.count; ++n) {
+      visit(r, c);
+      if (++c < inputs) continue;
+      ++r;
+      c = rest.bend ? r : 0;
+    }
+  }
+
+  /// Σ_n bend[i] ã[j] ã[q] for H[(0; i,j), (0; i,q)], or Σ_n φ'[i] δ[p] ã[j] for H[(0; i,j), (1; p,i)]: one product for
+  /// many units i and many pairs.
+  void add_rest(const Rest& rest, Workspace& scratch) {
+    const std::int64_t samples = factors_.rows(), units = rest.last - rest.first;
+    scratch.reserve(samples * rest.count, units * rest.count);
+    double* right = scratch.bracket.data();
+    for (std::int64_t n = 0; n < samples; ++n) {
+      const double* inputs = factors_.input(0, n);
+      const double* rows = rest.bend ? inputs : factors_.delta(1, n);
+      for_each_column(rest, [&](std::int64_t r, std::int64_t c) { *right++ = rows[r] * inputs[c]; });
+    }
+    const double* left = rest.bend ? factors_.bend(0, 0) : factors_.slope(0, 0);
+    gemm(Op::transpose, Op::none, units, rest.count, samples, 1, {left + rest.first, layers_[0].layer.out},
+         {scratch.bracket.data(), rest.count}, 0, {scratch.product.data(), rest.count});
+    const double* product = scratch.product.data();
+    for (std::int64_t i = rest.first; i < rest.last; ++i) {
+      for_each_column(rest, [&](std::int64_t r, std::int64_t c) {
+        const std::int64_t row = layers_[0].at(i, rest.bend ? r : c);
+        const std::int64_t column = rest.bend ? layers_[0].at(i, c) : layers_[1].at(r, i);
+        *sum_.at(row, column).data += *product++;
+      });
     }
   }
 
@@ -233,7 +280,8 @@ class Assembly {
   int threads_ = 1;
   std::vector<Tile> tiles_;
   std::vector<std::size_t> items_;  ///< first tile of each item, and the end
-  std::vector<Scratch> scratch_;
+  std::vector<Rest> rests_;
+  std::vector<Workspace> scratch_;
 };
 
 /// Scales the upper triangle and copies it to the lower one.
@@ -269,7 +317,11 @@ void hessian(const Problem& problem, std::span<const double> theta, HessianPart 
 }
 
 std::int64_t hessian_bytes(const Problem& problem, HessianPart part) {
-  return HessianFactors::bytes(problem, choose_method(problem.network, part));
+  const HessianMethod method = choose_method(problem.network, part);
+  std::int64_t widest = kUnits;
+  for (const PlacedLayer& layer : placed_layers(problem.network)) widest = std::max(widest, layer.augmented());
+  const std::int64_t rows = HessianFactors::capacity(problem, method) + widest;
+  return HessianFactors::bytes(problem, method) + 8 * problem.threads * rows * std::max(kTileColumns, widest);
 }
 
 }  // namespace lossatlas::cpu

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <variant>
 
 #include "cpu/elementwise.hpp"
@@ -13,10 +14,6 @@ namespace {
 constexpr std::int64_t kDepth = 1024;                           // rows of a product
 constexpr std::int64_t kFactorEntries = std::int64_t{1} << 26;  // 512 MiB
 constexpr std::int64_t kSlab = 32;                              // samples whose factors one thread computes at a time
-
-void multiply(std::int64_t count, const double* factor, double* values) {
-  for (std::int64_t i = 0; i < count; ++i) values[i] *= factor[i];
-}
 
 /// Entries of all factors of one sample.
 std::int64_t sample_entries(const std::vector<PlacedLayer>& layers, std::int64_t parameters, HessianMethod method) {
@@ -99,21 +96,22 @@ HessianFactors::HessianFactors(const Problem& problem, std::span<const double> t
       layers_(placed_layers(network_)),
       curvature_(layers_.size() * layers_.size()),
       sensitivity_(layers_.size() * layers_.size()) {
-  const auto samples = static_cast<std::size_t>(capacity(problem, method));
+  const std::int64_t samples = capacity(problem, method), parameters = network_.parameter_count();
+  memory_ = Scratch(samples * sample_entries(layers_, parameters, method));
+  double* next = memory_.data();
+  const auto take = [&](std::int64_t entries) { return std::exchange(next, next + samples * entries); };
   for (std::size_t l = 0; l < layers_.size(); ++l) {
-    const auto out = static_cast<std::size_t>(layers_[l].layer.out);
-    input_.emplace_back(samples * static_cast<std::size_t>(layers_[l].augmented()), 1.0);
-    for (auto* values : {&pre_, &slope_, &delta_, &bend_}) values->emplace_back(samples * out);
+    const std::int64_t out = layers_[l].layer.out;
+    input_.push_back(take(layers_[l].augmented()));
+    for (auto* values : {&pre_, &slope_, &delta_, &bend_}) values->push_back(take(out));
     if (method == HessianMethod::jacobian) continue;
     for (std::size_t k = 0; k <= l; ++k) {
-      const std::size_t size = samples * out * static_cast<std::size_t>(layers_[k].layer.out);
-      curvature_[pair(k, l)].resize(size);
-      if (part == HessianPart::full && k < l && l + 1 < layers_.size()) sensitivity_[pair(k, l)].resize(size);
+      const std::int64_t size = layers_[k].layer.out * out;
+      curvature_[pair(k, l)] = take(size);
+      if (k < l && l + 1 < layers_.size()) sensitivity_[pair(k, l)] = take(size);
     }
   }
-  if (method == HessianMethod::jacobian) {
-    jacobian_.resize(samples * static_cast<std::size_t>(network_.outputs() * network_.parameter_count()));
-  }
+  if (method == HessianMethod::jacobian) jacobian_ = take(network_.outputs() * parameters);
 }
 
 void HessianFactors::compute(std::int64_t first, std::int64_t rows, int threads) {
@@ -133,7 +131,9 @@ void HessianFactors::compute(std::int64_t first, std::int64_t rows, int threads)
 void HessianFactors::forward_pass(std::int64_t begin, std::int64_t rows) {
   for (std::int64_t n = begin; n < begin + rows; ++n) {
     const std::span<const double> sample = data_.input(first_ + n);
-    std::copy(sample.begin(), sample.end(), at(input_[0], n, layers_[0].augmented()));
+    double* input = at(input_[0], n, layers_[0].augmented());
+    std::copy(sample.begin(), sample.end(), input);
+    if (layers_[0].layer.bias) input[layers_[0].layer.in] = 1;
   }
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     const Dense& layer = layers_[l].layer;
@@ -145,7 +145,9 @@ void HessianFactors::forward_pass(std::int64_t begin, std::int64_t rows) {
     multiply_slope(layer.activation, rows * layer.out, pre, slope);
     if (l + 1 == layers_.size()) break;
     for (std::int64_t n = 0; n < rows; ++n) {
-      apply(layer.activation, layer.out, pre + n * layer.out, at(input_[l + 1], begin + n, layers_[l + 1].augmented()));
+      double* above = at(input_[l + 1], begin + n, layers_[l + 1].augmented());
+      apply(layer.activation, layer.out, pre + n * layer.out, above);
+      if (layers_[l + 1].layer.bias) above[layer.out] = 1;
     }
   }
 }
@@ -273,7 +275,7 @@ void HessianFactors::write_jacobian(std::size_t l, std::int64_t begin, std::int6
   const PlacedLayer& placed = layers_[l];
   const std::int64_t outputs = network_.outputs(), in = placed.layer.in, out = placed.layer.out;
   for (std::int64_t r = 0; r < rows * outputs; ++r, cotangents += out) {
-    double* entries = jacobian_.data() + (begin * outputs + r) * network_.parameter_count();
+    double* entries = jacobian_ + (begin * outputs + r) * network_.parameter_count();
     const double* a = input(l, begin + r / outputs);
     for (std::int64_t i = 0; i < out; ++i) {
       double* weight_row = entries + placed.weight + i * in;

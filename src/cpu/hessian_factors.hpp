@@ -10,6 +10,7 @@
 #include "cpu/dense.hpp"
 #include "cpu/layers.hpp"
 #include "cpu/loss_rows.hpp"
+#include "cpu/scratch.hpp"
 
 namespace lossatlas::cpu {
 
@@ -62,14 +63,12 @@ class HessianFactors {
     return row(sensitivity_[pair(k, l)], n, layers_[k].layer.out * layers_[l].layer.out);
   }
   /// (rows·H·C, M): F ∂p/∂θ with FᵀF = ∇²ℓ.
-  ConstMatrix jacobian() const { return {jacobian_.data(), network_.parameter_count()}; }
+  ConstMatrix jacobian() const { return {jacobian_, network_.parameter_count()}; }
 
  private:
-  static const double* row(const std::vector<double>& values, std::int64_t n, std::int64_t size) {
-    return values.data() + n * size;
-  }
+  static const double* row(const double* values, std::int64_t n, std::int64_t size) { return values + n * size; }
+  static double* at(double* values, std::int64_t n, std::int64_t size) { return values + n * size; }
   std::size_t pair(std::size_t k, std::size_t l) const { return k * layers_.size() + l; }
-  double* at(std::vector<double>& values, std::int64_t n, std::int64_t size) { return values.data() + n * size; }
   LayerView<const double> view(std::size_t l) const { return network_.view(theta_, static_cast<std::int64_t>(l)); }
 
   void forward_pass(std::int64_t begin, std::int64_t rows);
@@ -91,9 +90,10 @@ class HessianFactors {
   std::vector<PlacedLayer> layers_;
   std::int64_t first_ = 0;
   std::int64_t rows_ = 0;
-  std::vector<std::vector<double>> input_, pre_, slope_, delta_, bend_;  ///< by layer
-  std::vector<std::vector<double>> curvature_, sensitivity_;             ///< by pair of layers
-  std::vector<double> jacobian_;
+  Scratch memory_;
+  std::vector<double*> input_, pre_, slope_, delta_, bend_;  ///< by layer
+  std::vector<double*> curvature_, sensitivity_;             ///< by pair of layers
+  double* jacobian_ = nullptr;
 };
 
 }  // namespace lossatlas::cpu

@@ -35,10 +35,6 @@ std::int64_t batch_size(const Problem& problem) {
   return std::clamp<std::int64_t>(kBatchEntries / (lane_count(problem) * problem.network.parameter_count()), 1, kBatch);
 }
 
-void multiply(const std::vector<double>& factor, std::int64_t count, double* values) {
-  for (std::int64_t i = 0; i < count; ++i) values[i] *= factor[static_cast<std::size_t>(i)];
-}
-
 /// The passes over one chunk, with their memory.
 class ProductPass {
  public:
@@ -117,7 +113,7 @@ class ProductPass {
                  layer(l + 1));
       std::copy_n(delta_[l].begin(), count, bend_[l].begin());
       multiply_bend(activation(layer(l)), count, pre_[l].data(), post_[l].data(), slope_[l].data(), bend_[l].data());
-      multiply(slope_[l], count, delta_[l].data());
+      multiply(count, slope_[l].data(), delta_[l].data());
     }
   }
 
@@ -131,7 +127,7 @@ class ProductPass {
                    layer(l));
       }
       std::copy_n(pre_tangent_[l].begin(), rows_ * out(l), post_tangent_[l].begin());
-      multiply(slope_[l], rows_ * out(l), post_tangent_[l].data());
+      multiply(rows_ * out(l), slope_[l].data(), post_tangent_[l].data());
     }
   }
 
@@ -144,7 +140,7 @@ class ProductPass {
     if (full_) {
       std::visit([&](const auto& one) { pull_to_input(one, direction, rows_, of(delta_, l), 1, lower); }, layer(l));
     }
-    multiply(slope_[l - 1], count, lower.data);
+    multiply(count, slope_[l - 1].data(), lower.data);
     if (!full_) return;
     const std::vector<double>& bend = bend_[l - 1];
     const std::vector<double>& tangent = pre_tangent_[l - 1];

@@ -98,6 +98,24 @@ class CudaLandscape final : public DeviceLandscape {
     return spectrum;
   }
 
+  std::optional<std::vector<Spectrum>> hessian_spectra(std::span<const double> thetas, HessianPart part, bool vectors,
+                                                       const Control& control) const override {
+    std::vector<Spectrum> spectra = run([&](Workspace& workspace) {
+      return cuda::hessian_spectra(workspace, problem(), thetas, part, vectors, control);
+    });
+    const std::string device = describe(index_);
+    for (Spectrum& one : spectra) one.device = device;
+    return spectra;
+  }
+
+  std::optional<ShiftedFactor> hessian_factor(std::span<const double> theta, HessianPart part, const ShiftRule& shift,
+                                              const Control& control) const override {
+    const bool exists = run([&](Workspace& workspace) {
+      return cuda::hessian_has_factor(workspace, problem(), theta, part, shift, control);
+    });
+    return ShiftedFactor{exists, describe(index_)};
+  }
+
  private:
   const Problem& problem() const { return state_->problem; }
 

@@ -172,10 +172,10 @@ class HessianFactors {
   std::vector<DeviceBuffer<double>> curvature_, sensitivity_;  ///< by pair of layers
 };
 
-/// Asks before anything is computed whether the matrix and the factors fit.
-void require_memory(const Problem& problem, HessianPart part, std::int64_t size) {
-  const double needed =
-      8 * static_cast<double>(size) * static_cast<double>(size) + HessianFactors::bytes(problem, part);
+/// Asks before anything is computed whether the matrices and the factors fit.
+void require_memory(const Problem& problem, HessianPart part, std::int64_t size, std::int64_t count) {
+  const double needed = 8 * static_cast<double>(count) * static_cast<double>(size) * static_cast<double>(size) +
+                        HessianFactors::bytes(problem, part);
   std::size_t free = 0, total = 0;
   LOSSATLAS_CUDA(cudaMemGetInfo(&free, &total));
   if (needed <= static_cast<double>(free)) return;
@@ -203,30 +203,55 @@ HessianMethod hessian_method(const Network& network, HessianPart part) {
   return jacobian <= kRest * blocks ? HessianMethod::jacobian : HessianMethod::blocks;
 }
 
-DeviceBuffer<double> hessian_memory(Workspace& workspace, const Problem& problem, HessianPart part) {
+DeviceBuffer<double> hessian_memory(Workspace& workspace, const Problem& problem, HessianPart part,
+                                    std::int64_t count) {
   const std::int64_t size = problem.network().parameter_count();
-  require_memory(problem, part, size);
-  return {workspace.memory(), size * size};
+  require_memory(problem, part, size, count);
+  return {workspace.memory(), count * size * size};
 }
 
-void assemble_hessian(Workspace& workspace, const Problem& problem, std::span<const double> theta, HessianPart part,
-                      const Control& control, double* matrix) {
+void assemble_hessians(Workspace& workspace, const Problem& problem, std::span<const double> thetas, HessianPart part,
+                       const Control& control, double* matrices) {
   const std::int64_t size = problem.network().parameter_count(), samples = problem.samples();
-  require(static_cast<std::int64_t>(theta.size()) == size, "hessian", "received ", theta.size(),
-          " parameters, expected ", size);
+  const auto entries = static_cast<std::int64_t>(thetas.size());
+  require(entries > 0 && entries % size == 0, "hessian", "received ", entries, " parameters, expected ", size);
   Memory& memory = workspace.memory();
-  const DeviceBuffer<double> parameters = uploaded(memory, theta);
-  fill_zero(memory, matrix, size * size);
+  const DeviceBuffer<double> parameters(memory, size);
+  fill_zero(memory, matrices, entries * size);
   HessianFactors factors(workspace, problem, parameters.data(), part);
   const std::int64_t step = HessianFactors::capacity(problem, part);
-  for (std::int64_t first = 0; first < samples; first += step) {
-    check_stop(control);
-    factors.compute(first, std::min(step, samples - first));
-    factors.add_blocks(matrix, size);
-    synchronise(memory);  // a stop or progress then speaks of work that is done
-    if (control.progress) control.progress({"hessian", std::min(samples, first + step), samples});
+  for (std::int64_t at = 0; at < entries; at += size) {
+    double* matrix = matrices + at * size;
+    upload(memory, thetas.subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(size)), parameters.data());
+    for (std::int64_t first = 0; first < samples; first += step) {
+      check_stop(control);
+      factors.compute(first, std::min(step, samples - first));
+      factors.add_blocks(matrix, size);
+      synchronise(memory);  // a stop or progress then speaks of work that is done
+      if (control.progress) control.progress({"hessian", std::min(samples, first + step), samples});
+    }
+    LOSSATLAS_CUDA(kernels::launch_mirror(matrix, size, static_cast<double>(samples), workspace.stream()));
   }
-  LOSSATLAS_CUDA(kernels::launch_mirror(matrix, size, static_cast<double>(samples), workspace.stream()));
+}
+
+void require_finite_matrices(Workspace& workspace, const double* matrices, std::int64_t count, std::int64_t n,
+                             HessianCaller caller) {
+  Memory& memory = workspace.memory();
+  const DeviceBuffer<std::int64_t> columns(memory, count * n);
+  for (std::int64_t i = 0; i < count; ++i) {
+    LOSSATLAS_CUDA(
+        kernels::launch_find_not_finite(matrices + i * n * n, n, columns.data() + i * n, workspace.stream()));
+  }
+  std::vector<std::int64_t> found(static_cast<std::size_t>(count * n));
+  download(memory, columns.data(), std::span(found));
+  const auto place = std::find_if(found.begin(), found.end(), [&](std::int64_t column) { return column < n; });
+  if (place == found.end()) return;
+  const std::int64_t row = place - found.begin();  // of all matrices
+  double entry = 0;
+  download(memory, matrices + row * n + *place, std::span(&entry, 1));
+  if (caller.point >= 0) caller.point += row / n;
+  throw Error(message(caller.function, "received ", caller.parameters(), " whose Hessian has the entry ", entry,
+                      " at (", row % n, ", ", *place, "), expected a finite one; check that the loss is finite there"));
 }
 
 void hessian(Workspace& workspace, const Problem& problem, std::span<const double> theta, HessianPart part,
@@ -234,8 +259,10 @@ void hessian(Workspace& workspace, const Problem& problem, std::span<const doubl
   const std::int64_t size = problem.network().parameter_count();
   require(static_cast<std::int64_t>(hessian.size()) == size * size, "hessian", "received a result with ",
           hessian.size(), " entries, expected ", size * size);
+  require(static_cast<std::int64_t>(theta.size()) == size, "hessian", "received ", theta.size(),
+          " parameters, expected ", size);
   const DeviceBuffer<double> matrix = hessian_memory(workspace, problem, part);
-  assemble_hessian(workspace, problem, theta, part, control, matrix.data());
+  assemble_hessians(workspace, problem, theta, part, control, matrix.data());
   download(workspace.memory(), matrix.data(), hessian);
 }
 

@@ -5,13 +5,16 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include <lossatlas/hessian.hpp>
 #include <lossatlas/progress.hpp>
 #include <lossatlas/spectrum.hpp>
 
+#include "backend.hpp"
 #include "cuda/problem.hpp"
 #include "cuda/workspace.hpp"
+#include "hessian_matrix.hpp"
 
 namespace lossatlas::cuda {
 
@@ -24,14 +27,21 @@ enum class HessianMethod : std::uint8_t {
 /// The cheaper way: by the problem and the part alone.
 HessianMethod hessian_method(const Network& network, HessianPart part);
 
-/// Device memory for a Hessian (M, M). Throws OutOfMemory with the bytes of it and of what assembling it takes.
-DeviceBuffer<double> hessian_memory(Workspace& workspace, const Problem& problem, HessianPart part);
+/// Device memory for `count` Hessians (M, M). Throws OutOfMemory with the bytes of them and of what assembling takes.
+DeviceBuffer<double> hessian_memory(Workspace& workspace, const Problem& problem, HessianPart part,
+                                    std::int64_t count = 1);
 
-/// matrix (M, M, device memory): the Hessian at θ (M), symmetric to the bit.
-void assemble_hessian(Workspace& workspace, const Problem& problem, std::span<const double> theta, HessianPart part,
-                      const Control& control, double* matrix);
+/// matrices (k, M, M, device memory): the Hessians at the points thetas (k, M), symmetric to the bit. Reports progress
+/// in samples of one point.
+void assemble_hessians(Workspace& workspace, const Problem& problem, std::span<const double> thetas, HessianPart part,
+                       const Control& control, double* matrices);
 
-/// hessian (M, M, host memory): the same.
+/// Throws Error for a matrix (n, n) of matrices (count, n, n, device memory) with an entry that is not finite; `caller`
+/// is of the first.
+void require_finite_matrices(Workspace& workspace, const double* matrices, std::int64_t count, std::int64_t n,
+                             HessianCaller caller);
+
+/// hessian (M, M, host memory) at θ (M).
 void hessian(Workspace& workspace, const Problem& problem, std::span<const double> theta, HessianPart part,
              const Control& control, std::span<double> hessian);
 
@@ -43,6 +53,14 @@ void hessian_products(Workspace& workspace, const Problem& problem, std::span<co
 /// Eigenvalues, and eigenvectors with their residual if asked for, of the Hessian, which stays on the device. Leaves
 /// the inertia to the caller. Throws Error when the Hessian has a non-finite entry.
 Spectrum hessian_spectrum(Workspace& workspace, const Problem& problem, std::span<const double> theta, HessianPart part,
-                          bool vectors, const Control& control);
+                          bool vectors, const Control& control, const HessianCaller& caller = {"hessian_spectrum"});
+
+/// The same at points thetas (k, M), small ones in batches. Reports progress in points.
+std::vector<Spectrum> hessian_spectra(Workspace& workspace, const Problem& problem, std::span<const double> thetas,
+                                      HessianPart part, bool vectors, const Control& control);
+
+/// Whether H + shift·I has a Cholesky factor; all but its size and the answer stay on the device.
+bool hessian_has_factor(Workspace& workspace, const Problem& problem, std::span<const double> theta, HessianPart part,
+                        const ShiftRule& shift, const Control& control);
 
 }  // namespace lossatlas::cuda

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <iterator>
 #include <new>
 #include <vector>
 
@@ -15,21 +16,6 @@ namespace lossatlas::cuda {
 namespace {
 
 constexpr std::int64_t kBand = 512;  // eigenvectors whose residuals are computed at a time
-
-void require_finite_matrix(Workspace& workspace, const double* matrix, std::int64_t n) {
-  Memory& memory = workspace.memory();
-  const DeviceBuffer<std::int64_t> columns(memory, n);
-  LOSSATLAS_CUDA(kernels::launch_find_not_finite(matrix, n, columns.data(), workspace.stream()));
-  std::vector<std::int64_t> found(static_cast<std::size_t>(n));
-  download(memory, columns.data(), std::span(found));
-  const auto row = std::find_if(found.begin(), found.end(), [&](std::int64_t column) { return column < n; });
-  if (row == found.end()) return;
-  double entry = 0;
-  download(memory, matrix + (row - found.begin()) * n + *row, std::span(&entry, 1));
-  throw Error(message("hessian_spectrum", "received parameters whose Hessian has the entry ", entry, " at (",
-                      row - found.begin(), ", ", *row,
-                      "), expected a finite one; check that the loss is finite there"));
-}
 
 /// max ‖H v − λ v‖₂ over the rows v of vectors (n, n).
 double largest_residual(Workspace& workspace, std::int64_t n, const double* matrix, const double* vectors,
@@ -58,32 +44,125 @@ std::vector<double> vector_memory(std::int64_t n) {
   }
 }
 
+/// Memory for the Hessians of some points and for the solutions that take their place, or that of a copy.
+struct SpectraMemory {
+  SpectraMemory(Workspace& workspace, const Problem& problem, HessianPart part, std::int64_t count, bool vectors)
+      : n(problem.network().parameter_count()),
+        members(count),
+        matrices(hessian_memory(workspace, problem, part, count)),
+        copies(vectors ? DeviceBuffer<double>(workspace.memory(), count * n * n) : DeviceBuffer<double>()),
+        values(workspace.memory(), count * n),
+        spectra(static_cast<std::size_t>(count)) {
+    for (Spectrum& one : spectra) {
+      one.eigenvalues.resize(static_cast<std::size_t>(n));
+      if (vectors) one.eigenvectors = vector_memory(n);
+    }
+  }
+
+  bool has_vectors() const { return copies.data() != nullptr; }
+  /// Where the solver finds the matrices and leaves the vectors.
+  double* solved() const { return has_vectors() ? copies.data() : matrices.data(); }
+
+  void assemble(Workspace& workspace, const Problem& problem, std::span<const double> thetas, HessianPart part,
+                const Control& control, const HessianCaller& caller) {
+    assemble_hessians(workspace, problem, thetas, part, control, matrices.data());
+    require_finite_matrices(workspace, matrices.data(), members, n, caller);
+    check_stop(control);
+    if (!has_vectors()) return;
+    LOSSATLAS_CUDA(cudaMemcpyAsync(copies.data(), matrices.data(),
+                                   static_cast<std::size_t>(members * n * n) * sizeof(double), cudaMemcpyDeviceToDevice,
+                                   workspace.stream()));
+  }
+
+  std::vector<Spectrum> results(Workspace& workspace) {
+    const Memory& memory = workspace.memory();
+    for (std::int64_t i = 0; i < members; ++i) {
+      Spectrum& one = spectra[static_cast<std::size_t>(i)];
+      const double* own_values = values.data() + i * n;
+      download(memory, own_values, std::span(one.eigenvalues));
+      if (!has_vectors()) continue;
+      const double* vectors = copies.data() + i * n * n;
+      one.residual = largest_residual(workspace, n, matrices.data() + i * n * n, vectors, own_values);
+      download(memory, vectors, std::span(one.eigenvectors));
+    }
+    return std::move(spectra);
+  }
+
+  std::int64_t n;
+  std::int64_t members;
+  DeviceBuffer<double> matrices;  ///< (members, n, n)
+  DeviceBuffer<double> copies;    ///< the same, if the vectors are asked for
+  DeviceBuffer<double> values;    ///< (members, n)
+  std::vector<Spectrum> spectra;
+};
+
+void require_converged(int status, std::int64_t n, const HessianCaller& caller) {
+  require<Error>(status == 0, caller.function, "received ", caller.parameters(), " whose Hessian of size ", n,
+                 " is one on which cuSOLVER's iteration did not converge (", status, "); use Device::cpu()");
+}
+
+/// The spectra at a few points, of which the first is `caller`'s.
+std::vector<Spectrum> batch_spectra(Workspace& workspace, const Problem& problem, std::span<const double> thetas,
+                                    HessianPart part, bool vectors, const Control& control,
+                                    const HessianCaller& caller) {
+  const std::int64_t n = problem.network().parameter_count();
+  SpectraMemory memory(workspace, problem, part, static_cast<std::int64_t>(thetas.size()) / n, vectors);
+  BatchedEigensolver solver(workspace, n, memory.members, vectors, memory.solved(), memory.values.data());
+  memory.assemble(workspace, problem, thetas, part, control, caller);
+  HessianCaller member = caller;
+  for (const int status : solver.solve()) {
+    require_converged(status, n, member);
+    ++member.point;
+  }
+  return memory.results(workspace);
+}
+
+/// Points of a batch that memory is likely to hold.
+std::int64_t batch_members(std::int64_t n, bool vectors, std::int64_t points) {
+  const std::int64_t each = 8 * n * (n + 1) * (vectors ? 2 : 1);
+  return std::clamp<std::int64_t>(std::min(memory_budget() / each, BatchedEigensolver::most_members(n)), 1, points);
+}
+
 }  // namespace
 
 Spectrum hessian_spectrum(Workspace& workspace, const Problem& problem, std::span<const double> theta, HessianPart part,
-                          bool vectors, const Control& control) {
-  Memory& memory = workspace.memory();
+                          bool vectors, const Control& control, const HessianCaller& caller) {
   const std::int64_t n = problem.network().parameter_count();
-  const DeviceBuffer<double> matrix = hessian_memory(workspace, problem, part), values(memory, n);
-  const DeviceBuffer<double> copy = vectors ? DeviceBuffer<double>(memory, n * n) : DeviceBuffer<double>();
-  double* solved = vectors ? copy.data() : matrix.data();
-  SymmetricEigensolver solver(workspace, n, vectors, solved, values.data());
-  Spectrum spectrum;
-  spectrum.eigenvalues.resize(static_cast<std::size_t>(n));
-  if (vectors) spectrum.eigenvectors = vector_memory(n);
-  assemble_hessian(workspace, problem, theta, part, control, matrix.data());
-  require_finite_matrix(workspace, matrix.data(), n);
-  check_stop(control);
-  if (vectors) {
-    LOSSATLAS_CUDA(cudaMemcpyAsync(solved, matrix.data(), static_cast<std::size_t>(n * n) * sizeof(double),
-                                   cudaMemcpyDeviceToDevice, workspace.stream()));
+  SpectraMemory memory(workspace, problem, part, 1, vectors);
+  SymmetricEigensolver solver(workspace, n, vectors, memory.solved(), memory.values.data());
+  memory.assemble(workspace, problem, theta, part, control, caller);
+  require_converged(solver.solve(), n, caller);
+  return std::move(memory.results(workspace).front());
+}
+
+std::vector<Spectrum> hessian_spectra(Workspace& workspace, const Problem& problem, std::span<const double> thetas,
+                                      HessianPart part, bool vectors, const Control& control) {
+  const std::int64_t n = problem.network().parameter_count();
+  const std::int64_t count = static_cast<std::int64_t>(thetas.size()) / n;
+  const bool batched = n <= BatchedEigensolver::kMostSize;  // by the problem alone, so that the bits are
+  const Control quiet{.progress = {}, .stop = control.stop};
+  std::vector<Spectrum> spectra;
+  std::int64_t members = batched ? batch_members(n, vectors, count) : 1;
+  for (std::int64_t first = 0; first < count;) {
+    members = std::min(members, count - first);
+    const auto points = thetas.subspan(static_cast<std::size_t>(first * n), static_cast<std::size_t>(members * n));
+    const HessianCaller caller{"hessian_spectra", first};
+    try {
+      if (batched) {
+        std::ranges::move(batch_spectra(workspace, problem, points, part, vectors, quiet, caller),
+                          std::back_inserter(spectra));
+      } else {
+        spectra.push_back(hessian_spectrum(workspace, problem, points, part, vectors, quiet, caller));
+      }
+    } catch (const OutOfMemory&) {
+      if (members == 1) throw;
+      members /= 2;
+      continue;
+    }
+    first += members;
+    if (control.progress) control.progress({"spectra", first, count});
   }
-  solver.solve();
-  download(memory, values.data(), std::span(spectrum.eigenvalues));
-  if (!vectors) return spectrum;
-  spectrum.residual = largest_residual(workspace, n, matrix.data(), solved, values.data());
-  download(memory, solved, std::span(spectrum.eigenvectors));
-  return spectrum;
+  return spectra;
 }
 
 }  // namespace lossatlas::cuda

@@ -1,0 +1,16 @@
+// The Cholesky test of a matrix in host memory.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include <lossatlas/curvature.hpp>
+
+namespace lossatlas {
+
+/// The test of a symmetric matrix (n, n) with finite entries, of which the upper triangle is read.
+CurvatureTest test_matrix_curvature(std::vector<double> matrix, std::int64_t n, std::optional<double> below,
+                                    int threads, const Control& control);
+
+}  // namespace lossatlas

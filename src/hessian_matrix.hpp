@@ -1,0 +1,26 @@
+// Hessians in host memory for those that take them apart.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <lossatlas/hessian.hpp>
+
+namespace lossatlas {
+
+/// For whom a Hessian is made, as its errors say.
+struct HessianCaller {
+  std::string_view function;
+  std::int64_t point = -1;  ///< which of several; -1: the only one
+
+  std::string parameters() const { return point < 0 ? "parameters" : "parameters of point " + std::to_string(point); }
+};
+
+/// ∇²R(θ) (M, M). Throws as hessian() does, and Error when it has a non-finite entry.
+std::vector<double> finite_hessian(const Landscape& landscape, std::span<const double> theta,
+                                   const HessianOptions& options, const HessianCaller& caller);
+
+}  // namespace lossatlas

@@ -1,0 +1,65 @@
+// Scratch memory: reuse, the limit of what is kept, and many threads.
+#include "cpu/scratch.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <thread>
+#include <vector>
+
+namespace lossatlas::cpu {
+namespace {
+
+TEST(Scratch, ABlockComesBackToTheNextCall) {
+  const double* first = nullptr;
+  {
+    const Scratch block(12'345);
+    EXPECT_GE(block.size(), 12'345);
+    first = block.data();
+  }
+  const Scratch again(12'345);
+  EXPECT_EQ(again.data(), first);
+}
+
+TEST(Scratch, NoTwoLivingBlocksShareMemory) {
+  std::atomic<int> overwritten{0};
+  {
+    std::vector<std::jthread> team;
+    for (int t = 0; t < 4; ++t) {
+      team.emplace_back([&overwritten, t] {
+        for (int round = 0; round < 200; ++round) {
+          const Scratch block(500 + 100 * (round % 5));
+          std::fill_n(block.data(), block.size(), t);
+          std::this_thread::yield();
+          overwritten += !std::all_of(block.data(), block.data() + block.size(), [&](double x) { return x == t; });
+        }
+      });
+    }
+  }
+  EXPECT_EQ(overwritten, 0);
+}
+
+TEST(Scratch, KeepsNoMoreThanItsLimit) {
+  constexpr std::int64_t half = Scratch::kKeptBytes / sizeof(double) / 2;
+  { const Scratch one(half), two(half), three(half); }
+  EXPECT_LE(Scratch::kept_bytes(), Scratch::kKeptBytes);
+  EXPECT_GE(Scratch::kept_bytes(), Scratch::kKeptBytes / 2);
+  const std::int64_t before = Scratch::kept_bytes();
+  { const Scratch large(3 * half); }
+  EXPECT_EQ(Scratch::kept_bytes(), before);
+}
+
+TEST(Scratch, MovesItsMemory) {
+  Scratch one(100);
+  double* data = one.data();
+  Scratch two(std::move(one));
+  EXPECT_EQ(two.data(), data);
+  Scratch three;
+  EXPECT_EQ(three.size(), 0);
+  three = std::move(two);
+  EXPECT_EQ(three.data(), data);
+}
+
+}  // namespace
+}  // namespace lossatlas::cpu
