@@ -11,21 +11,8 @@
 namespace lossatlas::kernels {
 namespace {
 
-// The point itself where any of its chunks has a flag, else −1.
-struct MarkFlagged {
-  const std::int32_t* flags;
-  std::int64_t chunks;
-  std::int32_t* marks;
-
-  __device__ void operator()(std::int64_t point) const {
-    bool any = false;
-    for (std::int64_t chunk = 0; chunk < chunks; ++chunk) any = any || flags[point * chunks + chunk] != 0;
-    marks[point] = any ? static_cast<std::int32_t>(point) : -1;
-  }
-};
-
-struct IsMarked {
-  __host__ __device__ bool operator()(std::int32_t mark) const { return mark >= 0; }
+struct IsRaised {
+  __host__ __device__ bool operator()(std::int32_t flag) const { return flag != 0; }
 };
 
 struct GatherRows {
@@ -48,14 +35,12 @@ struct ScatterRows {
 
 }  // namespace
 
-cudaError_t compact_flagged(const std::int32_t* flags, std::int64_t points, std::int64_t chunks, std::int32_t* marks,
-                            std::int32_t* chosen, std::int64_t* count, cudaStream_t stream) {
-  if (const cudaError_t status = launch_for_each(points, MarkFlagged{flags, chunks, marks}, stream);
-      status != cudaSuccess) {
-    return status;
-  }
+std::int64_t compaction_workspace(std::int64_t points) { return device::index_workspace(points); }
+
+cudaError_t compact_flagged(const std::int32_t* flags, std::int64_t points, void* workspace, std::int32_t* chosen,
+                            std::int64_t* count, cudaStream_t stream) {
   try {
-    *count = device::copy_if(stream, static_cast<const std::int32_t*>(marks), points, chosen, IsMarked());
+    *count = device::indices_if(stream, flags, points, chosen, workspace, IsRaised());
   } catch (const std::bad_alloc&) {
     return cudaErrorMemoryAllocation;
   } catch (const thrust::system_error& error) {

@@ -7,9 +7,11 @@
 
 namespace lossatlas::kernels {
 
-/// The points with a flag in flags (points, chunks), ascending, to chosen (count); waits. marks (points) is scratch.
-cudaError_t compact_flagged(const std::int32_t* flags, std::int64_t points, std::int64_t chunks, std::int32_t* marks,
-                            std::int32_t* chosen, std::int64_t* count, cudaStream_t stream);
+/// Bytes of device memory that compact_flagged works in.
+std::int64_t compaction_workspace(std::int64_t points);
+/// The points whose flag in flags (points) is not 0, ascending, to chosen (count); waits.
+cudaError_t compact_flagged(const std::int32_t* flags, std::int64_t points, void* workspace, std::int32_t* chosen,
+                            std::int64_t* count, cudaStream_t stream);
 
 /// to (count, width): row i is row chosen[i] of from.
 cudaError_t launch_gather_rows(const double* from, const std::int32_t* chosen, std::int64_t count, std::int64_t width,

@@ -241,11 +241,10 @@ __global__ void __launch_bounds__(kRowThreads)
   double scale = 0, sum = 0;
   for (std::int64_t c = lane; c < size; c += 32) scale = fmax(scale, fabs(image[c] - value * vector[c]));
   scale = warp_max(scale);
-  if (scale > 0) {
-    for (std::int64_t c = lane; c < size; c += 32) {
-      const double entry = (image[c] - value * vector[c]) / scale;
-      sum += entry * entry;
-    }
+  const double unit = scale > 0 ? scale : 1;
+  for (std::int64_t c = lane; c < size; c += 32) {  // also without a scale: fmax has dropped what is NaN
+    const double entry = (image[c] - value * vector[c]) / unit;
+    sum += entry * entry;
   }
   sum = warp_sum(sum);
   if (lane == 0) norms[row] = scale * sqrt(sum);

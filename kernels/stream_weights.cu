@@ -12,7 +12,8 @@ namespace lossatlas::kernels {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kTopExponent = 15;  // half precision ends at 2¹⁶: weights much below the bound keep their digits
+constexpr int kTopExponent = 15;    // half precision ends at 2¹⁶: weights much below the bound keep their digits
+constexpr int kMostExponent = 126;  // 2¹²⁶ and its inverse are normal
 
 // The unit of the weights at α; 1 where nothing is finite, or all is zero.
 template <class T>
@@ -23,7 +24,9 @@ __device__ double unit_of(const StreamWeights<T>& weights, const double* alpha) 
   }
   if (!(bound > 0 && bound < static_cast<double>(INFINITY))) return 1;
   const int exponent = std::ilogb(bound) + 1 - kTopExponent;
-  return std::scalbn(1.0, exponent < -100 ? -100 : exponent > 100 ? 100 : exponent);
+  return std::scalbn(1.0, exponent < -kMostExponent  ? -kMostExponent
+                          : exponent > kMostExponent ? kMostExponent
+                                                     : exponent);
 }
 
 // parts_0[i] + Σ_d α[directions[d]] parts_{d+1}[i], parts of `count` values.
@@ -40,24 +43,18 @@ template <class T, class Arithmetic>
 __global__ void __launch_bounds__(kThreads) form_weights(const StreamWeights<T> weights) {
   const LayerParts<T>& parts = weights.parts;
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  const std::int64_t fragment = blockIdx.x * (kThreads / 32) + threadIdx.x / 32;
+  const auto fragment = static_cast<int>(blockIdx.x * (kThreads / 32) + threadIdx.x / 32);
   if (fragment >= weights.layer.fragment_count()) return;
   const double* alpha = weights.alpha + blockIdx.y * weights.rank;
-  const std::int64_t output = fragment % weights.layer.tiles * kTileUnits + lane / 4;
-  const std::int64_t first = fragment / weights.layer.tiles * kBlockUnits + 2 * (lane % 4);
   T scale = 1;
   if constexpr (Arithmetic::kChecksRange) scale = static_cast<T>(1 / unit_of(weights, alpha));
-  T w[4];
-#pragma unroll
-  for (int s = 0; s < 4; ++s) {
-    const std::int64_t input = first + 8 * (s / 2) + s % 2;
-    w[s] = 0;
-    if (input >= parts.in || output >= parts.out) continue;
-    w[s] = scale * interpolated(parts.weights, parts.weight_directions, parts.moving_weights, parts.out * parts.in,
+  const auto weight = [&](int input, int output) {
+    return scale * interpolated(parts.weights, parts.weight_directions, parts.moving_weights, parts.out * parts.in,
                                 alpha, output * parts.in + input);
-  }
+  };
   auto* to = static_cast<typename Arithmetic::Weight*>(weights.weights);
-  Arithmetic::store(to + (blockIdx.y * weights.stride + fragment) * kFragmentWeights, lane, w);
+  pack_fragment<Arithmetic>(parts.in, parts.out, weights.layer.tiles, fragment, lane, weight,
+                            to + blockIdx.y * weights.stride * kFragmentWeights);
 }
 
 // b(α), zeros up to whole tiles, and the unit.

@@ -16,6 +16,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <type_traits>
 
 #include <cuda_runtime.h>
 #include <device/intrinsics.cuh>
@@ -75,7 +76,9 @@ struct DoubleArithmetic {
 };
 
 /// f32: x = hi + lo in TF32, whose exponents are those of f32, and ab = hi·hi + hi·lo + lo·hi to about 2⁻²². Infinite
-/// activations keep their limits; an infinite weight gives NaN.
+/// activations keep their limits; an infinite weight gives NaN. Tensor cores truncate their sums (Fasi et al. 2021):
+/// in a chain over a whole layer these errors all point to zero. Hence they sum a block only, the small products
+/// first, and blocks are summed by ordinary additions (Ootomo and Yokota 2022).
 struct SplitArithmetic {
   using Value = float;
   using Weight = float;
@@ -133,22 +136,14 @@ struct SplitArithmetic {
     }
     return weights;
   }
-  static __device__ __forceinline__ void multiply(float (&d)[4], const Operand& a, const Weights& w) {
-#pragma unroll
-    for (int q = 0; q < 2; ++q) {
-      device::mma_m16n8k8_tf32(d, a.low[q], w.high[q]);
-      device::mma_m16n8k8_tf32(d, a.finite[q], w.low[q]);
-      device::mma_m16n8k8_tf32(d, a.high[q], w.high[q]);
-    }
-  }
   static __device__ __forceinline__ float activate(Activation activation, float x) {
     return scalar::activate(activation, x);
   }
 };
 
-/// fast: fp16 operands, sums in f32. Weights are to be scaled so that the largest is about 1; activations of a row are
-/// in range if the largest is below 2¹⁶ and either 0 or at least 2⁻⁸: those that become subnormal are then lost in the
-/// rounding of the largest.
+/// fast: fp16 operands, sums in f32. Weights are to be scaled so that the largest is in [2¹⁴, 2¹⁵): then those down to
+/// 2⁻²⁹ of it keep all digits. Activations of a row are in range if the largest is below 2¹⁶ and either 0 or at least
+/// 2⁻⁸: those that become subnormal are then lost in the rounding of the largest.
 struct HalfArithmetic {
   using Value = float;
   using Weight = std::uint16_t;
@@ -188,6 +183,37 @@ struct HalfArithmetic {
   }
 };
 
+/// d[first + n] += a w[n].
+template <class Arithmetic, int kTiles, int kCount>
+__device__ __forceinline__ void multiply_tiles(typename Arithmetic::Value (&d)[kTiles][Arithmetic::kValues], int first,
+                                               const typename Arithmetic::Operand& a,
+                                               const typename Arithmetic::Weights (&w)[kCount]) {
+  if constexpr (std::is_same_v<Arithmetic, SplitArithmetic>) {
+    // Products that follow each other go to different sums.
+    float sums[kCount][4] = {};
+#pragma unroll
+    for (int q = 0; q < 2; ++q) {
+#pragma unroll
+      for (int n = 0; n < kCount; ++n) device::mma_m16n8k8_tf32(sums[n], a.low[q], w[n].high[q]);
+#pragma unroll
+      for (int n = 0; n < kCount; ++n) device::mma_m16n8k8_tf32(sums[n], a.finite[q], w[n].low[q]);
+    }
+#pragma unroll
+    for (int q = 0; q < 2; ++q) {
+#pragma unroll
+      for (int n = 0; n < kCount; ++n) device::mma_m16n8k8_tf32(sums[n], a.high[q], w[n].high[q]);
+    }
+#pragma unroll
+    for (int n = 0; n < kCount; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) d[first + n][i] += sums[n][i];
+    }
+  } else {
+#pragma unroll
+    for (int n = 0; n < kCount; ++n) Arithmetic::multiply(d[first + n], a, w[n]);
+  }
+}
+
 /// v = φ(v). ReLU, and tanh in float, in registers; of the others there is one copy of the code, which costs a trip
 /// through local memory.
 template <class Arithmetic>
@@ -212,6 +238,41 @@ __device__ __forceinline__ void activate_block(Activation activation,
   for (int i = 0; i < 2 * kValues; ++i) staged[i] = Arithmetic::activate(activation, staged[i]);
 #pragma unroll
   for (int i = 0; i < 2 * kValues; ++i) v[i / kValues][i % kValues] = staged[i];
+}
+
+/// Zero for units past the last of a block's: there a NaN or an infinite α would meet the zero weights.
+template <class Arithmetic>
+__device__ __forceinline__ void clear_padding(int units, typename Arithmetic::Value (&v)[2][Arithmetic::kValues]) {
+  if (units >= kBlockUnits) return;
+  const int member = static_cast<int>(threadIdx.x) % 4;
+#pragma unroll
+  for (int i = 0; i < 2 * Arithmetic::kValues; ++i) {
+    const int q = i / Arithmetic::kValues, of_tile = i % Arithmetic::kValues;
+    if (8 * q + 2 * member + of_tile % 2 >= units) v[q][of_tile] = 0;
+  }
+}
+
+/// The largest |v| of this lane in row half h, as a bit pattern: for what is not negative their order is that of the
+/// numbers, with NaN above all.
+__device__ __forceinline__ int largest_bits(const float (&v)[2][4], int h) {
+  int most = 0;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) most = max(most, __float_as_int(std::fabs(v[i / 2][2 * h + i % 2])));
+  return most;
+}
+
+/// Packs a lane's part of weight(input, output) in a fragment (block · tiles + tile) of a layer; zero where padded.
+template <class Arithmetic, class Weight>
+__device__ __forceinline__ void pack_fragment(std::int64_t in, std::int64_t out, int tiles, int fragment, int lane,
+                                              const Weight& weight, typename Arithmetic::Weight* to) {
+  const int output = fragment % tiles * 8 + lane / 4;
+  typename Arithmetic::Value w[4];
+#pragma unroll
+  for (int s = 0; s < 4; ++s) {
+    const int input = fragment / tiles * 16 + 8 * (s / 2) + 2 * (lane % 4) + s % 2;
+    w[s] = input < in && output < out ? weight(input, output) : typename Arithmetic::Value(0);
+  }
+  Arithmetic::store(to + static_cast<std::int64_t>(fragment) * kFragmentWeights, lane, w);
 }
 
 }  // namespace lossatlas::kernels

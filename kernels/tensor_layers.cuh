@@ -6,8 +6,8 @@
 
 #include <cuda_runtime.h>
 
-#include "layer_parts.hpp"
 #include "tensor_arithmetic.cuh"
+#include "tensor_loss.cuh"
 
 namespace lossatlas::kernels {
 
@@ -29,15 +29,7 @@ __device__ void pack_weights(std::int64_t in, std::int64_t out, int thread, int 
                              typename Arithmetic::Weight* to) {
   const auto tiles = static_cast<int>(tiles_of(out)), pieces = static_cast<int>(blocks_of(in)) * tiles * 32;
   for (int i = thread; i < pieces; i += threads) {
-    const int lane = i % 32, fragment = i / 32;
-    const int output = fragment % tiles * 8 + lane / 4;
-    typename Arithmetic::Value w[4];
-#pragma unroll
-    for (int s = 0; s < 4; ++s) {
-      const int input = fragment / tiles * 16 + 8 * (s / 2) + 2 * (lane % 4) + s % 2;
-      w[s] = input < in && output < out ? weight(input, output) : typename Arithmetic::Value(0);
-    }
-    Arithmetic::store(to + static_cast<std::int64_t>(fragment) * kFragmentWeights, lane, w);
+    pack_fragment<Arithmetic>(in, out, tiles, i / 32, i % 32, weight, to);
   }
 }
 
@@ -61,9 +53,9 @@ struct TensorSums {
 #pragma unroll
     for (int r = 0; r < kGroups; ++r) operand[r] = Arithmetic::operand(a[r]);
     const auto add_tile = [&](int n) __attribute__((always_inline)) {
-      const typename Arithmetic::Weights w = Arithmetic::load(fragments + n * kFragmentWeights, lane);
+      const typename Arithmetic::Weights w[1] = {Arithmetic::load(fragments + n * kFragmentWeights, lane)};
 #pragma unroll
-      for (int r = 0; r < kGroups; ++r) Arithmetic::multiply(d[r][n], operand[r], w);
+      for (int r = 0; r < kGroups; ++r) multiply_tiles<Arithmetic>(d[r], n, operand[r], w);
     };
     // Without branches loads run ahead of products, where registers are left.
     constexpr auto kHeld = kGroups * (kTiles * sizeof(d[0][0]) + kTiles / 2 * sizeof(a[0]));
@@ -80,18 +72,15 @@ struct TensorSums {
   }
 };
 
-/// The largest |activation| of each of a lane's rows, over a layer.
+/// The largest |activation| of each of a lane's rows, over a layer, as bit patterns.
 template <class Arithmetic, int kGroups>
 struct RowMaxima {
-  typename Arithmetic::Value top[kGroups][Arithmetic::kRows / 8] = {};
+  int top[kGroups][Arithmetic::kRows / 8] = {};
 
   __device__ __forceinline__ void add(int r, const typename Arithmetic::Value (&v)[2][Arithmetic::kValues]) {
     if constexpr (Arithmetic::kChecksRange) {
 #pragma unroll
-      for (int i = 0; i < 2 * Arithmetic::kValues; ++i) {
-        const int of_tile = i % Arithmetic::kValues;
-        top[r][of_tile / 2] = std::fmax(top[r][of_tile / 2], std::fabs(v[i / Arithmetic::kValues][of_tile]));
-      }
+      for (int h = 0; h < Arithmetic::kRows / 8; ++h) top[r][h] = max(top[r][h], largest_bits(v, h));
     }
   }
   /// Whether every row of group r is in range, the same in all lanes. Starts anew.
@@ -100,10 +89,7 @@ struct RowMaxima {
     if constexpr (Arithmetic::kChecksRange) {
 #pragma unroll
       for (int h = 0; h < Arithmetic::kRows / 8; ++h) {
-        auto most = top[r][h];
-        most = std::fmax(most, __shfl_xor_sync(0xffffffffu, most, 1));
-        most = std::fmax(most, __shfl_xor_sync(0xffffffffu, most, 2));
-        fine = fine && Arithmetic::in_range(most);
+        fine = Arithmetic::in_range(__int_as_float(quad_max(top[r][h]))) && fine;
         top[r][h] = 0;
       }
       fine = __all_sync(0xffffffffu, fine);
@@ -111,18 +97,6 @@ struct RowMaxima {
     return fine;
   }
 };
-
-/// Zero for units past the last of a block's: there a NaN or an infinite α would meet the zero weights.
-template <class Arithmetic>
-__device__ __forceinline__ void clear_padding(int units, typename Arithmetic::Value (&v)[2][Arithmetic::kValues]) {
-  if (units >= kBlockUnits) return;
-  const int member = static_cast<int>(threadIdx.x) % 4;
-#pragma unroll
-  for (int i = 0; i < 2 * Arithmetic::kValues; ++i) {
-    const int q = i / Arithmetic::kValues, of_tile = i % Arithmetic::kValues;
-    if (8 * q + 2 * member + of_tile % 2 >= units) v[q][of_tile] = 0;
-  }
-}
 
 /// v = φ(d · unscale + b) for the block `block` of a layer's outputs.
 template <class Arithmetic, int kTiles, int kGroups>
@@ -198,15 +172,6 @@ __device__ __forceinline__ void finish_outputs(const TensorLayer<Arithmetic>& la
   }
 }
 
-/// What a loss compares the outputs with.
-template <class T>
-struct LossOfRows {
-  Loss loss = Loss::mean_squared_error;
-  int classes = 1;
-  std::int64_t samples = 0;  ///< N
-  SampleTargets<T> targets;
-};
-
 /// Calls of(value, class) for this lane's outputs of a head in row half h.
 template <class Arithmetic, int kTiles, class Of>
 __device__ __forceinline__ void for_outputs(const typename Arithmetic::Value (&p)[kTiles][Arithmetic::kValues], int h,
@@ -224,47 +189,6 @@ __device__ __forceinline__ void for_outputs(const typename Arithmetic::Value (&p
   }
 }
 
-/// The sum over the four lanes that share a row.
-template <class T>
-__device__ __forceinline__ T row_sum(T x) {
-  x += __shfl_xor_sync(0xffffffffu, x, 1);
-  return x + __shfl_xor_sync(0xffffffffu, x, 2);
-}
-
-/// ℓ(p, y_n) of this lane's row in row half h, outputs first..first+classes−1; the forms of scalar.cuh.
-template <class Arithmetic, int kTiles>
-__device__ typename Arithmetic::Value row_loss(const LossOfRows<typename Arithmetic::Value>& of,
-                                               const typename Arithmetic::Value (&p)[kTiles][Arithmetic::kValues],
-                                               int h, int first, std::int64_t n) {
-  using T = typename Arithmetic::Value;
-  const int last = first + of.classes;
-  const int label = of.targets.labels != nullptr ? of.targets.labels[n] : -1;
-  const T* y = label < 0 ? of.targets.values + n * of.classes : nullptr;
-  T sum = 0;
-  if (of.loss == Loss::mean_squared_error) {
-    for_outputs<Arithmetic>(p, h, first, last, [&](T value, int c) {
-      const T difference = value - (label < 0 ? y[c] : c == label ? T(1) : T(0));
-      sum += difference * difference;
-    });
-    return row_sum(sum);
-  }
-  T largest = -INFINITY;
-  for_outputs<Arithmetic>(p, h, first, last, [&](T value, int) { largest = value > largest ? value : largest; });
-#pragma unroll
-  for (int offset = 1; offset < 4; offset *= 2) {
-    const T other = __shfl_xor_sync(0xffffffffu, largest, offset);
-    largest = other > largest ? other : largest;
-  }
-  const T shift = std::fabs(largest) < T(INFINITY) ? largest : T(0);
-  T product = 0;
-  for_outputs<Arithmetic>(p, h, first, last, [&](T value, int c) {
-    sum += std::exp(value - shift);
-    const T weight = label < 0 ? y[c] : c == label ? T(1) : T(0);
-    product += weight == T(0) ? T(0) : weight * value;
-  });
-  return shift + std::log(row_sum(sum)) - row_sum(product);
-}
-
 /// The losses of a head over the R rows of one group, which are samples first_sample..; the same in all lanes.
 template <class Arithmetic, int kTiles>
 __device__ double tile_loss(const LossOfRows<typename Arithmetic::Value>& of,
@@ -275,7 +199,10 @@ __device__ double tile_loss(const LossOfRows<typename Arithmetic::Value>& of,
 #pragma unroll
   for (int h = 0; h < Arithmetic::kRows / 8; ++h) {
     const std::int64_t n = first_sample + group + 8 * h;
-    const auto loss = row_loss<Arithmetic, kTiles>(of, p, h, head * of.classes, min(n, of.samples - 1));
+    const auto each = [&](const auto& f) {
+      for_outputs<Arithmetic>(p, h, head * of.classes, (head + 1) * of.classes, f);
+    };
+    const auto loss = quad_loss(of, each, min(n, of.samples - 1));
     if (n < of.samples) sum += static_cast<double>(loss);
   }
 #pragma unroll

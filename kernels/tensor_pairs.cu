@@ -16,7 +16,8 @@ constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
 
 // kGroups: points that share a fragment of weights and the samples' A_d. kBlocks: of a multiprocessor; two hide each
-// other's waits, one may use all registers.
+// other's waits, one may use all registers. One table serves all architectures: registers of a thread and of a
+// multiprocessor are the same on all; shared memory is the host's choice.
 template <class Arithmetic, int kWidth>
 struct TensorPolicy;
 template <>  // activations in f64 take more than the 128 registers that two blocks leave
@@ -284,7 +285,7 @@ __device__ void reduce_tiles(const TensorPairs<typename Arithmetic::Value>& args
     for (int i = static_cast<int>(threadIdx.x); i < share.points; i += kThreads) {
       int all = 1;
       for (int tile = 0; tile < tiles; ++tile) all &= shared.in_range[i * kTiles + tile];
-      args.flags[(share.first_point + i) * pairs.chunks + share.chunk] = !all;
+      if (!all) atomicMax(&args.flags[share.first_point + i], 1);
     }
   }
 }
@@ -321,38 +322,36 @@ cudaError_t launch_narrow(const TensorPairs<typename Arithmetic::Value>& args, c
   return args.shape.width <= 32 ? launch<Arithmetic, 32>(args, stream) : launch<Arithmetic, 64>(args, stream);
 }
 
-// to[((part · tiles + tile) · blocks + block) · fragment + value], in the order in which load_samples reads.
+// to[(tile · blocks + block) · fragment + value], in the order in which load_samples reads.
 template <class T>
 struct PackSamples {
-  const T* from;
-  std::int64_t units, samples, rows, tiles;
+  const double* from;
+  std::int64_t units, samples, rows;
   T* to;
 
   __device__ void operator()(std::int64_t i) const {
     const std::int64_t blocks = blocks_of(units), fragment = rows * kBlockUnits;
-    const std::int64_t block = i / fragment % blocks, tile = i / fragment / blocks % tiles;
-    const std::int64_t part = i / fragment / blocks / tiles;
+    const std::int64_t block = i / fragment % blocks, tile = i / fragment / blocks;
     constexpr std::int64_t kEach = 16 / sizeof(T);  // values of a plane in a lane
     const std::int64_t lane = i % fragment / kEach % 32;
     const std::int64_t value = i % fragment / (32 * kEach) * kEach + i % kEach;  // of the lane
     const std::int64_t of_tile = value % (rows / 4);
     const std::int64_t unit = block * kBlockUnits + value / (rows / 4) * 8 + lane % 4 * 2 + of_tile % 2;
     const std::int64_t n = min(tile * rows + lane / 4 + of_tile / 2 * 8, samples - 1);
-    to[i] = unit < units ? from[(part * units + unit) * samples + n] : T(0);
+    to[i] = unit < units ? static_cast<T>(from[n * units + unit]) : T(0);
   }
 };
 
 }  // namespace
 
-std::int64_t packed_samples(std::int64_t parts, std::int64_t units, std::int64_t samples, std::int64_t rows) {
-  return parts * ((samples + rows - 1) / rows) * rows * blocks_of(units) * kBlockUnits;
+std::int64_t packed_samples(std::int64_t units, std::int64_t samples, std::int64_t rows) {
+  return (samples + rows - 1) / rows * rows * blocks_of(units) * kBlockUnits;
 }
 
 template <class T>
-cudaError_t launch_pack_samples(const T* from, std::int64_t parts, std::int64_t units, std::int64_t samples,
-                                std::int64_t rows, T* to, cudaStream_t stream) {
-  return launch_for_each(packed_samples(parts, units, samples, rows),
-                         PackSamples<T>{from, units, samples, rows, (samples + rows - 1) / rows, to}, stream);
+cudaError_t launch_pack_samples(const double* from, std::int64_t units, std::int64_t samples, std::int64_t rows, T* to,
+                                cudaStream_t stream) {
+  return launch_for_each(packed_samples(units, samples, rows), PackSamples<T>{from, units, samples, rows, to}, stream);
 }
 
 template <>
@@ -371,9 +370,8 @@ cudaError_t launch_tensor_pairs(const TensorPairs<float>& pairs, cudaStream_t st
                                  : launch<SplitArithmetic, 128>(pairs, stream);
 }
 
-template cudaError_t launch_pack_samples(const float*, std::int64_t, std::int64_t, std::int64_t, std::int64_t, float*,
-                                         cudaStream_t);
-template cudaError_t launch_pack_samples(const double*, std::int64_t, std::int64_t, std::int64_t, std::int64_t, double*,
+template cudaError_t launch_pack_samples(const double*, std::int64_t, std::int64_t, std::int64_t, float*, cudaStream_t);
+template cudaError_t launch_pack_samples(const double*, std::int64_t, std::int64_t, std::int64_t, double*,
                                          cudaStream_t);
 
 }  // namespace lossatlas::kernels

@@ -17,17 +17,17 @@ struct TensorPairs {
   PairLosses<T> pairs;
   const T* bias = nullptr;  ///< B: (points, units); in float, conversions would take the units that compute tanh
   TensorShape shape;
-  const float* unscales = nullptr;  ///< (depth): powers of two; weights divided by them are about 1. Null: all 1
-  std::int32_t* flags = nullptr;    ///< (points, chunks), half only: 1 where a number was out of range
+  const float* unscales = nullptr;  ///< (depth), half only: powers of two, weights are divided by them. Null: all 1
+  std::int32_t* flags = nullptr;    ///< (points), half only: raised to 1 where a number was out of range
 };
 
-/// Values of A (parts, units, N) when packed for tiles of `rows` samples.
-std::int64_t packed_samples(std::int64_t parts, std::int64_t units, std::int64_t samples, std::int64_t rows);
+/// Values of one part A_d when packed for tiles of `rows` samples.
+std::int64_t packed_samples(std::int64_t units, std::int64_t samples, std::int64_t rows);
 
-/// A (parts, units, N) to (parts, tiles, blocks, fragment): units past the last are zero, samples repeat the last.
+/// Samples of A_d (samples, units) to (tiles, blocks, fragment): units past the last are zero, samples repeat the last.
 template <class T>
-cudaError_t launch_pack_samples(const T* from, std::int64_t parts, std::int64_t units, std::int64_t samples,
-                                std::int64_t rows, T* to, cudaStream_t stream);
+cudaError_t launch_pack_samples(const double* from, std::int64_t units, std::int64_t samples, std::int64_t rows, T* to,
+                                cudaStream_t stream);
 
 /// The bits of a partial sum depend neither on the other points nor on how points are given to blocks.
 template <class T>

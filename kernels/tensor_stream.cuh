@@ -180,7 +180,7 @@ class StreamBlock {
     }
     if constexpr (A::kChecksRange) {
       if (thread() == 0) {
-        problem_.flags[place] = maxima()[2 * kRows];
+        if (maxima()[2 * kRows] != 0) atomicMax(&problem_.flags[point()], 1);
         maxima()[2 * kRows] = 0;
       }
     }
@@ -207,7 +207,7 @@ class StreamBlock {
       const std::int64_t n = min(first_sample + group() + 8 * (i % 4 / 2), pairs_.samples - 1);
       const std::int64_t unit = min(first_unit + 8 * (i / 4) + 2 * member() + i % 2, pairs_.units - 1);
       at[i] = unit * pairs_.samples + n;
-      v[i / 4][i % 4] = base[at[i]] + static_cast<T>(pairs_.bias[point() * pairs_.units + unit]);
+      v[i / 4][i % 4] = base[at[i]] + problem_.bias[point() * pairs_.units + unit];
     }
     for (int d = 0; d < pairs_.moving; ++d) {
       base += pairs_.units * pairs_.samples;
@@ -219,29 +219,15 @@ class StreamBlock {
 
   // Stores activations as operands, zero beyond the units.
   __device__ void finish_block(int row, int units, int side, T (&v)[2][A::kValues], Plane* to) {
-    clear_units(units, v);
+    clear_padding<A>(units, v);
     if constexpr (A::kChecksRange) add_maxima(row, side, v);
     store_planes(to, lane(), A::to_inputs(v));
   }
 
-  // Padded units meet zero weights: a NaN there would spread.
-  __device__ static void clear_units(int units, T (&v)[2][A::kValues]) {
-    if (units >= kBlockUnits) return;
-#pragma unroll
-    for (int i = 0; i < 2 * A::kValues; ++i) {
-      if (8 * (i / 4) + 2 * member() + i % 2 >= units) v[i / 4][i % 4] = 0;
-    }
-  }
-
-  // Row maxima as bit patterns: for what is not negative their order is that of the numbers, with NaN above all.
   __device__ void add_maxima(int row, int side, const T (&v)[2][A::kValues]) {
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
-      int most = 0;
-#pragma unroll
-      for (int i = 0; i < 4; ++i) most = max(most, __float_as_int(std::fabs(v[i / 2][2 * h + i % 2])));
-      most = max(most, __shfl_xor_sync(0xffffffffu, most, 1));
-      most = max(most, __shfl_xor_sync(0xffffffffu, most, 2));
+      const int most = quad_max(largest_bits(v, h));
       if (member() == 0) atomicMax(&maxima()[side * kRows + 16 * row + group() + 8 * h], most);
     }
   }
@@ -379,11 +365,15 @@ class StreamBlock {
   // partial (H, R/8) = Σ of the losses of 8 rows, four lanes a row. Rows past the data have none.
   __device__ void losses(std::int64_t first, const T* outputs) {
     constexpr int kParts = kRows / 8;
+    const LossOfRows<T> of{pairs_.loss, static_cast<int>(pairs_.classes), pairs_.samples, pairs_.targets};
     for (std::int64_t i = warp(); i < pairs_.heads * kParts; i += Shape::kWarps) {
       const int row = static_cast<int>(i % kParts) * 8 + group();
       const std::int64_t n = first + row;
       const T* p = outputs + i / kParts * pairs_.classes * Shape::kOutputStride + row;
-      const T loss = quad_loss<Shape::kOutputStride>(pairs_, p, min(n, pairs_.samples - 1));
+      const auto each = [&](const auto& f) {
+        for (int c = member(); c < of.classes; c += 4) f(p[c * Shape::kOutputStride], c);
+      };
+      const T loss = quad_loss(of, each, min(n, pairs_.samples - 1));
       double sum = n < pairs_.samples ? static_cast<double>(loss) : 0.0;
 #pragma unroll
       for (int offset = 4; offset < 32; offset *= 2) sum += __shfl_xor_sync(0xffffffffu, sum, offset);

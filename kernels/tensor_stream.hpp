@@ -34,7 +34,7 @@ struct StreamWeights {
   LayerParts<T> parts;  ///< matrices (out, in)
   StreamLayer layer;
   Operands operands = Operands::f64;
-  const double* largest = nullptr;  ///< (1 + moving_weights): max |W_d|
+  const double* largest = nullptr;  ///< (1 + moving_weights), half only: max |W_d|
   const double* alpha = nullptr;    ///< (points, rank)
   std::int64_t rank = 0;
   std::int64_t points = 0;
@@ -51,6 +51,7 @@ cudaError_t launch_stream_biases(const StreamWeights<T>& weights, cudaStream_t s
 template <class T>
 struct TensorStream {
   PairLosses<T> pairs;  ///< as for the generic kernel, of the later layers only `depth`; depth ≥ 1, block_points = 1
+  const T* bias = nullptr;  ///< B: (points, units)
   Operands operands = Operands::f64;
   const StreamLayer* layers = nullptr;  ///< (depth), device memory
   std::int64_t fixed_fragments = 0;     ///< of the layers that no direction moves
@@ -59,7 +60,7 @@ struct TensorStream {
   const void* moving_weights = nullptr;  ///< (points, moving_fragments)
   const T* biases = nullptr;             ///< (points, bias_values)
   std::int32_t bias_values = 0;
-  std::int32_t* flags = nullptr;  ///< (points, chunks), half only: 1 where an activation was out of range, else 0
+  std::int32_t* flags = nullptr;  ///< (points), half only: raised to 1 where an activation was out of range
 };
 
 /// The tile that a block takes, and where things lie in its shared memory, in bytes.

@@ -6,12 +6,12 @@
 
 #include <cstdint>
 #include <cstring>
-#include <type_traits>
 
 #include <cuda_runtime.h>
 #include <device/intrinsics.cuh>
 
 #include "tensor_arithmetic.cuh"
+#include "tensor_loss.cuh"
 #include "tensor_stream.hpp"
 
 namespace lossatlas::kernels {
@@ -43,7 +43,8 @@ struct StreamShape {
 // One block has a multiprocessor to itself. In f64 and f32 its 8 warps have 255 registers a thread, up to half of them
 // sums, so that one pass computes a layer in place: 64 × 256, 32 × 512 or 16 × 1024 activations in f64, 64 × 512,
 // 32 × 1024 in f32; there 64 × 256 keep all warps busy at the widths below. In half, where 128 rows of 256 units and a
-// layer of 256 × 256 fit in shared memory, 16 warps hide the latency of activations.
+// layer of 256 × 256 fit in shared memory, 16 warps hide the latency of activations. One table serves all
+// architectures: their registers are the same, and of the shapes the first is taken that fits their shared memory.
 template <class T, bool kHalf>
 struct StreamShapes;
 template <>
@@ -210,73 +211,5 @@ class WeightReader {
   int next_ = 0;  // tile
   int slot_ = 0;
 };
-
-/// d[first + n] += a w[n].
-template <class Arithmetic, int kTiles, int kGroup>
-__device__ __forceinline__ void multiply_tiles(typename Arithmetic::Value (&d)[kTiles][Arithmetic::kValues], int first,
-                                               const typename Arithmetic::Operand& a,
-                                               const typename Arithmetic::Weights (&w)[kGroup]) {
-  if constexpr (std::is_same_v<Arithmetic, SplitArithmetic>) {
-    // Products that follow each other go to different sums, and half of the operand is needed at a time.
-#pragma unroll
-    for (int q = 0; q < 2; ++q) {
-#pragma unroll
-      for (int n = 0; n < kGroup; ++n) device::mma_m16n8k8_tf32(d[first + n], a.low[q], w[n].high[q]);
-#pragma unroll
-      for (int n = 0; n < kGroup; ++n) device::mma_m16n8k8_tf32(d[first + n], a.finite[q], w[n].low[q]);
-#pragma unroll
-      for (int n = 0; n < kGroup; ++n) device::mma_m16n8k8_tf32(d[first + n], a.high[q], w[n].high[q]);
-    }
-  } else {
-#pragma unroll
-    for (int n = 0; n < kGroup; ++n) Arithmetic::multiply(d[first + n], a, w[n]);
-  }
-}
-
-// ---- Losses
-
-/// The sum over the four lanes of a row.
-template <class T>
-__device__ T quad_sum(T x) {
-  x += __shfl_xor_sync(0xffffffffu, x, 1);
-  return x + __shfl_xor_sync(0xffffffffu, x, 2);
-}
-
-/// ℓ(p, y_n) of a head whose outputs are p[c kStride], in each of the four lanes of a row; the forms of scalar.cuh.
-template <int kStride, class T>
-__device__ T quad_loss(const PairLosses<T>& pairs, const T* p, std::int64_t n) {
-  const int member = static_cast<int>(threadIdx.x) % 4;
-  const int label = pairs.targets.labels != nullptr ? pairs.targets.labels[n] : -1;
-  const T* y = label < 0 ? pairs.targets.values + n * pairs.classes : nullptr;
-  const auto target = [&](int c) { return label < 0 ? y[c] : c == label ? T(1) : T(0); };
-  const auto classes = static_cast<int>(pairs.classes);
-  T sum = 0;
-  if (pairs.loss == Loss::mean_squared_error) {
-    for (int c = member; c < classes; c += 4) {
-      const T difference = p[c * kStride] - target(c);
-      sum += difference * difference;
-    }
-    return quad_sum(sum);
-  }
-  T largest = -INFINITY;
-  for (int c = member; c < classes; c += 4) {
-    const T value = p[c * kStride];
-    largest = value > largest ? value : largest;
-  }
-#pragma unroll
-  for (int offset = 1; offset < 4; offset *= 2) {
-    const T other = __shfl_xor_sync(0xffffffffu, largest, offset);
-    largest = other > largest ? other : largest;
-  }
-  const T shift = std::fabs(largest) < T(INFINITY) ? largest : T(0);
-  T product = 0;
-  for (int c = member; c < classes; c += 4) {
-    const T value = p[c * kStride], weight = target(c);
-    sum += std::exp(value - shift);
-    product += weight == T(0) ? T(0) : weight * value;
-  }
-  sum = quad_sum(sum);
-  return shift + std::log(sum) - quad_sum(product);
-}
 
 }  // namespace lossatlas::kernels

@@ -70,9 +70,12 @@ class DeviceLandscape {
   /// hessian (M, M) at θ (M), row-major, symmetric to the bit.
   virtual void hessian(std::span<const double> theta, HessianPart part, const Control& control,
                        std::span<double> hessian) const = 0;
-  /// products (k, M) = H V of vectors (k, M).
+  /// products (k, M) = H V of vectors (k, M). Reports progress in vectors.
   virtual void hessian_products(std::span<const double> theta, HessianPart part, std::span<const double> vectors,
-                                std::span<double> products) const = 0;
+                                const Control& control, std::span<double> products) const = 0;
+  /// Bytes of the device's memory besides the data that assembling one Hessian and solving for its spectrum take at the
+  /// peak.
+  virtual double hessian_spectrum_bytes(HessianPart part, bool vectors) const = 0;
   /// Eigenvalues of the Hessian, and eigenvectors with their residual if asked for, where the device solves for them
   /// without handing out the matrix; nothing: hessian() and LAPACK do it. Leaves inertia and zero rule to the caller.
   virtual std::optional<Spectrum> hessian_spectrum(std::span<const double> theta, HessianPart part, bool vectors,

@@ -11,6 +11,7 @@ namespace lossatlas {
 namespace {
 
 constexpr std::int64_t kPoints = 1024;  // of a list that one thread works through
+constexpr std::int64_t kBlock = 4096;   // points of an axis whose T_k are held at a time
 
 /// p, or a derivative of it, at one point after the other. Axes are summed over one by one as contract() does; of a
 /// point that shares its first coordinates with the point before only the other axes are.
@@ -18,12 +19,12 @@ class PointWalk {
  public:
   /// orders (z): which derivative along each axis.
   PointWalk(const ChebyshevInterpolant& p, std::span<const int> orders)
-      : axes_(p.axes()), heads_(static_cast<std::size_t>(p.heads())), orders_(orders), levels_(axes_.size() + 1) {
-    levels_[0].assign(p.coefficients().begin(), p.coefficients().end());
-    for (std::size_t i = 0; i < axes_.size(); ++i) {
-      const auto nodes = static_cast<std::size_t>(axes_[i].nodes);
+      : axes_(p.axes()), heads_(static_cast<std::size_t>(p.heads())), orders_(orders), coefficients_(p.coefficients()) {
+    std::size_t size = coefficients_.size();
+    for (const ChebyshevAxis& axis : axes_) {
+      const auto nodes = static_cast<std::size_t>(axis.nodes);
       columns_.emplace_back(nodes);
-      levels_[i + 1].resize(levels_[i].size() / nodes);
+      sums_.emplace_back(size /= nodes);
     }
   }
 
@@ -36,15 +37,15 @@ class PointWalk {
       sum_over(i);
     }
     last_.assign(alpha.begin(), alpha.end());
-    return levels_.back();
+    return sums_.back();
   }
 
  private:
-  /// levels_[i] (H, K_i, ..., K_z) → levels_[i + 1] (H, K_{i+1}, ..., K_z).
+  /// (H, K_i, ..., K_z) → sums_[i] (H, K_{i+1}, ..., K_z).
   void sum_over(std::size_t i) {
-    const std::size_t nodes = columns_[i].size(), right = levels_[i + 1].size() / heads_;
-    const double* in = levels_[i].data();
-    double* out = levels_[i + 1].data();
+    const std::size_t nodes = columns_[i].size(), right = sums_[i].size() / heads_;
+    const double* in = i == 0 ? coefficients_.data() : sums_[i - 1].data();
+    double* out = sums_[i].data();
     for (std::size_t h = 0; h < heads_; ++h, out += right) {
       std::fill_n(out, right, 0.0);
       for (std::size_t k = 0; k < nodes; ++k, in += right) {
@@ -57,7 +58,8 @@ class PointWalk {
   std::size_t heads_ = 1;
   std::span<const int> orders_;
   std::vector<std::vector<double>> columns_;  ///< T_k, or a derivative, of each axis at the last point
-  std::vector<std::vector<double>> levels_;
+  std::span<const double> coefficients_;
+  std::vector<std::vector<double>> sums_;  ///< over the first i + 1 axes
   std::vector<double> last_;
 };
 
@@ -72,6 +74,30 @@ void evaluate_list(const ChebyshevInterpolant& p, std::span<const double> points
       out += step;
     }
   }
+}
+
+/// in (left, K, right) → (left, n, right) at the n points of an axis. Blocks of points keep the table of T_k small, and
+/// do not change a bit.
+std::vector<double> along_axis(std::span<const double> in, AxisShape shape, const ChebyshevAxis& nodes,
+                               const Axis& axis, int threads, const Control& control) {
+  const auto table = [&](std::int64_t first, std::int64_t last) {
+    std::vector<double> alpha;
+    for (std::int64_t k = first; k < last; ++k) alpha.push_back(axis.at(k));
+    return chebyshev_table(nodes, alpha);
+  };
+  constexpr const char* kStage = "interpolation";
+  if (axis.points <= kBlock) return contract(in, shape, table(0, axis.points), threads, control, kStage);
+  std::vector<double> result(static_cast<std::size_t>(shape.left * axis.points * shape.right));
+  const Control quiet{{}, control.stop};
+  for (std::int64_t first = 0; first < axis.points; first += kBlock) {
+    const std::int64_t last = std::min(first + kBlock, axis.points), row = (last - first) * shape.right;
+    const std::vector<double> block = contract(in, shape, table(first, last), threads, quiet, kStage);
+    for (std::int64_t l = 0; l < shape.left; ++l) {
+      std::copy_n(block.data() + l * row, row, result.data() + (l * axis.points + first) * shape.right);
+    }
+    if (control.progress) control.progress({kStage, last, axis.points, "points"});
+  }
+  return result;
 }
 
 void check_axes(std::span<const ChebyshevAxis> axes, std::int64_t heads, std::size_t numbers) {
@@ -101,9 +127,10 @@ ChebyshevInterpolant::ChebyshevInterpolant(std::vector<ChebyshevAxis> axes, std:
 }
 
 ChebyshevInterpolant ChebyshevInterpolant::through(std::vector<ChebyshevAxis> axes, std::int64_t heads,
-                                                   std::span<const double> values) {
+                                                   std::span<const double> values, int threads,
+                                                   const Control& control) {
   check_axes(axes, heads, values.size());
-  auto coefficients = chebyshev_coefficients(axes, heads, values);
+  auto coefficients = chebyshev_coefficients(axes, heads, values, threads, control);
   return {std::move(axes), heads, std::move(coefficients)};
 }
 
@@ -134,12 +161,9 @@ std::vector<double> ChebyshevInterpolant::evaluate(const Grid& grid, int threads
   std::vector<double> result = coefficients_;
   AxisShape shape{heads_, 1, node_count(axes_)};
   for (std::size_t i = 0; i < axes_.size(); ++i) {
-    const Axis& axis = grid.axes()[i];
-    std::vector<double> alpha(static_cast<std::size_t>(axis.points));
-    for (std::int64_t k = 0; k < axis.points; ++k) alpha[static_cast<std::size_t>(k)] = axis.at(k);
     shape = {shape.left, axes_[i].nodes, shape.right / axes_[i].nodes};
-    result = contract(result, shape, chebyshev_table(axes_[i], alpha), threads, control);
-    shape.left *= axis.points;
+    result = along_axis(result, shape, axes_[i], grid.axes()[i], threads, control);
+    shape.left *= grid.axes()[i].points;
   }
   if (heads_ == 1) return result;
   std::vector<double> by_point(result.size());

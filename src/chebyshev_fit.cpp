@@ -15,8 +15,8 @@ namespace lossatlas {
 namespace {
 
 constexpr std::int64_t kMostNodes = 4097;             // along an axis; the transform takes K² per line
-constexpr double kMostInAll = std::int64_t{1} << 25;  // about a gigabyte with their coordinates
-constexpr double kFloor = 64 * std::numeric_limits<double>::epsilon();
+constexpr double kMostInAll = std::int64_t{1} << 25;  // losses; with their copies and coordinates some 2 GB
+constexpr double kAsPointwise = 4;                    // times the floor: about as good as evaluation itself
 
 bool has_kink(Activation activation) { return activation == Activation::relu || activation == Activation::leaky_relu; }
 
@@ -39,7 +39,7 @@ class Growth {
  public:
   Growth(const Landscape& landscape, const Section& section, std::vector<ChebyshevAxis> box, std::int64_t points,
          const EvaluateOptions& options)
-      : samples_(landscape, section, std::move(box), options), points_(points) {
+      : samples_(landscape, section, std::move(box), points, options), points_(points) {
     fit_.report.tolerance = options.tolerance;
     fit_.report.nodes.assign(samples_.axes().size(), 0);
     fit_.report.estimate = fit_.report.held_out_error = std::numeric_limits<double>::quiet_NaN();
@@ -58,14 +58,18 @@ class Growth {
       if (after >= static_cast<double>(points_)) {
         return give_up("the next nodes would make ", after, " evaluations, and there are ", points_, " points");
       }
-      if (*std::max_element(nodes.begin(), nodes.end()) > kMostNodes || after > kMostInAll)
-        return give_up("the next nodes would be more than ", kMostNodes, " along an axis or ", kMostInAll, " in all");
+      const double losses = after * static_cast<double>(fit_.report.scale.size());
+      if (*std::max_element(nodes.begin(), nodes.end()) > kMostNodes || losses > kMostInAll) {
+        return give_up("the next nodes would be more than ", kMostNodes, " along an axis or ", kMostInAll,
+                       " losses in all");
+      }
       samples_.grow(nodes);
       if (!samples_.finite()) return give_up("a loss at a node or a held-out point is not finite");
       judge();
+      if (!std::isfinite(fit_.report.held_out_error)) return give_up("the interpolant is not finite");
       if (fit_.report.estimate <= fit_.report.tolerance) return finish("the estimate meets the tolerance");
       const std::vector<std::int64_t> next = grown();
-      if (next == nodes) return finish("the rounding of the precision is reached");
+      if (next == nodes) return end_at_rounding();
       nodes = next;
     }
   }
@@ -83,19 +87,20 @@ class Growth {
     report.precision = samples_.precision();
     report.nodes.clear();
     decays_.clear();
-    const double measured = 3 * report.held_out_error;
+    const double measured = 3 * report.held_out_error, level = rounding_level(report.precision);
     double tails = 0;
     for (std::size_t i = 0; i < samples_.axes().size(); ++i) {
       const std::int64_t nodes = samples_.axes()[i].nodes;
       report.nodes.push_back(nodes);
       decays_.push_back(nodes <= kQuadratic ? Decay{0, true}  // exact
                                             : decay_of(degree_profile(*fit_.interpolant, i, report.scale),
-                                                       rounding_level(report.precision)));
+                                                       rounding_profile(samples_.axes(), i, level)));
       Decay& decay = decays_.back();
       if (decay.rounding) decay.tail = std::min(decay.tail, measured);  // sums of |rounding| say more than it does
       tails += decay.tail;
     }
-    report.estimate = std::max({tails, measured, kFloor});
+    floor_ = estimate_floor(samples_.axes(), report.precision);
+    report.estimate = std::max({tails, measured, floor_});
   }
 
   /// The next nodes: K − 1 doubled along the axes with the largest tails, until the others leave a quarter of the
@@ -103,7 +108,8 @@ class Growth {
   /// left.
   std::vector<std::int64_t> grown() const {
     const ChebyshevReport& report = fit_.report;
-    const bool hidden = report.held_out_error > rounding_level(report.precision);  // too large to be rounding
+    const double rounding = std::max(rounding_level(report.precision), floor_);
+    const bool hidden = !(report.held_out_error <= rounding);  // too large to be rounding
     std::vector<std::size_t> may;
     double tails = 0;
     for (std::size_t i = 0; i < decays_.size(); ++i) {
@@ -120,6 +126,14 @@ class Growth {
       tails -= decays_[i].tail;
     }
     return nodes;
+  }
+
+  /// More nodes do not help, and the tolerance is not met.
+  ChebyshevFit end_at_rounding() {
+    const ChebyshevReport& report = fit_.report;
+    if (report.estimate <= kAsPointwise * floor_) return finish("the rounding of the precision is reached");
+    return give_up("interpolation ends at ", report.estimate, ", above the tolerance, by the rounding of ",
+                   name(report.precision), "; evaluation at every point is better");
   }
 
   ChebyshevFit finish(const char* reason) {
@@ -148,6 +162,7 @@ class Growth {
   std::int64_t points_ = 0;
   ChebyshevFit fit_;
   std::vector<Decay> decays_;
+  double floor_ = 0;
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "chebyshev_tensor.hpp"
@@ -9,16 +10,15 @@
 namespace lossatlas {
 namespace {
 
-/// 16(z + 1) points for the z axes that are not single points: u_m = frac(1/2 + m g^{−i}), m = 1, 2, ..., with
-/// g^{z+1} = g + 1 (a Kronecker sequence, irrational and so never a node), t = −cos(πu), dense towards the faces as the
-/// nodes are.
-std::vector<double> held_out_points(std::span<const ChebyshevAxis> box) {
+/// Appends points first..last−1 for the z axes that are not single points: u_m = frac(1/2 + (m + 1) g^{−i}), with
+/// g^{z+1} = g + 1 (a Kronecker sequence, irrational and so never a node). One half has t = −cos(πu), dense towards the
+/// faces as the nodes are, the other t = 2u − 1.
+void held_out_points(std::span<const ChebyshevAxis> box, std::int64_t first, std::int64_t last,
+                     std::vector<double>& points) {
   const auto free = std::count_if(box.begin(), box.end(), [](const ChebyshevAxis& axis) { return axis.lo != axis.hi; });
-  if (free == 0) return {};
   double golden = 1.5;
   for (int i = 0; i < 100; ++i) golden = std::pow(1 + golden, 1.0 / static_cast<double>(free + 1));
-  std::vector<double> points;
-  for (std::int64_t m = 1; m <= 16 * (free + 1); ++m) {
+  for (std::int64_t m = first + 1; m <= last; ++m) {
     double step = 1;
     for (const ChebyshevAxis& axis : box) {
       if (axis.lo == axis.hi) {
@@ -26,12 +26,11 @@ std::vector<double> held_out_points(std::span<const ChebyshevAxis> box) {
         continue;
       }
       step /= golden;
-      const double u = 0.5 + static_cast<double>(m) * step;
-      const double t = -std::cos(std::numbers::pi * (u - std::floor(u)));
+      const double shifted = 0.5 + static_cast<double>(m) * step, u = shifted - std::floor(shifted);
+      const double t = m % 2 ? -std::cos(std::numbers::pi * u) : 2 * u - 1;
       points.push_back((axis.lo / 2 + axis.hi / 2) + (axis.hi / 2 - axis.lo / 2) * t);
     }
   }
-  return points;
 }
 
 /// Raises each head's scale to the largest |loss| of losses (n, H).
@@ -48,12 +47,22 @@ bool all_finite(std::span<const double> values) {
 
 }  // namespace
 
+double held_out_count(std::span<const std::int64_t> nodes, std::int64_t points) {
+  double free = 0, product = 1;
+  for (const std::int64_t count : nodes) {
+    free += count > 1;
+    product *= static_cast<double>(count);
+  }
+  if (free == 0) return 0;
+  const double share = static_cast<double>(points) / (free < 3 ? 1024 : 256);
+  return std::floor(std::max({16 * (free + 1), product / 16, share}));
+}
+
 ChebyshevNodes::ChebyshevNodes(const Landscape& landscape, const Section& section, std::vector<ChebyshevAxis> box,
-                               EvaluateOptions options)
-    : landscape_(landscape), section_(section), options_(std::move(options)), axes_(std::move(box)) {
+                               std::int64_t points, EvaluateOptions options)
+    : landscape_(landscape), section_(section), points_(points), options_(std::move(options)), axes_(std::move(box)) {
   options_.method = Method::pointwise;
   for (ChebyshevAxis& axis : axes_) axis.nodes = 0;
-  held_out_ = held_out_points(axes_);
 }
 
 double ChebyshevNodes::cost(std::span<const std::int64_t> nodes) const {
@@ -62,7 +71,7 @@ double ChebyshevNodes::cost(std::span<const std::int64_t> nodes) const {
     after *= static_cast<double>(nodes[i]);
     before *= static_cast<double>(axes_[i].nodes);
   }
-  return after - before + (values_.empty() ? static_cast<double>(held_out_count()) : 0);
+  return after - before + lossatlas::held_out_count(nodes, points_) - static_cast<double>(held_out_count());
 }
 
 std::vector<double> ChebyshevNodes::new_points(std::span<const ChebyshevAxis> axes, std::vector<char>& fresh) const {
@@ -86,8 +95,10 @@ void ChebyshevNodes::grow(std::span<const std::int64_t> nodes) {
   for (std::size_t i = 0; i < axes.size(); ++i) axes[i].nodes = nodes[i];
   std::vector<char> fresh(static_cast<std::size_t>(node_count(axes)));
   std::vector<double> points = new_points(axes, fresh);
-  const bool first = values_.empty();
-  if (first) points.insert(points.end(), held_out_.begin(), held_out_.end());
+  const auto more = static_cast<std::ptrdiff_t>(held_out_.size());
+  held_out_points(axes, held_out_count(), static_cast<std::int64_t>(lossatlas::held_out_count(nodes, points_)),
+                  held_out_);
+  points.insert(points.end(), held_out_.begin() + more, held_out_.end());
   if (points.empty()) return;
   const Surface surface = landscape_.evaluate(section_, points, options_);
   const auto heads = static_cast<std::size_t>(surface.heads);
@@ -103,7 +114,7 @@ void ChebyshevNodes::grow(std::span<const std::int64_t> nodes) {
     values.insert(values.end(), source, source + static_cast<std::ptrdiff_t>(heads));
     source += static_cast<std::ptrdiff_t>(heads);
   }
-  if (first) held_out_losses_.assign(new_loss, surface.losses.cend());
+  held_out_losses_.insert(held_out_losses_.end(), new_loss, surface.losses.cend());
   values_ = std::move(values);
   axes_ = std::move(axes);
 }
@@ -118,14 +129,15 @@ std::vector<double> ChebyshevNodes::scale() const {
 }
 
 ChebyshevInterpolant ChebyshevNodes::interpolant() const {
-  return ChebyshevInterpolant::through(axes_, landscape_.network().heads(), values_);
+  return ChebyshevInterpolant::through(axes_, landscape_.network().heads(), values_, threads(), options_.control);
 }
 
 double ChebyshevNodes::held_out_error(const ChebyshevInterpolant& interpolant) const {
-  const std::vector<double> unit = scale(), predicted = interpolant.evaluate(held_out_);
+  const std::vector<double> unit = scale(), predicted = interpolant.evaluate(held_out_, threads(), options_.control);
   double worst = 0;
   for (std::size_t at = 0; at < predicted.size(); ++at) {
     const double error = std::abs(predicted[at] - held_out_losses_[at]);
+    if (!std::isfinite(error)) return std::numeric_limits<double>::infinity();
     if (error > 0) worst = std::max(worst, error / unit[at % unit.size()]);
   }
   return worst;

@@ -1,6 +1,7 @@
 // The losses at nested Chebyshev nodes and at held-out points, each evaluated once.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -10,39 +11,43 @@
 
 namespace lossatlas {
 
+/// How many held-out points go with nodes (K_i), of which n have more than one, for the sake of G points: the largest
+/// of 16(n + 1), ΠK_i/16 and a share of G, 1/1024 or, for n ≥ 3, where there is more room to hide, 1/256.
+double held_out_count(std::span<const std::int64_t> nodes, std::int64_t points);
+
 /// What was evaluated of L on a box.
 class ChebyshevNodes {
  public:
-  /// Ranges of the box; the number of nodes is not looked at. options.method is not looked at, either.
+  /// Ranges of the box, for G points; the number of nodes is not looked at. options.method is not looked at, either.
   ChebyshevNodes(const Landscape& landscape, const Section& section, std::vector<ChebyshevAxis> box,
-                 EvaluateOptions options);
+                 std::int64_t points, EvaluateOptions options);
 
   /// How many evaluations grow(nodes) would make; a double, as it may be any number.
   double cost(std::span<const std::int64_t> nodes) const;
-  /// Evaluates the nodes (K_i) that are new, and on the first call the held-out points. K_i − 1 is a multiple of what
-  /// it was before.
+  /// Evaluates the nodes (K_i) and the held-out points that are new. K_i − 1 is a multiple of what it was before.
   void grow(std::span<const std::int64_t> nodes);
 
   std::span<const ChebyshevAxis> axes() const { return axes_; }
-  std::span<const double> held_out() const { return held_out_; }  ///< points (n, z)
   std::int64_t held_out_count() const { return static_cast<std::int64_t>(held_out_.size() / axes_.size()); }
   std::int64_t evaluations() const { return evaluations_; }
   Precision precision() const { return precision_; }  ///< that ran
   bool finite() const;                                ///< all losses so far
   std::vector<double> scale() const;                  ///< (H) the largest |L| so far
   ChebyshevInterpolant interpolant() const;           ///< through the nodes
-  /// The largest |p − L| over the head's scale at the held-out points; 0 without any.
+  /// The largest |p − L| over the head's scale at the held-out points; 0 without any, infinite where p is not finite.
   double held_out_error(const ChebyshevInterpolant& interpolant) const;
 
  private:
+  int threads() const { return std::max(1, landscape_.device().threads()); }
   /// Coordinates of the nodes that `axes` has more than axes_, in order, and in `fresh` whether a node is one of them.
   std::vector<double> new_points(std::span<const ChebyshevAxis> axes, std::vector<char>& fresh) const;
 
   const Landscape& landscape_;
   const Section& section_;
+  std::int64_t points_ = 0;
   EvaluateOptions options_;
-  std::vector<ChebyshevAxis> axes_;  ///< nodes 0: nothing evaluated yet
-  std::vector<double> held_out_;
+  std::vector<ChebyshevAxis> axes_;      ///< nodes 0: nothing evaluated yet
+  std::vector<double> held_out_;         ///< (n, z)
   std::vector<double> held_out_losses_;  ///< (n, H)
   std::vector<double> values_;           ///< (K_1, ..., K_z, H)
   std::int64_t evaluations_ = 0;

@@ -7,8 +7,10 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "chebyshev_nodes.hpp"
 #include "chebyshev_tensor.hpp"
 #include "check.hpp"
+#include "section_end.hpp"
 
 namespace lossatlas {
 namespace {
@@ -37,8 +39,7 @@ std::int64_t evaluate_ends(const Landscape& landscape, const Section& section, c
     } else {
       std::copy_n(surface.points.begin() + static_cast<std::ptrdiff_t>(g * z), z, alpha.begin());
     }
-    const auto zeros = static_cast<std::size_t>(std::count(alpha.begin(), alpha.end(), 0.0));
-    if (zeros != z - 1 || std::count(alpha.begin(), alpha.end(), 1.0) != 1) continue;
+    if (!is_end(alpha)) continue;
     ends.insert(ends.end(), alpha.begin(), alpha.end());
     places.push_back(g);
   }
@@ -152,16 +153,18 @@ std::string chebyshev_forecast(const SectionPlan& plan, std::int64_t points, dou
   text << "\nmethod: chebyshev, K - 1 doubled along each axis until the estimate is at most " << tolerance
        << "; pointwise at kinks, or where it takes " << points << " evaluations";
   const auto start = static_cast<double>(plan.kind == PlanKind::quadratic ? 3 : 9);
-  for (double nodes = start; std::pow(nodes, z) + 16 * (z + 1) < static_cast<double>(points); nodes = 2 * nodes - 1) {
+  for (double nodes = start;; nodes = 2 * nodes - 1) {
+    const std::vector<std::int64_t> all(static_cast<std::size_t>(plan.rank), static_cast<std::int64_t>(nodes));
+    const double evaluations = std::pow(nodes, z) + held_out_count(all, points);
+    if (evaluations >= static_cast<double>(points)) return text.str();
     double interpolation = 0;
     for (double i = 1; i <= z; ++i) {
       interpolation += 3 * side * nodes + 2 * h * std::pow(side, i) * std::pow(nodes, z + 1 - i);
     }
-    text << "\nat K = " << nodes << ": " << std::pow(nodes, z) + 16 * (z + 1) << " evaluations, transform "
+    text << "\nat K = " << nodes << ": " << evaluations << " evaluations, transform "
          << quantity(2 * h * z * std::pow(nodes, z + 1), "FLOP") << ", interpolation "
          << quantity(interpolation, "FLOP");
   }
-  return text.str();
 }
 
 }  // namespace lossatlas

@@ -34,15 +34,22 @@ std::vector<double> transform_factor(std::int64_t nodes) {
   return factor;
 }
 
+/// t(α) in [−1, 1]; 0 where lo = hi.
+double to_unit(const ChebyshevAxis& axis, double alpha) {
+  if (axis.lo == axis.hi) return 0;
+  const double t = (alpha - (axis.lo / 2 + axis.hi / 2)) / (axis.hi / 2 - axis.lo / 2);
+  return std::clamp(t, -1.0, 1.0);
+}
+
 }  // namespace
 
 std::vector<double> contract(std::span<const double> in, AxisShape shape, std::span<const double> factor, int threads,
-                             const Control& control) {
+                             const Control& control, const char* stage) {
   const std::int64_t count = static_cast<std::int64_t>(factor.size()) / shape.axis;  // n
   const auto row_size = static_cast<std::size_t>(count * shape.right);
   std::vector<double> out(static_cast<std::size_t>(shape.left) * row_size, 0.0);
   const std::int64_t chunks = (static_cast<std::int64_t>(row_size) + kChunk - 1) / kChunk;
-  parallel_for(shape.left * chunks, threads, control, "interpolation", [&](std::int64_t item, int) {
+  parallel_for(shape.left * chunks, threads, control, stage, [&](std::int64_t item, int) {
     const std::int64_t l = item / chunks, first = item % chunks * kChunk;
     const std::int64_t last = std::min(first + kChunk, static_cast<std::int64_t>(row_size));
     double* const row = out.data() + static_cast<std::size_t>(l) * row_size;
@@ -68,12 +75,6 @@ double chebyshev_node(const ChebyshevAxis& axis, std::int64_t j) {
   const std::int64_t n = axis.nodes - 1;
   const double t = std::sin(std::numbers::pi * static_cast<double>(2 * j - n) / static_cast<double>(2 * n));
   return (axis.lo / 2 + axis.hi / 2) + (axis.hi / 2 - axis.lo / 2) * t;
-}
-
-double to_unit(const ChebyshevAxis& axis, double alpha) {
-  if (axis.lo == axis.hi) return 0;
-  const double t = (alpha - (axis.lo / 2 + axis.hi / 2)) / (axis.hi / 2 - axis.lo / 2);
-  return std::clamp(t, -1.0, 1.0);
 }
 
 void chebyshev_column(const ChebyshevAxis& axis, double alpha, int order, double* out, std::size_t stride) {
@@ -113,7 +114,7 @@ std::int64_t node_count(std::span<const ChebyshevAxis> axes) {
 }
 
 std::vector<double> chebyshev_coefficients(std::span<const ChebyshevAxis> axes, std::int64_t heads,
-                                           std::span<const double> values) {
+                                           std::span<const double> values, int threads, const Control& control) {
   const std::int64_t nodes = node_count(axes);
   std::vector<double> result(values.size());
   for (std::int64_t j = 0; j < nodes; ++j) {
@@ -124,7 +125,7 @@ std::vector<double> chebyshev_coefficients(std::span<const ChebyshevAxis> axes, 
   AxisShape shape{heads, 1, nodes};
   for (const ChebyshevAxis& axis : axes) {
     shape = {shape.left, axis.nodes, shape.right / axis.nodes};
-    if (axis.nodes > 1) result = contract(result, shape, transform_factor(axis.nodes), 1, {});
+    if (axis.nodes > 1) result = contract(result, shape, transform_factor(axis.nodes), threads, control, "transform");
     shape.left *= axis.nodes;
   }
   return result;

@@ -18,14 +18,12 @@ struct AxisShape {
 };
 
 /// (left, K, right) × factor (K, n) → (left, n, right): out[l, j, r] = Σ_k factor[k, j] in[l, k, r], each sum in the
-/// order of k from 0.
+/// order of k from 0. Reports progress as `stage`.
 std::vector<double> contract(std::span<const double> in, AxisShape shape, std::span<const double> factor, int threads,
-                             const Control& control);
+                             const Control& control, const char* stage);
 
 /// α of node j of an axis: the same bits as node 2j of the axis with 2K − 1 nodes, exactly lo and hi at the ends.
 double chebyshev_node(const ChebyshevAxis& axis, std::int64_t j);
-/// t(α) in [−1, 1]; 0 where lo = hi.
-double to_unit(const ChebyshevAxis& axis, double alpha);
 
 /// Derivative `order` (0, 1, 2) by α of T_k, k = 0..K−1, at one α; that of T_k goes to out[k · stride].
 void chebyshev_column(const ChebyshevAxis& axis, double alpha, int order, double* out, std::size_t stride = 1);
@@ -34,7 +32,7 @@ std::vector<double> chebyshev_table(const ChebyshevAxis& axis, std::span<const d
 
 /// Coefficients (H, K_1, ..., K_z) of the interpolant through values (K_1, ..., K_z, H): a cosine sum along each axis.
 std::vector<double> chebyshev_coefficients(std::span<const ChebyshevAxis> axes, std::int64_t heads,
-                                           std::span<const double> values);
+                                           std::span<const double> values, int threads, const Control& control);
 /// FLOP of chebyshev_coefficients().
 double chebyshev_coefficients_flop(std::span<const ChebyshevAxis> axes, std::int64_t heads);
 

@@ -3,18 +3,24 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <new>
+#include <optional>
 #include <set>
+#include <stdexcept>
 #include <utility>
 
-#include <lossatlas/hessian.hpp>
+#include <lossatlas/error.hpp>
 #include <lossatlas/optimise.hpp>
 
 #include "check.hpp"
 #include "cpu/blas.hpp"
 #include "critical_class.hpp"
+#include "hessian_matrix.hpp"
+#include "host_memory.hpp"
 #include "parallel.hpp"
 #include "random.hpp"
 #include "saturation.hpp"
+#include "spectrum.hpp"
 #include "vectors.hpp"
 
 namespace lossatlas {
@@ -41,6 +47,7 @@ void check_start(const Landscape& landscape, std::span<const double> theta, cons
   require(static_cast<std::int64_t>(theta.size()) == landscape.network().parameter_count(), function, "received ",
           theta.size(), " parameters, expected ", landscape.network().parameter_count());
   require_finite(theta, function, "theta");
+  check_vector_size(landscape, function);
 }
 
 /// ‖∇R‖₂'s rounding error, seen by moving θ by one unit in the last place.
@@ -74,12 +81,10 @@ bool goes_on_moving(const Landscape& landscape, std::span<const double> start, c
   std::vector<double> theta(start.begin(), start.end());
   for (int step = 0; step < kFurtherSteps; ++step) {
     check_stop(control);
-    std::vector<double> matrix = hessian(landscape, theta, {.control = control});
-    if (!std::isfinite(norm_max(matrix))) return true;
-    const Spectrum spectrum =
-        symmetric_spectrum(std::move(matrix), static_cast<std::int64_t>(theta.size()), {.vectors = true});
+    const std::optional<Spectrum> spectrum = spectrum_where_finite(landscape, theta, {.vectors = true}, control);
+    if (!spectrum) return true;
     const std::vector<double> gradient = landscape.gradient(theta);
-    const std::vector<double> d = significant_step(spectrum, gradient, gradient_noise(landscape, theta, gradient));
+    const std::vector<double> d = significant_step(*spectrum, gradient, gradient_noise(landscape, theta, gradient));
     if (!(norm_l2(d) > kStillMoving * norm_l2(theta))) return false;
     theta = moved(theta, 1, d);
   }
@@ -94,16 +99,17 @@ CriticalPoint certify(const Landscape& landscape, std::span<const double> theta,
   const std::vector<double> gradient = landscape.gradient(theta);
   point.gradient_l1 = norm_l1(gradient);
   point.gradient_max = norm_max(gradient);
-  std::vector<double> matrix = hessian(landscape, theta, {.control = control});
-  if (!std::isfinite(norm_max(matrix)) || !std::isfinite(point.gradient_l1)) {
+  std::optional<Spectrum> spectrum;
+  if (std::isfinite(point.gradient_l1)) spectrum = spectrum_where_finite(landscape, theta, {}, control);
+  if (!spectrum) {
     point.remark = "the gradient or the Hessian is not finite";
     return point;
   }
-  const Spectrum spectrum = symmetric_spectrum(std::move(matrix), static_cast<std::int64_t>(theta.size()));
-  point.inertia = spectrum.inertia;
-  point.zero = spectrum.zero;
+  point.inertia = spectrum->inertia;
+  point.zero = spectrum->zero;
+  point.device = spectrum->device;
   const bool small = point.gradient_l1 <= tolerance;
-  point.remark = neuron_at_infinity(landscape, theta);
+  point.remark = neuron_at_infinity(landscape, theta, control);
   if (point.remark.empty() && small && goes_on_moving(landscape, theta, control)) {
     point.remark = "further Newton steps go on moving the parameters";
   }
@@ -161,19 +167,20 @@ std::vector<double> newton_among_finite(const Landscape& landscape, std::span<co
   StoppingRule rule = rule_of(options.polish_iterations, options.control);
   rule.record_every = kLookOut;
   rule.callback = [&](const OptimiserStep&, std::span<const double> theta) {
-    return neuron_at_infinity(landscape, theta).empty();
+    return neuron_at_infinity(landscape, theta, options.control).empty();
   };
   return optimise(landscape, start, Newton{}, rule).theta;
 }
 
-/// Where Newton leads to from the descent's points after 2^(u+k) − 1 iterations, k = 0, 1, ..., until it leads to a
+/// Where Newton leads to from the descent's points after ⌊2^(u+k)⌋ − 1 iterations, k = 0, 1, ..., until it leads to a
 /// minimum or the descent is on its way to infinity: what comes later is the same.
 std::vector<CriticalPoint> passed_by(const Landscape& landscape, std::span<const double> start, double u,
                                      const CriticalPointOptions& options) {
+  const double most = std::min(static_cast<double>(options.descent_iterations), 0x1p62);  // to count in 64 bits
   std::vector<CriticalPoint> points;
-  for (double length = std::exp2(u); length <= static_cast<double>(options.descent_iterations + 1); length *= 2) {
+  for (double length = std::exp2(u); std::floor(length) - 1 <= most; length *= 2) {
     std::vector<double> theta = descend(landscape, start, static_cast<std::int64_t>(length) - 1, options);
-    const bool on = std::isfinite(norm_l1(theta)) && neuron_at_infinity(landscape, theta).empty();
+    const bool on = std::isfinite(norm_l1(theta)) && neuron_at_infinity(landscape, theta, options.control).empty();
     if (on) theta = newton_among_finite(landscape, theta, options);
     points.push_back(certify(landscape, theta, options.tolerance, options.control));
     if (!on || (points.back().critical && points.back().inertia.negative == 0)) break;
@@ -191,18 +198,49 @@ std::vector<CriticalPoint> from_start(const Landscape& landscape, std::int64_t i
   return {certify(landscape, follow(landscape, start, each), each.tolerance, each.control)};
 }
 
+using StartPoints = std::vector<std::vector<CriticalPoint>>;
+
+bool on_host(const Landscape& landscape) { return landscape.device().kind() == Device::Kind::cpu; }
+
+[[noreturn]] void refuse_starts(std::int64_t starts, double bytes) {
+  const auto whole = static_cast<std::int64_t>(std::min(bytes, 0x1p62));
+  throw OutOfMemory(message("search_critical_points", "received ", starts, " starts, whose points and matrices take ",
+                            whole, " bytes, expected that much free; use fewer starts or threads"),
+                    whole);
+}
+
+/// A place for the points of every start, of which there is one at least; asks for the matrices of those that run at
+/// the same time as well.
+StartPoints start_points(const Landscape& landscape, std::int64_t starts) {
+  constexpr double kMatrices = 4;  // Hessian, eigenvectors, LAPACK's workspace of two
+  const auto parameters = static_cast<double>(landscape.network().parameter_count());
+  const auto together =
+      static_cast<double>(on_host(landscape) ? std::min<std::int64_t>(landscape.device().threads(), starts) : 1);
+  const double each = static_cast<double>(sizeof(StartPoints::value_type) + sizeof(CriticalPoint)) + 8 * parameters;
+  const double bytes = static_cast<double>(starts) * each + together * kMatrices * 8 * parameters * parameters;
+  if (!fits_host_memory(bytes)) refuse_starts(starts, bytes);
+  try {
+    return StartPoints(static_cast<std::size_t>(starts));
+  } catch (const std::bad_alloc&) {
+    refuse_starts(starts, bytes);
+  } catch (const std::length_error&) {
+    refuse_starts(starts, bytes);
+  }
+}
+
 /// The points that all starts lead to, in the order of the starts.
-std::vector<std::vector<CriticalPoint>> follow_starts(const Landscape& landscape,
-                                                      const CriticalSearchOptions& options) {
-  const bool host = landscape.device().kind() == Device::Kind::cpu;
-  const Landscape alone(landscape.network(), landscape.data(), landscape.loss(), Device::cpu({.threads = 1}));
+StartPoints follow_starts(const Landscape& landscape, const CriticalSearchOptions& options) {
+  StartPoints points = start_points(landscape, options.starts);
+  std::optional<Landscape> alone;  // on one thread for each of the parallel starts
+  if (on_host(landscape)) {
+    alone.emplace(landscape.network(), landscape.data(), landscape.loss(), Device::cpu({.threads = 1}));
+  }
   const cpu::SingleThreadedBlas guard;
   CriticalPointOptions each = options.each;
   each.control.progress = nullptr;
-  std::vector<std::vector<CriticalPoint>> points(static_cast<std::size_t>(options.starts));
-  parallel_for(options.starts, host ? landscape.device().threads() : 1, options.each.control, "starts",
+  parallel_for(options.starts, alone ? landscape.device().threads() : 1, options.each.control, "starts",
                [&](std::int64_t i, int) {
-                 points[static_cast<std::size_t>(i)] = from_start(host ? alone : landscape, i, options, each);
+                 points[static_cast<std::size_t>(i)] = from_start(alone ? *alone : landscape, i, options, each);
                });
   return points;
 }
@@ -215,14 +253,14 @@ struct Found {
 };
 
 /// What one start led to: its points that belong into classes are appended to `found`, or it is counted.
-void sort_out(const Landscape& landscape, std::int64_t start, std::vector<CriticalPoint> points, CriticalSearch& search,
-              std::vector<Found>& found) {
+void sort_out(const Landscape& landscape, std::int64_t start, std::vector<CriticalPoint> points, const Control& control,
+              CriticalSearch& search, std::vector<Found>& found) {
   const std::size_t before = found.size();
   bool zero = false, infinite = false;
   for (CriticalPoint& point : points) {
     infinite = infinite || !point.finite;
     if (!point.critical) continue;
-    const OutputKind kind = output_kind(landscape, point.theta);
+    const OutputKind kind = output_kind(landscape, point.theta, control);
     zero = zero || kind == OutputKind::zero;
     if (kind != OutputKind::zero) found.push_back({std::move(point), start, kind == OutputKind::constant});
   }
@@ -256,7 +294,8 @@ struct Gathering {
   }
 };
 
-/// Points, sorted by loss, in classes; each is compared with the first of every class.
+/// Points, sorted by loss, in classes; each is compared with the first of every class. The representatives are sorted
+/// again: they need not be the first ones.
 std::vector<CriticalClass> classes_of(const Network& network, std::vector<Found> points, double same) {
   std::vector<Gathering> gatherings;
   for (Found& one : points) {
@@ -271,6 +310,9 @@ std::vector<CriticalClass> classes_of(const Network& network, std::vector<Found>
   }
   std::vector<CriticalClass> classes;
   for (Gathering& gathering : gatherings) classes.push_back(std::move(gathering.result));
+  std::stable_sort(classes.begin(), classes.end(), [](const CriticalClass& a, const CriticalClass& b) {
+    return a.representative.loss < b.representative.loss;
+  });
   return classes;
 }
 
@@ -309,11 +351,12 @@ CriticalPoint certify_critical_point(const Landscape& landscape, std::span<const
 
 CriticalSearch search_critical_points(const Landscape& landscape, const CriticalSearchOptions& options) {
   check_search(landscape.network(), options);
+  check_vector_size(landscape, "search_critical_points");
   CriticalSearch search;
   std::vector<Found> found;
   std::int64_t start = 0;
   for (std::vector<CriticalPoint>& points : follow_starts(landscape, options)) {
-    sort_out(landscape, start++, std::move(points), search, found);
+    sort_out(landscape, start++, std::move(points), options.each.control, search, found);
   }
   std::stable_sort(found.begin(), found.end(),
                    [](const Found& a, const Found& b) { return a.point.loss < b.point.loss; });

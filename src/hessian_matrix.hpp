@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,8 +20,12 @@ struct HessianCaller {
   std::string parameters() const { return point < 0 ? "parameters" : "parameters of point " + std::to_string(point); }
 };
 
-/// ∇²R(θ) (M, M). Throws as hessian() does, and Error when it has a non-finite entry.
+/// ∇²R(θ) (M, M). Throws as hessian() does, and NonFiniteHessian.
 std::vector<double> finite_hessian(const Landscape& landscape, std::span<const double> theta,
                                    const HessianOptions& options, const HessianCaller& caller);
+
+/// hessian_spectrum(), or nothing where the Hessian has a non-finite entry. Reports no progress.
+std::optional<Spectrum> spectrum_where_finite(const Landscape& landscape, std::span<const double> theta,
+                                              const SpectrumOptions& spectrum, const Control& control);
 
 }  // namespace lossatlas

@@ -9,6 +9,7 @@
 #include "backend.hpp"
 #include "chebyshev_surface.hpp"
 #include "check.hpp"
+#include "section_end.hpp"
 
 namespace lossatlas {
 
@@ -75,12 +76,6 @@ std::vector<double> grid_points(const Grid& grid) {
     grid.point(g, std::span(points).subspan(static_cast<std::size_t>(g) * z, z));
   }
   return points;
-}
-
-/// Whether α is a unit vector: an end of the section.
-bool is_end(std::span<const double> alpha) {
-  return std::count(alpha.begin(), alpha.end(), 0.0) == static_cast<std::ptrdiff_t>(alpha.size()) - 1 &&
-         std::count(alpha.begin(), alpha.end(), 1.0) == 1;
 }
 
 /// The losses (G, H) at the ends of a section that gives their exact parameters, where θ₀ + θᵢ would round.

@@ -10,7 +10,9 @@
 
 #include "check.hpp"
 #include "cpu/cholesky.hpp"
+#include "hessian_matrix.hpp"
 #include "parallel.hpp"
+#include "spectrum.hpp"
 #include "vectors.hpp"
 
 namespace lossatlas {
@@ -139,7 +141,7 @@ class Run {
 class DampedGaussNewton {
  public:
   DampedGaussNewton(const Landscape& landscape, double damping, const Control& control)
-      : landscape_(landscape), damping_(damping), control_(control) {}
+      : landscape_(landscape), damping_(damping), control_{.progress = {}, .stop = control.stop} {}
 
   bool operator()(Point& point) {
     const std::vector<double> matrix =
@@ -198,7 +200,7 @@ class DampedGaussNewton {
 
   const Landscape& landscape_;
   double damping_;
-  const Control& control_;
+  Control control_;  ///< without progress, which is the run's
 };
 
 double spectral_norm(const Spectrum& spectrum) {
@@ -212,13 +214,12 @@ double spectral_norm(const Spectrum& spectrum) {
 class RegularisedNewton {
  public:
   RegularisedNewton(const Landscape& landscape, double truncation, const Control& control)
-      : landscape_(landscape), truncation_(truncation), control_(control) {}
+      : landscape_(landscape), truncation_(truncation), control_{.progress = {}, .stop = control.stop} {}
 
   bool operator()(Point& point) {
-    std::vector<double> matrix = hessian(landscape_, point.theta, {.control = control_});
-    if (!std::isfinite(norm_max(matrix))) return false;
-    const Spectrum spectrum =
-        symmetric_spectrum(std::move(matrix), static_cast<std::int64_t>(point.theta.size()), {.vectors = true});
+    const std::optional<Spectrum> found = spectrum_where_finite(landscape_, point.theta, {.vectors = true}, control_);
+    if (!found) return false;
+    const Spectrum& spectrum = *found;
     const double slope = norm_l2(point.gradient);
     for (int attempt = 0; attempt < kAttempts; ++attempt, kappa_ *= kGrowth) {
       check_stop(control_);
@@ -263,7 +264,7 @@ class RegularisedNewton {
 
   const Landscape& landscape_;
   double truncation_;
-  const Control& control_;
+  Control control_;  ///< without progress, which is the run's
   double kappa_ = kFirstKappa;
 };
 
@@ -334,6 +335,7 @@ OptimiserResult optimise(const Landscape& landscape, std::span<const double> the
                          const StoppingRule& rule) {
   require(method.truncation >= 0 && method.truncation < 1, "optimise", "received truncation = ", method.truncation,
           ", expected 0 <= truncation < 1, relative to the largest eigenvalue");
+  check_vector_size(landscape, "optimise");
   return Run(landscape, theta, rule)(RegularisedNewton(landscape, method.truncation, rule.control));
 }
 

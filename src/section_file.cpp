@@ -1,7 +1,6 @@
 #include <lossatlas/section_file.hpp>
 
 #include <algorithm>
-#include <chrono>
 #include <limits>
 #include <sstream>
 #include <utility>
@@ -13,6 +12,7 @@
 #include "check.hpp"
 #include "io/checksum.hpp"
 #include "io/file_context.hpp"
+#include "section_end.hpp"
 #include "section_file_stream.hpp"
 
 namespace lossatlas {
@@ -100,8 +100,14 @@ class SectionSource {
       : landscape_(landscape), section_(section), grid_(grid), options_(options) {
     options_.control = {};
     options_.method = Method::pointwise;
-    if (options.method == Method::pointwise) return;
-    fit_ = fit_chebyshev(landscape, section, grid, options);
+  }
+
+  /// The fit, where the method has one.
+  void prepare(Method method, const Control& control) {
+    if (method == Method::pointwise) return;
+    EvaluateOptions options = options_;
+    options.control = control;
+    fit_ = fit_chebyshev(landscape_, section_, grid_, options);
     ran_ = fit_->report.precision;
   }
 
@@ -113,10 +119,10 @@ class SectionSource {
     if (!fit_ || !fit_->interpolant) return evaluate_pointwise(points, control, losses);
     std::ranges::copy(fit_->interpolant->evaluate(points, std::max(1, landscape_.device().threads()), control),
                       losses.begin());
-    if (!section_.ends.empty()) evaluate_ends(points, losses);
+    if (!section_.ends.empty()) evaluate_ends(points, {{}, control.stop}, losses);
   }
 
-  void describe(SectionFileReport& report) {
+  void describe(Method method, SectionFileReport& report) {
     if (!ran_) {  // every tile was there: one point tells what would have run
       std::vector<double> losses(static_cast<std::size_t>(landscape_.network().heads()));
       evaluate(0, 1, {}, losses);
@@ -127,12 +133,13 @@ class SectionSource {
     told.precision = report.precision;
     const std::int64_t grid_points = grid_.size();
     if (!fit_) {
+      told.method = method;
       report.plan = landscape_.explain(section_, grid_points, told);
       return;
     }
     ChebyshevReport& chebyshev = report.chebyshev.emplace(fit_->report);
-    chebyshev.evaluations += pointwise_points_;
-    if (fit_->interpolant) chebyshev.saved -= pointwise_points_;
+    chebyshev.evaluations += fit_->interpolant ? end_points_ : report.points;
+    chebyshev.saved = report.points - chebyshev.evaluations;
     report.plan = landscape_.explain(section_, fit_->interpolant ? chebyshev.evaluations : grid_points, told) +
                   method_lines(*fit_, grid_);
   }
@@ -145,17 +152,17 @@ class SectionSource {
     std::ranges::copy(surface.losses, losses.begin());
     device_ = std::move(surface.device);
     ran_ = surface.precision;
-    pointwise_points_ += surface.size();
   }
 
   /// At the given ends the losses are of exactly their parameters, whatever the method.
-  void evaluate_ends(std::span<const double> points, std::span<double> losses) {
+  void evaluate_ends(std::span<const double> points, const Control& control, std::span<double> losses) {
     const auto z = static_cast<std::size_t>(grid_.rank());
     const std::size_t heads = losses.size() / (points.size() / z);
     for (std::size_t g = 0; g < points.size() / z; ++g) {
       const auto alpha = points.subspan(g * z, z);
-      const bool unit = std::ranges::count(alpha, 0.0) == std::ssize(alpha) - 1 && std::ranges::count(alpha, 1.0) == 1;
-      if (unit) evaluate_pointwise(alpha, {}, losses.subspan(g * heads, heads));
+      if (!is_end(alpha)) continue;
+      evaluate_pointwise(alpha, control, losses.subspan(g * heads, heads));
+      ++end_points_;
     }
   }
 
@@ -166,7 +173,7 @@ class SectionSource {
   std::optional<ChebyshevFit> fit_;
   std::string device_;
   std::optional<Precision> ran_;
-  std::int64_t pointwise_points_ = 0;
+  std::int64_t end_points_ = 0;  ///< evaluated exactly in place of the interpolant
 };
 
 }  // namespace
@@ -177,14 +184,15 @@ SectionFileReport write_section(const std::filesystem::path& file, const Landsca
           "write_section", "received a grid of ", grid.rank(), " axes and a section of ", section.rank(),
           " directions of ", section.parameters(), " parameters, expected one axis for each and the network's ",
           landscape.network().parameter_count(), " parameters");
-  const auto start = std::chrono::steady_clock::now();
   SectionSource losses(landscape, section, grid, options.evaluate);
-  const double fit_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  const TileSource source{identity_of(landscape, section, grid, options.evaluate), grid, landscape.network().heads(),
-                          [&](auto... arguments) { losses.evaluate(arguments...); }};
+  const Method method = options.evaluate.method;
+  const TileSource source{.identity = identity_of(landscape, section, grid, options.evaluate),
+                          .grid = grid,
+                          .heads = landscape.network().heads(),
+                          .evaluate = [&](auto... arguments) { losses.evaluate(arguments...); },
+                          .prepare = [&](const Control& control) { losses.prepare(method, control); }};
   SectionFileReport report = stream_section(file, source, options);
-  report.seconds += fit_seconds;
-  losses.describe(report);
+  losses.describe(method, report);
   return report;
 }
 

@@ -3,12 +3,8 @@
 #include <utility>
 
 #include "io/atomic_file.hpp"
-#include "io/bytes.hpp"
-#include "io/checksum.hpp"
-#include "io/input_file.hpp"
 #include "io/npy_header.hpp"
-#include "parallel.hpp"
-#include "section_file_stream.hpp"
+#include "section_file_shard.hpp"
 
 namespace lossatlas {
 namespace {
@@ -16,41 +12,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kFunction = "merge_sections";
-
-/// A shard whose header is known; its checksums are at the end.
-struct OpenShard {
-  fs::path file;
-  RunHeader header;
-  TileLayout layout;
-};
-
-OpenShard open_shard(const fs::path& file, std::string_view function) {
-  InputFile input(file, function);
-  std::string start(static_cast<std::size_t>(std::min<std::int64_t>(input.size(), kMostHeaderBytes)), '\0');
-  input.read(std::as_writable_bytes(std::span(start)));
-  auto decoded = decode_run_header(start, kShardMagic, input.context());
-  input.context().require(decoded.has_value(), "which ends inside its header, expected a shard; it is truncated");
-  RunHeader& header = decoded->header;
-  OpenShard shard{file, std::move(header), {}};
-  shard.layout = shard_layout(shard.header.grid.size(), shard.header.heads, {shard.header.shard, shard.header.shards},
-                              shard.header.tile_points);
-  shard.layout.begin = decoded->bytes;
-  const std::int64_t bytes = shard.layout.end() + 8 * (shard.layout.tiles() + 1);
-  input.context().require(input.size() == bytes, "of ", input.size(), " bytes, expected ", bytes,
-                          "; it is damaged or was not written to its end");
-  return shard;
-}
-
-std::vector<std::uint64_t> read_checksums(InputFile& input, const TileLayout& layout) {
-  std::vector<std::uint64_t> words(static_cast<std::size_t>(layout.tiles() + 1));
-  input.seek(layout.end());
-  input.read(std::as_writable_bytes(std::span(words)));
-  const std::uint64_t own = words.back();
-  words.pop_back();
-  input.context().require(Checksum().add(std::as_bytes(std::span(words))).value() == own,
-                          "whose list of checksums is damaged, expected it as written; evaluate that shard again");
-  return words;
-}
 
 void check_together(std::span<const OpenShard> shards) {
   const OpenShard& first = shards.front();
@@ -75,32 +36,6 @@ void check_together(std::span<const OpenShard> shards) {
                               first.header.shards, ", expected all; evaluate it with --shard ", index, '/',
                               first.header.shards));
     }
-  }
-}
-
-/// Copies the losses of a shard, each tile checked.
-void copy(const OpenShard& shard, AtomicFile& output, LossTally& tally, const Control& control) {
-  constexpr std::int64_t kBlock = std::int64_t{1} << 16;
-  InputFile input(shard.file, kFunction);
-  const TileLayout& layout = shard.layout;
-  const std::vector<std::uint64_t> checksums = read_checksums(input, layout);
-  std::vector<double> block(static_cast<std::size_t>(std::min(kBlock, layout.points * layout.heads)));
-  input.seek(layout.begin);
-  for (std::int64_t tile = 0; tile < layout.tiles(); ++tile) {
-    Checksum sum;
-    const std::int64_t values = layout.tile_size(tile) * layout.heads;
-    for (std::int64_t done = 0; done < values; done += kBlock) {
-      check_stop(control);
-      const auto part = std::span(block).first(static_cast<std::size_t>(std::min(kBlock, values - done)));
-      input.read(std::as_writable_bytes(part));
-      sum.add(std::span<const double>(part));
-      tally.add(part);
-      output.write(std::span<const double>(part));
-    }
-    input.context().require(sum.value() == checksums[static_cast<std::size_t>(tile)], "whose tile ", tile,
-                            " does not match its checksum, expected it as written; evaluate that shard again");
-    const std::int64_t done = layout.tile_first(tile) + layout.tile_size(tile);
-    if (control.progress) control.progress({"merge", done, shard.header.grid.size(), "points"});
   }
 }
 
@@ -141,7 +76,13 @@ SectionFileReport merge_sections(const fs::path& file, std::span<const fs::path>
   output.write(start_of_file);
   LossTally tally;
   for (const OpenShard& shard : shards) {
-    copy(shard, output, tally, control);
+    const auto copy = [&](std::span<const double> losses) {
+      tally.add(losses);
+      output.write(losses);
+    };
+    read_shard(shard, kFunction, control, copy, [&](std::int64_t points) {
+      if (control.progress) control.progress({"merge", shard.layout.first + points, header.grid.size(), "points"});
+    });
   }
   output.commit();
   SectionFileReport report = describe(shards.front(), tally);
@@ -151,5 +92,7 @@ SectionFileReport merge_sections(const fs::path& file, std::span<const fs::path>
 }
 
 Grid shard_grid(const fs::path& shard) { return open_shard(shard, "shard_grid").header.grid; }
+
+std::int64_t shard_heads(const fs::path& shard) { return open_shard(shard, "shard_heads").header.heads; }
 
 }  // namespace lossatlas

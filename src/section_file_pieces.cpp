@@ -4,6 +4,7 @@
 #include <chrono>
 #include <new>
 #include <stdexcept>
+#include <string>
 
 #include "check.hpp"
 
@@ -18,6 +19,13 @@ constexpr double kProbeSeconds = 0.03;  // a longer one tells no more
 
 std::int64_t values_of_a_point(const TileSource& source) { return source.heads + source.grid.rank(); }
 
+[[noreturn]] void out_of_memory(std::int64_t bytes, const std::string& reason) {
+  const std::string needed = bytes > 0 ? std::to_string(bytes) + " bytes" : "more memory than there is";
+  throw OutOfMemory(message("write_section", "received a section of which one point needs ", needed, " (", reason,
+                            "), expected that much to be free; use fewer samples or f32"),
+                    bytes);
+}
+
 }  // namespace
 
 PieceEvaluator::PieceEvaluator(const TileSource& source)
@@ -26,21 +34,21 @@ PieceEvaluator::PieceEvaluator(const TileSource& source)
 std::int64_t PieceEvaluator::evaluate(std::int64_t first, std::int64_t count, const Control& control) {
   for (;;) {
     const std::int64_t piece = std::min(count, piece_);
-    std::int64_t bytes = 8 * values_of_a_point(source_);
+    std::int64_t bytes = 0;  // 0: not known
+    std::string reason;
     try {
       buffer_.resize(static_cast<std::size_t>(piece * source_.heads));
       source_.evaluate(first, piece, control, buffer_);
       return piece;
     } catch (const OutOfMemory& error) {
-      bytes = std::max(bytes, error.bytes());
-    } catch (const std::bad_alloc&) {
-    } catch (const std::length_error&) {
+      bytes = error.bytes();
+      reason = error.what();
+    } catch (const std::bad_alloc& error) {
+      reason = error.what();
+    } catch (const std::length_error& error) {
+      reason = error.what();
     }
-    if (piece == 1) {
-      throw OutOfMemory(message("write_section", "received a section of which one point needs ", bytes,
-                                " bytes, expected that much free memory; use fewer samples or f32"),
-                        bytes);
-    }
+    if (piece == 1) out_of_memory(bytes, reason);
     piece_ = piece / 2;
     buffer_ = {};
   }

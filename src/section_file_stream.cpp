@@ -6,6 +6,8 @@
 #include <chrono>
 #include <cmath>
 #include <optional>
+#include <string>
+#include <tuple>
 #include <utility>
 
 #include "check.hpp"
@@ -15,6 +17,7 @@
 #include "io/update_file.hpp"
 #include "parallel.hpp"
 #include "section_file_pieces.hpp"
+#include "section_file_shard.hpp"
 
 namespace lossatlas {
 namespace {
@@ -23,7 +26,6 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::string_view kFunction = "write_section";
-constexpr std::int64_t kMostTiles = std::int64_t{1} << 20;  // their checksums are held in memory
 constexpr std::int64_t kReadValues = std::int64_t{1} << 16;
 constexpr double kSyncSeconds = 1;  // at most so much work is lost with the power
 
@@ -49,6 +51,9 @@ void check_target(const fs::path& file) {
   std::error_code ignored;
   const fs::file_status status = fs::status(file, ignored);
   context.require(file.has_filename() && !fs::is_directory(status), "which is a folder, expected the name of a file");
+  const fs::path folder = file.has_parent_path() ? file.parent_path() : ".";
+  context.require(fs::is_directory(folder, ignored) && ::access(folder.c_str(), W_OK) == 0,
+                  "in a folder that is not there or may not be written, expected one that may");
   if (!fs::exists(status)) return;
   context.require(fs::is_regular_file(status), "which is not a regular file, expected one that can be replaced");
   context.require(::access(file.c_str(), W_OK) == 0, "which may not be written, expected one that can be replaced");
@@ -56,16 +61,21 @@ void check_target(const fs::path& file) {
 
 void check_options(const TileSource& source, const SectionFileOptions& options) {
   constexpr std::int64_t kMostAxes = 63;  // NumPy's 64 less the one of the heads
-  const std::int64_t points = source.grid.size(), parts = options.shard.count;
+  const Shard shard = options.shard.value_or(Shard{});
+  const std::int64_t points = source.grid.size(), parts = shard.count;
   require(source.grid.rank() >= 1 && source.grid.rank() <= kMostAxes, kFunction, "received a grid of ",
           source.grid.rank(), " axes, expected 1 to ", kMostAxes);
   require(points <= (std::int64_t{1} << 62) / 8 / source.heads, kFunction, "received ", points, " points of ",
           source.heads, " heads, expected at most 2^62 bytes of losses; use a smaller grid");
-  require(parts >= 1 && parts <= points && options.shard.index >= 1 && options.shard.index <= parts, kFunction,
-          "received shard ", options.shard.index, " of ", parts, ", expected one of 1 to ", parts,
-          " and no more shards than the ", points, " points");
+  require(parts >= 1 && parts <= points && shard.index >= 1 && shard.index <= parts, kFunction, "received shard ",
+          shard.index, " of ", parts, ", expected one of 1 to ", parts, " and no more shards than the ", points,
+          " points");
   require(options.tile_points >= 0, kFunction, "received tiles of ", options.tile_points,
           " points, expected at least 1");
+  if (options.tile_points == 0) return;
+  const std::int64_t tiles = shard_layout(points, source.heads, shard, options.tile_points).tiles();
+  require(tiles <= kMostTiles, kFunction, "received tiles of ", options.tile_points, " points, which makes ", tiles,
+          " of them, expected at most ", kMostTiles, "; use larger tiles");
 }
 
 /// One call of write_section().
@@ -78,19 +88,22 @@ class SectionStream {
         source_(source),
         options_(options),
         control_(options.evaluate.control),
-        pieces_(source) {}
+        pieces_(source),
+        shard_(options.shard.value_or(Shard{})) {}
 
   SectionFileReport run() {
     const auto start = Clock::now();
     try {
+      if (complete()) return report(seconds_since(start));
       if (!resume()) begin();
       data_->write(0, std::as_bytes(std::span(file_header_)));
       evaluate_missing();
       finish();
     } catch (const Interrupted&) {
       const std::int64_t kept = leave();
-      throw Interrupted(message(kFunction, "interrupted after ", kept, " of ", layout_.tiles(), " tiles",
-                                kept == 0 ? "" : "; resume to go on from them"));
+      if (kept == 0) throw Interrupted("interrupted before the first tile was finished");
+      throw Interrupted("interrupted after " + std::to_string(kept) + " of " + std::to_string(layout_.tiles()) +
+                        " tiles, which are in " + display(partial_) + "; resume to go on from them (--resume)");
     } catch (...) {
       leave();
       throw;
@@ -99,10 +112,14 @@ class SectionStream {
   }
 
  private:
+  /// Whether the file is already the shard to resume, as it was written.
+  bool complete();
   /// Goes on from an unfinished run; false when there is none.
   bool resume();
   void begin();
+  void prepare();
   void adopt(const RunHeader& header);
+  RunHeader header_of(std::int64_t tile_points) const;
   void set_tile(std::int64_t tile_points);
   /// Keeps the journal's tiles that are in the file as they were written; whether that is all.
   bool verify(const UpdateFile& data);
@@ -112,6 +129,7 @@ class SectionStream {
   void evaluate(std::int64_t tile);
   void sync();
   void finish();
+  void remove_journal() const;
   std::int64_t leave() noexcept;
   void tell(const char* stage, std::int64_t points) const;
   Control inner(std::int64_t tile) const;
@@ -127,7 +145,9 @@ class SectionStream {
   TileLayout layout_;
   std::optional<Journal> journal_;
   std::optional<UpdateFile> data_;
-  bool made_ = false;     ///< by this call
+  Shard shard_;        ///< of one when none is asked for
+  bool made_ = false;  ///< by this call
+  bool prepared_ = false;
   bool renamed_ = false;  ///< by an earlier one, which was killed just before its end
   Clock::time_point synced_ = Clock::now();
   std::vector<std::uint64_t> checksums_;  ///< (tiles), of the finished ones
@@ -136,6 +156,26 @@ class SectionStream {
   std::int64_t resumed_tiles_ = 0, evaluated_points_ = 0;
   LossTally tally_;
 };
+
+bool SectionStream::complete() {
+  if (options_.unfinished == Unfinished::refuse || !options_.shard) return false;
+  if (present(partial_) || present(journal_file_) || !present(target_)) return false;
+  try {
+    const OpenShard shard = open_shard(target_, kFunction);
+    const RunHeader& header = shard.header;
+    if (header.shard != shard_.index || header.shards != shard_.count || header.heads != source_.heads) return false;
+    if (!(header.grid == source_.grid) || !differences(source_.identity, header.identity).empty()) return false;
+    set_tile(header.tile_points);
+    tell("verify", 0);
+    read_shard(
+        shard, kFunction, control_, [&](std::span<const double> losses) { tally_.add(losses); },
+        [&](std::int64_t points) { tell("verify", points); });
+  } catch (const FileError&) {  // damaged, or none: replaced, as without resuming
+    return false;
+  }
+  resumed_tiles_ = layout_.tiles();
+  return true;
+}
 
 bool SectionStream::resume() {
   if (options_.unfinished == Unfinished::refuse) {
@@ -156,7 +196,7 @@ bool SectionStream::resume() {
                                            "without its journal, expected both as an unfinished run "
                                            "leaves them; delete it and ",
                                            display(journal_file_), " to start over");
-  if (journal_) fs::remove(journal_file_);
+  if (journal_) remove_journal();
   journal_.reset();
   return false;
 }
@@ -166,9 +206,10 @@ void SectionStream::adopt(const RunHeader& header) {
   const std::string other = differences(source_.identity, header.identity);
   context.require(other.empty(), "of a run that began with something else, expected the same to resume; this run has ",
                   other, "; use what it began with, or delete it and ", display(partial_), " to start over");
-  context.require(header.shard == options_.shard.index && header.shards == options_.shard.count, "of shard ",
-                  header.shard, '/', header.shards, ", expected shard ", options_.shard.index, '/',
-                  options_.shard.count, "; give each shard a file of its own");
+  const RunHeader ours = header_of(header.tile_points);
+  context.require(header.shard == ours.shard && header.shards == ours.shards, "of shard ", header.shard, '/',
+                  header.shards, ", expected shard ", ours.shard, '/', ours.shards,
+                  " (0/0: an .npy file); give each shard a file of its own");
   context.require(options_.tile_points == 0 || options_.tile_points == header.tile_points, "with tiles of ",
                   header.tile_points, " points, expected ", options_.tile_points, "; leave the size out to resume");
   set_tile(header.tile_points);
@@ -187,26 +228,30 @@ void SectionStream::adopt(const RunHeader& header) {
 }
 
 void SectionStream::begin() {
-  layout_ = shard_layout(source_.grid.size(), source_.heads, options_.shard, 1);
+  layout_ = shard_layout(source_.grid.size(), source_.heads, shard_, 1);
+  require_space();
+  prepare();
   const std::int64_t tile = options_.tile_points == 0
                                 ? pieces_.choose_tile(layout_.first, layout_.points, kMostTiles, {{}, control_.stop})
                                 : std::min(options_.tile_points, layout_.points);
   set_tile(tile);
-  require(layout_.tiles() <= kMostTiles, kFunction, "received tiles of ", tile, " points, which makes ",
-          layout_.tiles(), " of them, expected at most ", kMostTiles, "; use larger tiles");
   journal_ = Journal::create(journal_file_, kFunction, header_);
   made_ = true;
   data_ = UpdateFile::create(partial_, kFunction);
-  require_space();
+}
+
+RunHeader SectionStream::header_of(std::int64_t tile_points) const {
+  RunHeader header{source_.identity, source_.grid, source_.heads, 0, 0, tile_points};
+  if (options_.shard) std::tie(header.shard, header.shards) = std::tie(shard_.index, shard_.count);
+  return header;
 }
 
 void SectionStream::set_tile(std::int64_t tile_points) {
-  const Shard& shard = options_.shard;
-  header_ = {source_.identity, source_.grid, source_.heads, shard.index, shard.count, tile_points};
-  layout_ = shard_layout(source_.grid.size(), source_.heads, shard, tile_points);
+  header_ = header_of(tile_points);
+  layout_ = shard_layout(source_.grid.size(), source_.heads, shard_, tile_points);
   std::vector<std::int64_t> shape = source_.grid.shape();
   shape.push_back(source_.heads);
-  file_header_ = shard.count == 1 ? npy_header_text(shape) : encode(header_, kShardMagic);
+  file_header_ = options_.shard ? encode(header_, kShardMagic, {target_, kFunction}) : npy_header_text(shape);
   layout_.begin = static_cast<std::int64_t>(file_header_.size());
   const auto tiles = static_cast<std::size_t>(layout_.tiles());
   checksums_.assign(tiles, 0);
@@ -252,15 +297,21 @@ void SectionStream::verify(const UpdateFile& data, std::int64_t tile, std::uint6
 // Said before an hour's work, not after.
 void SectionStream::require_space() const {
   std::error_code failed;
-  const fs::space_info disk = fs::space(partial_, failed);
+  const fs::space_info disk = fs::space(partial_.has_parent_path() ? partial_.parent_path() : ".", failed);
   if (failed || disk.capacity == 0) return;
-  const std::int64_t missing = layout_.end() - data_->allocated();
+  const std::int64_t missing = layout_.end() - (data_ ? data_->allocated() : 0);
   if (missing <= 0 || static_cast<std::uintmax_t>(missing) <= disk.available) return;
-  data_->context().fail("which would take ", missing, " bytes more, expected at most the ", disk.available,
-                        " bytes free on that disk; write less, choose another disk, or make room and resume");
+  FileContext{partial_, kFunction}.fail(
+      "which would take ", missing, " bytes more, expected at most the ", disk.available,
+      " bytes free on that disk; write less, choose another disk, or make room and resume");
+}
+
+void SectionStream::prepare() {
+  if (!std::exchange(prepared_, true) && source_.prepare) source_.prepare(control_);
 }
 
 void SectionStream::evaluate_missing() {
+  if (finished_tiles_ < layout_.tiles()) prepare();
   tell("section", finished_points_);
   for (std::int64_t tile = 0; tile < layout_.tiles(); ++tile) {
     if (finished_[static_cast<std::size_t>(tile)] != 0) continue;
@@ -298,7 +349,7 @@ void SectionStream::sync() {
 
 void SectionStream::finish() {
   std::int64_t end = layout_.end();
-  if (options_.shard.count > 1) {
+  if (options_.shard) {
     const std::uint64_t own = Checksum().add(std::as_bytes(std::span(checksums_))).value();
     data_->write(end, std::as_bytes(std::span(checksums_)));
     end += 8 * layout_.tiles();
@@ -309,7 +360,13 @@ void SectionStream::finish() {
   data_->sync();
   if (!renamed_) data_->rename(target_);
   renamed_ = true;
-  fs::remove(journal_file_);
+  remove_journal();
+}
+
+// One that stays costs the next run no more than an error that names it.
+void SectionStream::remove_journal() const {
+  std::error_code ignored;
+  fs::remove(journal_file_, ignored);
 }
 
 /// After an error: keeps what is finished, and nothing when that is nothing. How many tiles it kept.
@@ -321,7 +378,7 @@ std::int64_t SectionStream::leave() noexcept {
       return finished_tiles_;
     }
     if (data_) fs::remove(partial_);
-    fs::remove(journal_file_);
+    remove_journal();
   } catch (...) {  // the error that brought us here says more
   }
   return finished_tiles_;

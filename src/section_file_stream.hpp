@@ -23,6 +23,8 @@ struct TileSource {
   /// losses (count, H) of points first..first+count−1. The bits of a point do not depend on the call.
   std::function<void(std::int64_t first, std::int64_t count, const Control& control, std::span<double> losses)>
       evaluate;
+  /// Called once before the first evaluate(), only when there is something to evaluate; may be empty.
+  std::function<void(const Control& control)> prepare;
 };
 
 /// write_section() of any source; leaves device, precision and plan of the report empty.
@@ -45,9 +47,10 @@ struct TileLayout {
   std::int64_t end() const { return offset(first + points); }
 };
 
-/// The part of a grid of `points` that a shard holds; begin = 0.
+/// The part of a grid of `points` that a shard, by default all, holds; begin = 0.
 TileLayout shard_layout(std::int64_t points, std::int64_t heads, Shard shard, std::int64_t tile_points);
 
+inline constexpr std::int64_t kMostTiles = std::int64_t{1} << 20;    // their checksums are held in memory
 inline constexpr std::string_view kShardMagic = "LOSSATLAS SHARD1";  // of kMagicSize characters
 
 /// Smallest, largest and non-finite among losses that come in any order.

@@ -17,6 +17,7 @@
 #include "host_memory.hpp"
 #include "parallel.hpp"
 #include "spectrum.hpp"
+#include "vectors.hpp"
 
 namespace lossatlas {
 namespace {
@@ -24,6 +25,11 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kVectorMatrices = 3;  // the eigenvectors and LAPACK's workspace
 constexpr std::int64_t kBand = 128;    // eigenvectors whose residuals one thread computes at a time
+
+void check_vector_size(std::int64_t n, std::string_view function, const char* advice) {
+  require(n <= cpu::kMaxVectors, function, "received size ", n, " with vectors, expected at most ", cpu::kMaxVectors,
+          advice);
+}
 
 void check_matrix(const std::vector<double>& matrix, std::int64_t n) {
   const std::size_t side = n > 0 ? static_cast<std::size_t>(n) : 0;
@@ -37,53 +43,33 @@ void check_matrix(const std::vector<double>& matrix, std::int64_t n) {
   }
 }
 
-/// max ‖H v − λ v‖₂ over the rows v of `vectors`, for the H whose upper triangle is in `matrix`.
-double largest_residual(std::vector<double> matrix, std::int64_t n, const Spectrum& spectrum) {
-  const cpu::Matrix h{matrix.data(), n};
-  for (std::int64_t r = 0; r < n; ++r) {
-    for (std::int64_t c = r + 1; c < n; ++c) *h.at(c, r).data = *h.at(r, c).data;
-  }
-  std::vector<double> worst(static_cast<std::size_t>((n + kBand - 1) / kBand));
-  parallel_for(static_cast<std::int64_t>(worst.size()), Device::cpu().threads(), [&](std::int64_t band, int) {
-    const std::int64_t first = band * kBand, rows = std::min(kBand, n - first);
-    const double* vectors = spectrum.eigenvectors.data() + first * n;
-    std::vector<double> images(static_cast<std::size_t>(rows * n));
-    cpu::gemm(cpu::Op::none, cpu::Op::none, rows, n, n, 1, {vectors, n}, h, 0, {images.data(), n});
-    for (std::int64_t r = 0; r < rows; ++r) {
-      const double value = spectrum.eigenvalues[static_cast<std::size_t>(first + r)];
-      double scale = 0, sum = 0;
-      for (std::int64_t c = 0; c < n; ++c) {
-        double& entry = images[static_cast<std::size_t>(r * n + c)];
-        entry -= value * vectors[r * n + c];
-        scale = std::max(scale, std::abs(entry));
-      }
-      for (std::int64_t c = 0; scale > 0 && c < n; ++c) {
-        const double entry = images[static_cast<std::size_t>(r * n + c)] / scale;
-        sum += entry * entry;
-      }
-      double& largest = worst[static_cast<std::size_t>(band)];
-      largest = std::max(largest, scale * std::sqrt(sum));
-    }
-  });
-  return *std::max_element(worst.begin(), worst.end());
+/// ‖entries‖₂ without overflow; NaN if an entry is.
+double scaled_norm(std::span<const double> entries) {
+  const double scale = norm_max(entries);
+  if (scale == 0 || !std::isfinite(scale)) return scale;
+  double sum = 0;
+  for (const double entry : entries) sum += entry / scale * (entry / scale);
+  return scale * std::sqrt(sum);
 }
 
-[[noreturn]] void refuse_size(std::int64_t n, double bytes) {
+[[noreturn]] void refuse_size(std::int64_t n, double bytes, const SpectrumCaller& caller) {
+  const auto whole = static_cast<std::int64_t>(bytes);
   throw OutOfMemory(
-      message("symmetric_spectrum", "received size ", n, ", whose eigenvectors take ", static_cast<std::int64_t>(bytes),
+      message(caller.function, "received ", caller.what, " of size ", n, ", whose eigenvectors take ", whole,
               " bytes with their workspace, expected that much free; ask for the eigenvalues alone"),
-      static_cast<std::int64_t>(bytes));
+      whole);
 }
 
 /// Eigenvalues and eigenvectors of the matrix whose upper triangle is in `matrix`; false if they did not converge.
-bool solve_vectors(const std::vector<double>& matrix, std::int64_t n, Spectrum& spectrum) {
+bool solve_vectors(const std::vector<double>& matrix, std::int64_t n, const SpectrumCaller& caller,
+                   Spectrum& spectrum) {
   const double bytes = 8 * kVectorMatrices * static_cast<double>(n) * static_cast<double>(n);
-  if (!fits_host_memory(bytes)) refuse_size(n, bytes);
+  if (!fits_host_memory(bytes)) refuse_size(n, bytes, caller);
   try {
     spectrum.eigenvectors = matrix;
     return cpu::eigenvectors(n, {spectrum.eigenvectors.data(), n}, spectrum.eigenvalues);
   } catch (const std::bad_alloc&) {
-    refuse_size(n, bytes);
+    refuse_size(n, bytes, caller);
   }
 }
 
@@ -94,10 +80,41 @@ double zero_threshold(std::int64_t n, double norm) {
   return std::max(kLeast, kFactor * static_cast<double>(n) * std::numeric_limits<double>::epsilon() * norm);
 }
 
+void check_zero_threshold(std::optional<double> threshold, std::string_view function) {
+  require(!threshold || (std::isfinite(*threshold) && *threshold >= 0), function, "received zero threshold ",
+          threshold.value_or(0), ", expected a finite number that is not negative");
+}
+
+void check_vector_size(const Landscape& landscape, std::string_view function) {
+  if (landscape.device().kind() != Device::Kind::cpu) return;
+  check_vector_size(landscape.network().parameter_count(), function, " on the CPU; use Device::cuda()");
+}
+
+double largest_residual(std::vector<double> matrix, std::int64_t n, const Spectrum& spectrum, int threads) {
+  const cpu::SingleThreadedBlas guard;
+  const cpu::Matrix h{matrix.data(), n};
+  for (std::int64_t r = 0; r < n; ++r) {
+    for (std::int64_t c = r + 1; c < n; ++c) *h.at(c, r).data = *h.at(r, c).data;
+  }
+  std::vector<double> norms(static_cast<std::size_t>(n));
+  parallel_for((n + kBand - 1) / kBand, threads, [&](std::int64_t band, int) {
+    const std::int64_t first = band * kBand, rows = std::min(kBand, n - first);
+    const double* vectors = spectrum.eigenvectors.data() + first * n;
+    std::vector<double> images(static_cast<std::size_t>(rows * n));
+    cpu::gemm(cpu::Op::none, cpu::Op::none, rows, n, n, 1, {vectors, n}, h, 0, {images.data(), n});
+    for (std::int64_t r = 0; r < rows; ++r) {
+      const double value = spectrum.eigenvalues[static_cast<std::size_t>(first + r)];
+      const std::span<double> image(images.data() + r * n, static_cast<std::size_t>(n));
+      for (std::size_t c = 0; c < image.size(); ++c) image[c] -= value * vectors[static_cast<std::size_t>(r * n) + c];
+      norms[static_cast<std::size_t>(first + r)] = scaled_norm(image);
+    }
+  });
+  return norm_max(norms);
+}
+
 Inertia count_inertia(const std::vector<double>& eigenvalues, std::optional<double> zero_threshold, ZeroRule* rule) {
   require_finite(eigenvalues, "count_inertia", "eigenvalues");
-  require(!zero_threshold || (std::isfinite(*zero_threshold) && *zero_threshold >= 0), "count_inertia",
-          "received zero threshold ", zero_threshold.value_or(0), ", expected a finite number that is not negative");
+  check_zero_threshold(zero_threshold, "count_inertia");
   double norm = 0;
   for (const double value : eigenvalues) norm = std::max(norm, std::abs(value));
   const auto n = static_cast<std::int64_t>(eigenvalues.size());
@@ -120,21 +137,26 @@ Inertia count_inertia(const std::vector<double>& eigenvalues, std::optional<doub
   return inertia;
 }
 
-Spectrum symmetric_spectrum(std::vector<double> matrix, std::int64_t n, const SpectrumOptions& options) {
-  check_matrix(matrix, n);
-  require(!options.vectors || n <= cpu::kMaxVectors, "symmetric_spectrum", "received size ", n,
-          " with vectors, expected at most ", cpu::kMaxVectors, "; ask for the eigenvalues alone");
+Spectrum host_spectrum(std::vector<double> matrix, std::int64_t n, const SpectrumOptions& options, int threads,
+                       const SpectrumCaller& caller) {
   const cpu::SingleThreadedBlas guard;
   Spectrum spectrum;
   spectrum.eigenvalues.resize(static_cast<std::size_t>(n));
-  const bool converged = options.vectors ? solve_vectors(matrix, n, spectrum)
+  const bool converged = options.vectors ? solve_vectors(matrix, n, caller, spectrum)
                                          : cpu::eigenvalues(n, {matrix.data(), n}, spectrum.eigenvalues);
-  require<Error>(converged, "symmetric_spectrum", "received a matrix of size ", n,
+  require<Error>(converged, caller.function, "received ", caller.what, " of size ", n,
                  " on which LAPACK's iteration did not converge; scale it");
   spectrum.inertia = count_inertia(spectrum.eigenvalues, options.zero_threshold, &spectrum.zero);
-  if (options.vectors) spectrum.residual = largest_residual(std::move(matrix), n, spectrum);
+  if (options.vectors) spectrum.residual = largest_residual(std::move(matrix), n, spectrum, threads);
   spectrum.device = "cpu, " + cpu::blas_name();
   return spectrum;
+}
+
+Spectrum symmetric_spectrum(std::vector<double> matrix, std::int64_t n, const SpectrumOptions& options) {
+  check_zero_threshold(options.zero_threshold, "symmetric_spectrum");
+  if (options.vectors) check_vector_size(n, "symmetric_spectrum", "; ask for the eigenvalues alone");
+  check_matrix(matrix, n);
+  return host_spectrum(std::move(matrix), n, options, Device::cpu().threads());
 }
 
 }  // namespace lossatlas

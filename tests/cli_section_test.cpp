@@ -115,7 +115,8 @@ TEST_F(LongSection, CtrlCKeepsWhatIsFinishedAndSaysHowToGoOn) {
   const Outcome outcome = finish(child);
   EXPECT_LT(seconds_since(asked), 2.0);
   EXPECT_EQ(outcome.status, 130);
-  EXPECT_NE(outcome.err.find("lossatlas: interrupted; "), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("lossatlas: interrupted after "), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find(" of 1800 tiles, which are in "), std::string::npos) << outcome.err;
   EXPECT_NE(outcome.err.find("--resume"), std::string::npos) << outcome.err;
   EXPECT_FALSE(fs::exists(path("s.npy")));
 
@@ -186,8 +187,51 @@ TEST_F(LongSection, AnInterruptBeforeTheFirstTileLeavesNothing) {
   kill(child, SIGINT);
   const Outcome outcome = finish(child);
   EXPECT_EQ(outcome.status, 130);
-  EXPECT_NE(outcome.err.find("lossatlas: interrupted\n"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("lossatlas: interrupted before the first tile was finished\n"), std::string::npos)
+      << outcome.err;
   EXPECT_EQ(files(), std::set<std::string>{"model.safetensors"});
+}
+
+TEST_F(LongSection, CtrlCThroughALinkSaysWhereTheTilesAre) {
+  fs::create_directory(path("deep"));
+  write_text(path("deep/s.npy"), "old");
+  fs::create_symlink(path("deep/s.npy"), path("link"));
+  const pid_t child = start(words(section("300x300", 500) + "--plan direct --tile 50 --out link "));
+  wait_for("deep/s.npy.journal", 2000);
+  kill(child, SIGINT);
+  const Outcome outcome = finish(child);
+  EXPECT_EQ(outcome.status, 130);
+  EXPECT_NE(outcome.err.find("deep/s.npy.partial"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("--resume"), std::string::npos) << outcome.err;
+}
+
+TEST_F(LongSection, ResumeOfAFinishedFileSaysWhatItDoes) {
+  const std::string command = section("11x13") + "--resume --json ";
+  run_well(command + "--out s.npy");
+  const Outcome again = run(command + "--out s.npy");
+  EXPECT_EQ(again.status, 0);
+  EXPECT_NE(again.err.find("evaluated again and replaced"), std::string::npos) << again.err;
+  for (const std::string shard : {"1/1", "2/3"}) {
+    run_well(command + "--out part --shard " + shard);
+    const Outcome kept = run(command + "--out part --shard " + shard);
+    ASSERT_EQ(kept.status, 0) << kept.err;
+    const Json report = Json::parse(kept.out);
+    EXPECT_EQ(report["resumed_tiles"], report["tiles"]);
+    EXPECT_EQ(kept.err.find("replaced"), std::string::npos) << kept.err;
+  }
+  run_well(section("11x13") + "--shard 1/1 --out one");
+  run_well("merge --out merged.npy one");
+  EXPECT_TRUE(read_text(path("merged.npy")) == read_text(path("s.npy")));
+}
+
+TEST_F(LongSection, OnlyErrorsAboutTheFileNameOut) {
+  const Outcome tiles = run(section("2000x2000") + "--tile 1 --out s.npy");
+  EXPECT_EQ(tiles.status, 2);
+  EXPECT_NE(tiles.err.find("tiles of 1 points"), std::string::npos) << tiles.err;
+  EXPECT_EQ(tiles.err.find("--out"), std::string::npos) << tiles.err;
+  write_text(path("s.npy.partial"), "stale");
+  const Outcome stale = run(section("5") + "--out s.npy");
+  EXPECT_NE(stale.err.find("--out: "), std::string::npos) << stale.err;
 }
 
 TEST_F(LongSection, AFailingWriteSaysSoAndTheRunResumes) {

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <limits>
 #include <span>
 #include <stop_token>
 #include <utility>
@@ -15,6 +17,7 @@
 #include "critical_class.hpp"
 #include "critical_points.hpp"
 #include "expect_error.hpp"
+#include "random.hpp"
 #include "saturation.hpp"
 
 namespace lossatlas {
@@ -148,9 +151,12 @@ TEST(FindCriticalPoint, IsTheSameForEveryNumberOfThreads) {
   options.each.descent_iterations = 300;
   std::vector<CriticalSearch> searches;
   for (const int threads : {1, 2, 3}) searches.push_back(search_critical_points(tanh3_landscape(2, threads), options));
+  ASSERT_FALSE(searches[0].classes.empty());
   for (const CriticalSearch& search : searches) {
     ASSERT_EQ(search.classes.size(), searches[0].classes.size());
+    EXPECT_EQ(search.not_converged, searches[0].not_converged);
     EXPECT_EQ(search.at_infinity, searches[0].at_infinity);
+    EXPECT_EQ(search.vanishing_output, searches[0].vanishing_output);
     for (std::size_t k = 0; k < search.classes.size(); ++k) {
       EXPECT_EQ(search.classes[k].representative.theta, searches[0].classes[k].representative.theta);
       EXPECT_EQ(search.classes[k].count, searches[0].classes[k].count);
@@ -183,7 +189,7 @@ TEST(SearchCriticalPoints, LeavesTheConstantZeroOut) {
   expect_sound(landscape, search, 4, kBar);
 }
 
-/// Width 2, no polish: classes and counts depend on the starts only.
+/// Four starts of width 2: θ to the bit and the counts tell whether they were the same.
 CriticalSearch search_from(std::vector<double> scale, double power = 3) {
   CriticalSearchOptions options = short_search(4);
   options.each.descent_iterations = 300;
@@ -211,6 +217,36 @@ TEST(SearchCriticalPoints, DrawsStartsWithTheDeviationsAskedFor) {
   EXPECT_EQ(search_from({0, 0}).vanishing_output, 4) << "θ = 0 is critical";
 }
 
+/// Without a descent every other start goes on by Newton from where it is.
+TEST(SearchCriticalPoints, FollowsOddStartsWithoutADescent) {
+  CriticalSearchOptions options = short_search(4);
+  options.each.descent_iterations = 0;
+  options.scale = {0};  // θ = 0, which is critical
+  EXPECT_EQ(search_critical_points(tanh3_landscape(1), options).vanishing_output, 4);
+}
+
+TEST(SearchCriticalPoints, TakesAnyLengthOfDescent) {
+  CriticalSearchOptions options = short_search(2);
+  options.each.descent_iterations = std::numeric_limits<std::int64_t>::max();
+  options.scale = {0};  // no gradient: descents end where they start
+  EXPECT_EQ(search_critical_points(tanh3_landscape(1), options).vanishing_output, 2);
+}
+
+TEST(SearchCriticalPoints, SaysHowManyBytesItNeeds) {
+  CriticalSearchOptions options = short_search(std::numeric_limits<std::int64_t>::max());
+  EXPECT_ERROR(search_critical_points(tanh3_landscape(1), options), OutOfMemory,
+               "[search_critical_points] received 9223372036854775807 starts, whose points and matrices take");
+  const Landscape wide = tanh3_landscape(10000, 100);
+  options.starts = 1000;  // 100 at a time with four matrices of 7.2 GB each
+  try {
+    search_critical_points(wide, options);
+    ADD_FAILURE() << "no exception";
+  } catch (const OutOfMemory& error) {
+    EXPECT_GE(error.bytes(), 2'880'000'000'000);
+    EXPECT_LE(error.bytes(), 2'881'000'000'000);
+  }
+}
+
 TEST(SearchCriticalPoints, StopsWhenAskedToAndReportsProgress) {
   std::stop_source source;
   CriticalSearchOptions options = short_search(1000);
@@ -234,6 +270,12 @@ TEST(CriticalPoints, RefuseBadArguments) {
   EXPECT_ERROR(find_critical_point(landscape, good, {.descent_rate = -2}), InvalidArgument, "descent_rate -2");
   EXPECT_ERROR(certify_critical_point(landscape, shorter), InvalidArgument, "certify_critical_point");
   EXPECT_ERROR(certify_critical_point(landscape, good, -1), InvalidArgument, "tolerance -1");
+  const Landscape wide = tanh3_landscape(10923);
+  const std::vector<double> many(32769, 0.1);
+  EXPECT_ERROR(find_critical_point(wide, many), InvalidArgument,
+               "[find_critical_point] received size 32769 with vectors, expected at most 32766 on the CPU");
+  EXPECT_ERROR(certify_critical_point(wide, many), InvalidArgument, "[certify_critical_point] received size 32769");
+  EXPECT_ERROR(search_critical_points(wide), InvalidArgument, "[search_critical_points] received size 32769");
   CriticalSearchOptions options;
   options.starts = 0;
   EXPECT_ERROR(search_critical_points(landscape, options), InvalidArgument, "0 starts");
@@ -274,6 +316,44 @@ TEST(NeuronAtInfinity, IsFoundInDeeperLayers) {
                             Device::cpu({.threads = 1}));
   const std::vector<double> theta{1, 0, 0.5, 300, 0.2, -60, 1, 1, 0};
   EXPECT_EQ(neuron_at_infinity(landscape, theta), "neuron 1 of layer 2 is saturated on all of the data");
+}
+
+/// Inputs (samples, 6) of rank 3, with the bias 4, many chunks; a neuron with the weights `w` and the bias `b`.
+std::string deficient_trouble(double w, double b, const Control& control = {}) {
+  constexpr std::int64_t samples = 2000;
+  Random random(4);
+  std::vector<double> mixing(18), x;
+  for (double& value : mixing) value = random.normal();
+  for (std::int64_t n = 0; n < samples; ++n) {
+    const double hidden[] = {random.normal(), random.normal(), random.normal()};
+    for (std::size_t i = 0; i < 6; ++i) {
+      x.push_back(mixing[i] * hidden[0] + mixing[6 + i] * hidden[1] + mixing[12 + i] * hidden[2]);
+    }
+  }
+  const Network network = mlp({6, 1, 1}, Activation::tanh, {.bias = Bias::hidden});
+  const Landscape landscape(network, Dataset::regression(x, 6, std::vector<double>(samples), 1),
+                            Loss::mean_squared_error, Device::cpu({.threads = 1}));
+  return neuron_at_infinity(landscape, std::vector<double>{w, w, w, w, w, w, b, 1}, control);
+}
+
+TEST(NeuronAtInfinity, IsToldOnInputsThatDoNotSpanTheirSpace) {
+  EXPECT_EQ(deficient_trouble(0.1, 0), "");
+  EXPECT_EQ(deficient_trouble(20, 0), "") << "saturated on most samples, but the others fix its weights";
+  int found = 0;
+  for (double b = 14; b < 60; b += 2) {  // the samples on which it responds get fewer
+    const std::string trouble = deficient_trouble(3, b);
+    found += trouble == "neuron 0 of layer 1 is saturated on all but too few samples";
+    if (trouble.empty()) {
+      EXPECT_EQ(found, 0) << b;
+    }
+  }
+  EXPECT_GT(found, 0);
+}
+
+TEST(NeuronAtInfinity, LooksForAStop) {
+  std::stop_source source;
+  source.request_stop();
+  EXPECT_THROW(deficient_trouble(0.1, 0, {{}, source.get_token()}), Interrupted);
 }
 
 TEST(CertifyCriticalPoint, SeesThatNewtonGoesOnMoving) {

@@ -6,11 +6,13 @@
 #include <stop_token>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
 #include <lossatlas/error.hpp>
 
+#include "cuda/pair_blocks.hpp"
 #include "cuda_device.hpp"
 #include "random.hpp"
 #include "reference/oracle.hpp"
@@ -263,6 +265,82 @@ TEST_F(CudaSection, LittleMemoryGivesTheSameBitsOrSaysHowMuch) {
       emulator()->reset();
     }
   }
+}
+
+// Points of every tile leave half precision: what is computed again is theirs alone, in whatever tiles they come.
+TEST_F(CudaSection, FlaggedPointsOfManyTiles) {
+  if (!emulator()) GTEST_SKIP() << "needs the settable memory limit of the emulated device";
+  for (const Support support : {Support::first, Support::all}) {
+    Instance instance = make_instance({.widths = {3, 9, 7, 3},
+                                       .activation = Activation::relu,
+                                       .bias = Bias::none,
+                                       .support = support,
+                                       .rank = 1,
+                                       .points = 67,
+                                       .seed = 34});
+    std::ranges::fill(std::span(instance.section.origin).first(27), 0.0);  // activations are proportional to α
+    for (std::size_t g = 0; g < 67; ++g) instance.points[g] = 0.5 + 0.01 * static_cast<double>(g);
+    const auto landscape = on_cuda(instance);
+    const auto launches = [&] {
+      emulator()->reset();
+      const auto losses = section(*landscape, instance, Precision::fast);
+      return std::pair(emulator()->counts().launches, losses);
+    };
+    const auto [without, unflagged] = launches();
+    for (std::size_t g = 0; g < 67; g += 5) instance.points[g] = 1e6 + static_cast<double>(g);
+    const auto [with, whole] = launches();
+    EXPECT_GT(with, without) << "nothing is queued but for flagged points";
+    const auto f32 = section(*landscape, instance, Precision::f32);
+    for (std::size_t g = 0; g < 67; ++g) EXPECT_EQ(whole[g], g % 5 == 0 ? f32[g] : unflagged[g]) << g;
+    const auto held = static_cast<std::size_t>(emulator()->counts().device_bytes);
+    std::int64_t tiles = 0;
+    for (std::size_t extra = 4096; extra < 1 << 16; extra += extra / 2) {
+      emulator()->set_memory_limit(held + extra);
+      std::int64_t parts = 0;
+      try {
+        const auto losses = section(*landscape, instance, Precision::fast, Plan::automatic,
+                                    {[&](const ProgressEvent&) { ++parts; }, {}});
+        EXPECT_TRUE(same_bits(losses, whole)) << extra;
+      } catch (const OutOfMemory& error) {
+        EXPECT_GT(error.bytes(), static_cast<std::int64_t>(extra) / 4) << error.what();
+      }
+      tiles = std::max(tiles, parts);
+    }
+    EXPECT_GT(tiles, 8);
+    emulator()->reset();
+  }
+}
+
+TEST(PairBlocks, WeightsServeManyChunksOrPoints) {
+  using cuda::block_share;
+  using cuda::PairKernel;
+  const cuda::DeviceLimits device{.shared_bytes = 227 << 10, .multiprocessors = 132};
+  // Wide shared layers stream, or stay, for one point at a time.
+  EXPECT_EQ(block_share(PairKernel::stream, false, 1000, 235, device).points, 1);
+  EXPECT_EQ(block_share(PairKernel::stream, false, 1000, 235, device).chunks, 235);
+  EXPECT_EQ(block_share(PairKernel::stream, true, 20, 235, device).chunks, 8);
+  EXPECT_EQ(block_share(PairKernel::stream, true, 1, 235, device).chunks, 1);
+  EXPECT_EQ(block_share(PairKernel::fused, true, 1000, 235, device).chunks, 222);
+  EXPECT_EQ(block_share(PairKernel::fused, false, 1000, 235, device).points, 64);
+  EXPECT_EQ(block_share(PairKernel::fused, false, 1000, 235, device).chunks, 1);
+  EXPECT_EQ(block_share(PairKernel::tensor, false, 1000, 235, device).points, 32);
+  EXPECT_EQ(block_share(PairKernel::tensor, false, 1, 1, device).points, 2);
+}
+
+TEST(PairBlocks, TilesTakeTensOfMilliseconds) {
+  using cuda::PairKernel;
+  using cuda::tile_flop;
+  const cuda::DeviceLimits hopper{.shared_bytes = 227 << 10, .multiprocessors = 132};
+  cuda::DeviceLimits graphics = hopper;
+  graphics.f32_per_f64 = 64;
+  for (const PairKernel kernel : {PairKernel::tensor, PairKernel::stream}) {
+    EXPECT_NEAR(tile_flop(kernel, Precision::f64, hopper), 5e11, 1e10);
+    EXPECT_NEAR(tile_flop(kernel, Precision::f32, hopper), 5e11, 1e10);
+    EXPECT_NEAR(tile_flop(kernel, Precision::fast, hopper), 3e12, 1e11);
+    EXPECT_EQ(tile_flop(kernel, Precision::f64, graphics), tile_flop(kernel, Precision::f64, hopper) / 32);
+    EXPECT_EQ(tile_flop(kernel, Precision::f32, graphics), tile_flop(kernel, Precision::f32, hopper));
+  }
+  EXPECT_EQ(tile_flop(PairKernel::fused, Precision::f64, hopper), cuda::kTileFlop);
 }
 
 TEST_F(CudaSection, NonFinitePointsStayWhereTheyAre) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <lossatlas/critical_point.hpp>
 #include <lossatlas/curvature.hpp>
 #include <lossatlas/hessian.hpp>
 
@@ -19,6 +20,7 @@
 #include "random.hpp"
 #include "reference/block_theorem.hpp"
 #include "reference/closed_forms.hpp"
+#include "vectors.hpp"
 
 namespace lossatlas {
 namespace {
@@ -65,6 +67,18 @@ std::vector<double> numbers(const std::vector<Spectrum>& spectra) {
   return all;
 }
 
+/// max |V Vᵀ − 1| of the rows of V (n, n); NaN if an entry is.
+double overlap(const std::vector<double>& rows, std::size_t n) {
+  std::vector<double> product(n * n);
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t j = 0; j < n; ++j) {
+      product[i * n + j] = i == j ? -1 : 0;
+      for (std::size_t c = 0; c < n; ++c) product[i * n + j] += rows[i * n + c] * rows[j * n + c];
+    }
+  }
+  return norm_max(product);
+}
+
 // ---- many Hessians ------------------------------------------------------------------------------------------------
 
 TEST_F(CudaSpectrum, BatchesMatchTheCpuAndOneAtATime) {
@@ -87,7 +101,9 @@ TEST_F(CudaSpectrum, BatchesMatchTheCpuAndOneAtATime) {
           EXPECT_EQ(values[i].inertia, expected[i].inertia);
         }
         EXPECT_TRUE(values[i].eigenvectors.empty());
-        EXPECT_EQ(vectors[i].eigenvectors.size(), batch.size() * batch.size());
+        ASSERT_EQ(vectors[i].eigenvectors.size(), batch.size() * batch.size());
+        EXPECT_LE(overlap(vectors[i].eigenvectors, batch.size()), 10 * static_cast<double>(batch.size()) * kEpsilon);
+        EXPECT_LE(vectors[i].residual, 20 * static_cast<double>(batch.size()) * kEpsilon * norm);
         EXPECT_EQ(values[i].device, one.device);
       }
     }
@@ -216,6 +232,37 @@ TEST_F(CudaSpectrum, HessiansMatchDualNumbers) {
   std::cout << "seeds from 9001: largest error " << worst << " of the largest entry\n";
 }
 
+// ---- critical points ----------------------------------------------------------------------------------------------
+
+TEST_F(CudaSpectrum, CriticalPointsAreThoseOfTheCpu) {
+  const Network network = mlp({1, 2, 1}, Activation::tanh, {.bias = Bias::hidden});
+  const Landscape device(network, tanh3(), Loss::mean_squared_error, Device::cuda());
+  const Landscape host(network, tanh3(), Loss::mean_squared_error, Device::cpu({.threads = 1}));
+  const std::vector<double> start{0.155, -1.302, -0.4176, -9.336, 2.342, -0.7886};
+  const CriticalPoint received = find_critical_point(device, start, {.descent_iterations = 0});
+  const CriticalPoint expected = find_critical_point(host, start, {.descent_iterations = 0});
+  ASSERT_TRUE(received.critical) << received.remark;
+  EXPECT_LE(max_difference(received.theta, expected.theta), 1e-10);
+  EXPECT_EQ(received.inertia, (Inertia{6, 0, 0}));
+  EXPECT_EQ(received.device.substr(0, 4), "cuda");
+  EXPECT_EQ(expected.device.substr(0, 4), "cpu,");
+}
+
+/// R = (a w x)² at w = 0, a = 1: the gradient is 0, ∂²R/∂w² = 2x² overflows.
+TEST_F(CudaSpectrum, CriticalPointsWithoutAFiniteHessianHaveNoSpectrum) {
+  const Dataset data = Dataset::regression({1e160}, 1, {0}, 1);
+  const Network network = mlp({1, 1, 1}, Activation::identity, {.bias = Bias::none});
+  for (const Device& device : {Device::cuda(), Device::cpu()}) {
+    const Landscape landscape(network, data, Loss::mean_squared_error, device);
+    const std::vector<double> theta = {0, 1};
+    EXPECT_THROW(hessian_spectrum(landscape, theta), NonFiniteHessian);
+    const CriticalPoint point = certify_critical_point(landscape, theta);
+    EXPECT_EQ(point.remark, "the gradient or the Hessian is not finite");
+    EXPECT_FALSE(point.finite || point.critical);
+    EXPECT_EQ(point.device, "");
+  }
+}
+
 // ---- minimum or saddle --------------------------------------------------------------------------------------------
 
 TEST_F(CudaSpectrum, CurvatureMatchesTheCpu) {
@@ -307,6 +354,56 @@ TEST_F(CudaSpectrumFailures, LittleMemoryMakesSmallBatchesWithTheSameBits) {
     }
     EXPECT_EQ(batches_before, 10) << "one at a time before it is refused";
     emulator()->reset();
+  }
+}
+
+TEST_F(CudaSpectrumFailures, CriticalPointsAreSolvedForOnTheDevice) {
+  const Landscape device(mlp({1, 2, 1}, Activation::tanh, {.bias = Bias::hidden}), tanh3(), Loss::mean_squared_error,
+                         Device::cuda());
+  const std::vector<double> theta{0.155, -1.302, -0.4176, -9.336, 2.342, -0.7886};
+  emulator()->fail_eigensolve(1);
+  EXPECT_ERROR(certify_critical_point(device, theta), Error, "cuSOLVER's iteration did not converge");
+  emulator()->fail_eigensolve(2);  // Newton's second step
+  EXPECT_ERROR(find_critical_point(device, theta, {.descent_iterations = 0}), Error, "cuSOLVER's iteration");
+}
+
+/// The bytes of an OutOfMemory suffice, and one less does not.
+TEST_F(CudaSpectrumFailures, AsManyBytesAsTheErrorSaysSuffice) {
+  for (const auto& widths : {std::vector<std::int64_t>{30, 10, 5}, {2, 100, 1}, {3, 8, 7, 6, 2}, {600, 1}}) {
+    const Batch batch = make_batch(widths, 1, 7);
+    const Landscape device = batch.on(Device::cuda());
+    hessian_spectrum(device, batch.thetas);  // makes the handles
+    const auto cost = [&](bool vectors) {
+      return static_cast<std::int64_t>(spectrum_cost(device, {.vectors = vectors}).bytes);
+    };
+    const auto expect_exact = [&](const char* what, std::int64_t counted, auto&& call) {
+      SCOPED_TRACE(std::string(what) + " of " + batch.network.describe());
+      const auto held = static_cast<std::size_t>(emulator()->counts().device_bytes);
+      emulator()->set_memory_limit(held + 8);
+      const std::int64_t launches = emulator()->counts().launches;
+      std::int64_t bytes = 0;
+      try {
+        call();
+      } catch (const OutOfMemory& error) {
+        bytes = error.bytes();
+      }
+      ASSERT_GT(bytes, 0);
+      EXPECT_EQ(emulator()->counts().launches, launches) << "asked too late";
+      if (counted > 0) {
+        EXPECT_EQ(bytes, counted);
+      }
+      emulator()->set_memory_limit(held + static_cast<std::size_t>(bytes) - 1);
+      EXPECT_THROW(call(), OutOfMemory);
+      emulator()->set_memory_limit(held + static_cast<std::size_t>(bytes));
+      EXPECT_NO_THROW(call());
+      emulator()->reset();
+    };
+    for (const bool vectors : {false, true}) {
+      expect_exact("spectrum", cost(vectors), [&] { hessian_spectrum(device, batch.thetas, {.vectors = vectors}); });
+      expect_exact("spectra", 0, [&] { hessian_spectra(device, batch.thetas, {.vectors = vectors}); });
+    }
+    expect_exact("curvature", 0, [&] { test_curvature(device, batch.thetas); });
+    expect_exact("Hessian", 0, [&] { hessian(device, batch.thetas); });
   }
 }
 

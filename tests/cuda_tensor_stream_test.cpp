@@ -140,6 +140,24 @@ TEST_F(CudaTensorStream, HeadlineShapes) {
   report("headline shapes", worst);
 }
 
+// Tensor cores truncate every sum, in long sums always towards zero: their bias must not grow with the width.
+TEST_F(CudaTensorStream, WideSumsKeepThePrecision) {
+  Worst worst;
+  for (const std::int64_t width : {256, 512, 1024}) {
+    for (const Activation activation : {Activation::relu, Activation::sigmoid}) {
+      check({.widths = {2, width, 24, 1},
+             .activation = activation,
+             .loss = Loss::mean_squared_error,
+             .targets = Targets::real,
+             .samples = 16,
+             .points = 2,
+             .seed = static_cast<std::uint64_t>(820 + width)},
+            worst);
+    }
+  }
+  report("wide sums", worst);
+}
+
 TEST_F(CudaTensorStream, OneToFourLaterLayers) {
   Worst worst;
   std::uint64_t seed = 200;
@@ -282,6 +300,21 @@ TEST_F(CudaTensorStream, PaddingKeepsInfiniteActivationsInfinite) {
     const auto losses = losses_in(*on_cuda(overflowing), overflowing, precision);
     EXPECT_EQ(losses[0], std::numeric_limits<double>::infinity()) << name(precision);
   }
+}
+
+// Outputs may lie anywhere in the range of f32: half precision scales the weights there and back.
+TEST_F(CudaTensorStream, WeightsOfAnySizeAreInRange) {
+  Worst worst;
+  for (const double factor : {0x1p118, 0x1p-118}) {  // cross entropy is then about max p − p_y, or log C
+    Instance instance = make_instance({.widths = {3, 9, 11, 3}, .bias = Bias::none, .points = 3, .seed = 55});
+    const std::size_t parameters = instance.section.origin.size(), last = 33;
+    for (std::size_t i = parameters - last; i < parameters; ++i) {
+      instance.section.origin[i] *= factor;
+      for (std::size_t d = 0; d < 2; ++d) instance.section.directions[d * parameters + i] *= factor;
+    }
+    check(instance, worst);
+  }
+  report("sizes of weights", worst);
 }
 
 // Activations beyond half precision, or so small that it would lose them: those points have the bits of f32.

@@ -103,6 +103,26 @@ TEST_F(CudaTensor, WidthsRunThroughEveryRemainder) {
   report("widths", worst);
 }
 
+// Tensor cores truncate every sum, in long sums always towards zero: their bias must not grow with the width.
+TEST_F(CudaTensor, WideSumsKeepThePrecision) {
+  Worst worst;
+  for (const std::vector<std::int64_t>& widths :
+       {std::vector<std::int64_t>{2, 400, 24, 1}, {2, 256, 40, 1}, {2, 112, 72, 1}}) {  // one of each width class
+    for (const Activation activation : {Activation::relu, Activation::sigmoid}) {
+      check({.widths = widths,
+             .activation = activation,
+             .loss = Loss::mean_squared_error,
+             .targets = Targets::real,
+             .support = Support::first,
+             .samples = 16,
+             .points = 4,
+             .seed = static_cast<std::uint64_t>(150 + widths[1])},
+            worst);
+    }
+  }
+  report("wide sums", worst);
+}
+
 TEST_F(CudaTensor, OneToFourLaterLayers) {
   Worst worst;
   std::uint64_t seed = 200;
@@ -193,17 +213,21 @@ TEST(TensorChoice, DependsOnThePlanAndTheDevice) {
   SectionPlan infinite = plan_for({3, 9, 8, 2});
   infinite.later[0].weights[3] = std::numeric_limits<double>::infinity();
   EXPECT_EQ(tensor_operands(infinite, Precision::f64, hopper), std::nullopt);
+  infinite.later[0].weights[3] = 0x1.ffep127;  // TF32 would round it to infinity
+  EXPECT_EQ(tensor_operands(infinite, Precision::f32, hopper), std::nullopt);
+  infinite.later[0].weights[3] = 0x1.ffcp127;
+  EXPECT_EQ(tensor_operands(infinite, Precision::f32, hopper), Operands::split);
   infinite.later[0].weights[3] = 1e39;
   EXPECT_EQ(tensor_operands(infinite, Precision::f32, hopper), std::nullopt);
   EXPECT_EQ(tensor_operands(infinite, Precision::f64, hopper), Operands::f64);
 }
 
-TEST(TensorChoice, ScalesAreThePowersAboveTheLargestWeight) {
+TEST(TensorChoice, ScalesLeaveOneBitAboveTheLargestWeight) {
   SectionPlan plan = plan_for({3, 4, 4, 4, 2});
   for (std::size_t l = 0; l < 3; ++l) std::ranges::fill(plan.later[l].weights, 0.0);
   plan.later[0].weights[5] = -3;
   plan.later[1].weights[1] = 0x1p-140;
-  EXPECT_EQ(cuda::tensor_unscales(plan), (std::vector<float>{4, 0x1p-126f, 1}));
+  EXPECT_EQ(cuda::tensor_unscales(plan), (std::vector<float>{0x1p-13f, 0x1p-126f, 0x1p-15f}));
 }
 
 // A refused launch is named in the error: the tensor kernel is among those of the section.
@@ -359,6 +383,49 @@ TEST_F(CudaTensor, WeightsOfAnySizeAreInRange) {
     Worst worst;
     check(other, worst);
   }
+}
+
+// One scale serves both heads: the weights of the second are far below the largest, and still keep their digits.
+TEST_F(CudaTensor, HeadsOfVeryDifferentScalesKeepThePrecision) {
+  for (const double factor : {1e-3, 1e-6, 1e-7}) {
+    Instance instance = make_instance({.widths = {3, 9, 7, 4},
+                                       .bias = Bias::none,
+                                       .heads = 2,
+                                       .loss = Loss::mean_squared_error,
+                                       .targets = Targets::real,
+                                       .support = Support::first,
+                                       .samples = 20,
+                                       .points = 4,
+                                       .seed = 850});
+    instance.data = Dataset::regression({instance.data.inputs().begin(), instance.data.inputs().end()}, 3,
+                                        std::vector<double>(20 * 2, 0.0), 2);
+    std::vector<double>& origin = instance.section.origin;  // the last 14 are the second head's
+    for (std::size_t i = origin.size() - 14; i < origin.size(); ++i) origin[i] *= factor;
+    std::vector<double> losses;
+    EXPECT_EQ(ran(*on_cuda(instance), instance, Precision::fast, losses), Precision::fast);
+    for (std::size_t g = 0; g < 4; ++g) {
+      const auto theta = reference::section_point(instance.section, std::span(instance.points).subspan(2 * g, 2));
+      const auto expected = reference::losses(instance.network, theta, instance.data, instance.loss);
+      for (std::size_t h = 0; h < 2; ++h) {
+        EXPECT_NEAR(losses[2 * g + h] / expected[h], 1, 4e-3) << factor << ", head " << h << ", seed 850";
+      }
+    }
+  }
+}
+
+// NaN is out of range too: such points are computed in f32, by launches that finite ones do not need.
+TEST_F(CudaTensor, NanIsOutOfTheRangeOfHalf) {
+  if (!emulator()) GTEST_SKIP() << "needs the counts of the emulated device";
+  Instance instance = make_instance({.widths = {3, 9, 7, 4}, .support = Support::first, .points = 2, .seed = 860});
+  const auto landscape = on_cuda(instance);
+  const auto launches = [&] {
+    const std::int64_t before = emulator()->counts().launches;
+    section(*landscape, instance, Precision::fast);
+    return emulator()->counts().launches - before;
+  };
+  const std::int64_t finite = launches();
+  instance.points[0] = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_GT(launches(), finite);
 }
 
 // With points outside the range: the buffers of the way back to f32 too.

@@ -89,21 +89,53 @@ TEST(HessianSpectra, RefuseBadInputAndNameThePoint) {
   EXPECT_TRUE(hessian_spectra(landscape, {}).empty());
   EXPECT_ERROR(hessian_spectra(landscape, std::span(thetas).first(18)), InvalidArgument,
                "received 18 entries, expected a multiple of 17");
-  EXPECT_ERROR(hessian_spectra(landscape, thetas, {.zero_threshold = -1}), InvalidArgument, "zero threshold -1");
   std::stop_source stop;
   stop.request_stop();
   EXPECT_THROW(hessian_spectra(landscape, thetas, {}, {.control = {{}, stop.get_token()}}), Interrupted);
   thetas[2 * 17 + 3] = std::numeric_limits<double>::quiet_NaN();
   EXPECT_ERROR(hessian_spectra(landscape, thetas), Error,
                "[hessian_spectra] received parameters of point 2 whose Hessian has the entry nan at (");
+  EXPECT_THROW(hessian_spectra(landscape, thetas), NonFiniteHessian);
+}
+
+/// θ is not finite, which the Hessian would show.
+TEST(HessianSpectra, RefuseBadOptionsBeforeAnyWork) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const Landscape small = landscape_of(mlp({2, 4, 1}, Activation::tanh), 5, 2);
+  const std::vector<double> theta(17, nan);
+  EXPECT_ERROR(hessian_spectrum(small, theta, {.zero_threshold = -1}), InvalidArgument,
+               "[hessian_spectrum] received zero threshold -1");
+  EXPECT_ERROR(hessian_spectra(small, theta, {.zero_threshold = nan}), InvalidArgument,
+               "[hessian_spectra] received zero threshold nan");
+  const Landscape large = landscape_of(mlp({32766, 1}, Activation::tanh), 1, 1);
+  const std::vector<double> many(32767, nan);
+  EXPECT_ERROR(hessian_spectrum(large, many, {.vectors = true}), InvalidArgument,
+               "[hessian_spectrum] received size 32767 with vectors, expected at most 32766 on the CPU");
+  EXPECT_ERROR(hessian_spectra(large, many, {.vectors = true}), InvalidArgument, "[hessian_spectra] received size");
+}
+
+TEST(HessianSpectra, CostIsCountedBeforeAnyWork) {
+  const Landscape landscape = landscape_of(mlp({1, 16666, 1}, Activation::tanh), 3, 1);
+  const SpectrumCost values = spectrum_cost(landscape), vectors = spectrum_cost(landscape, {.vectors = true});
+  const double m = 49999;
+  EXPECT_DOUBLE_EQ(values.assembly_flop, 3 * m * m);
+  EXPECT_DOUBLE_EQ(values.eigen_flop, 4.0 / 3 * m * m * m);
+  EXPECT_DOUBLE_EQ(vectors.eigen_flop, 8 * m * m * m);
+  EXPECT_GE(values.bytes, 8 * m * m) << "20 GB";
+  EXPECT_LE(values.bytes, 10 * m * m);
+  EXPECT_EQ(vectors.bytes, 32 * m * m) << "LAPACK's workspace is two matrices";
 }
 
 TEST(HessianSpectra, SayHowManyBytesTheyNeed) {
   const Landscape large = landscape_of(mlp({999, 1000, 1}, Activation::tanh), 1, 1);
   const std::vector<double> two(2 * 1001001);
-  EXPECT_ERROR(hessian_spectra(large, two), OutOfMemory, "takes 8016024016008 bytes");
-  EXPECT_ERROR(hessian_spectra(large, two, {.vectors = true}), OutOfMemory,
-               "2 points with 1001001 parameters, whose eigenvectors take 16032048032016 bytes");
+  EXPECT_ERROR(hessian_spectra(large, two), OutOfMemory,
+               "[hessian_spectra] received point 0, for which [hessian] received 1001001 parameters, whose Hessian "
+               "takes 8016024016008 bytes");
+  const Landscape wide = landscape_of(mlp({31999, 1}, Activation::tanh), 1, 1);
+  const std::vector<double> many(200 * 32000);
+  EXPECT_ERROR(hessian_spectra(wide, many, {.vectors = true}), OutOfMemory,
+               "200 points with 32000 parameters, whose eigenvectors take 1638400000000 bytes");
 }
 
 }  // namespace

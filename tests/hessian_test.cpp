@@ -81,7 +81,7 @@ std::vector<double> computed_hessian(const Problem& problem, std::span<const dou
 std::vector<double> computed_products(const Problem& problem, std::span<const double> theta, HessianPart part,
                                       std::span<const double> vectors) {
   std::vector<double> result(vectors.size(), std::numeric_limits<double>::quiet_NaN());
-  cpu::hessian_products(problem, theta, part, vectors, result);
+  cpu::hessian_products(problem, theta, part, vectors, {}, result);
   return result;
 }
 
@@ -118,29 +118,33 @@ struct Case {
 };
 std::ostream& operator<<(std::ostream& out, const Case& one) { return out << one.label; }
 
-/// Every activation, loss, kind of target, depth, number of heads and missing bias; samples around a slab of 32.
+/// Every activation with both losses and 1 to 4 layers; over these, every kind of target, number of heads and missing
+/// bias; samples around a slab of 32.
 std::vector<Case> cases() {
   std::vector<Case> list;
   const std::int64_t samples[] = {1, 7, 31, 32, 33, 70};
   for (Activation activation : all_activations()) {
-    for (int variant = 0; variant < 12; ++variant) {
-      const std::int64_t depth = 1 + (variant + static_cast<int>(activation)) % 4, heads = 1 + variant / 2 % 3;
-      const Target target =
-          variant % 2 == 0 ? Target::labels : (variant % 3 == 0 ? Target::real : Target::distribution);
-      const Loss loss = variant == 2 || variant % 6 == 3 ? Loss::mean_squared_error : Loss::cross_entropy;
-      const std::int64_t classes = variant % 6 == 3 ? 1 : 2;
-      std::vector<Layer> layers;
-      std::int64_t in = 3;
-      for (std::int64_t l = 1; l <= depth; ++l) {
-        const bool last = l == depth;
-        const std::int64_t out = last ? classes * heads : 2 + (l + variant) % 3;
-        layers.push_back(Dense{in, out, (l + variant) % 3 != 0, last ? Activation::identity : activation});
-        in = out;
+    for (const Loss loss : {Loss::cross_entropy, Loss::mean_squared_error}) {
+      for (std::int64_t depth = 1; depth <= 4; ++depth) {
+        const auto variant = static_cast<std::int64_t>(list.size());
+        const std::int64_t heads = 1 + variant % 3;
+        const bool real = loss == Loss::mean_squared_error;
+        const Target target = variant % 5 < 2 ? Target::labels : real ? Target::real : Target::distribution;
+        const std::int64_t classes = target == Target::real && variant % 2 == 0 ? 1 : 2;
+        std::vector<Layer> layers;
+        std::int64_t in = 3;
+        for (std::int64_t l = 1; l <= depth; ++l) {
+          const bool last = l == depth;
+          const std::int64_t out = last ? classes * heads : 2 + (l + variant) % 3;
+          layers.push_back(Dense{in, out, (l + variant) % 3 != 0, last ? Activation::identity : activation});
+          in = out;
+        }
+        const std::string label =
+            std::string(name(activation)) + " " + std::string(name(loss)) + " " + std::to_string(depth);
+        list.push_back(
+            {label, Network(layers, heads),
+             random_data(samples[variant % 6], 3, classes, target, 100 + static_cast<std::uint64_t>(variant)), loss});
       }
-      const std::string label = std::string(name(activation)) + " variant " + std::to_string(variant);
-      list.push_back({label, Network(layers, heads),
-                      random_data(samples[variant % 6], 3, classes, target, 100 + static_cast<std::uint64_t>(variant)),
-                      loss});
     }
   }
   return list;
@@ -377,6 +381,20 @@ TEST(Hessian, ReportsProgressAndStops) {
   std::stop_source stop;
   stop.request_stop();
   EXPECT_THROW(hessian(landscape, theta, {.part = HessianPart::full, .control = {{}, stop.get_token()}}), Interrupted);
+}
+
+TEST(Hessian, ProductsReportProgressAndStop) {
+  const Landscape landscape(mlp({2, 4, 4, 1}, Activation::tanh), random_data(1200, 2, 1, Target::real, 32),
+                            Loss::mean_squared_error, Device::cpu());
+  const HessianOperator product(landscape, random_parameters(landscape.network(), {.seed = 9, .scale = {}}));
+  const auto vectors = normals(150 * product.size(), 10);
+  std::vector<std::int64_t> done;
+  product.multiply(vectors, {[&](const ProgressEvent& event) { done.push_back(event.done); }, {}});
+  ASSERT_FALSE(done.empty());
+  EXPECT_EQ(done.back(), 150);
+  std::stop_source stop;
+  stop.request_stop();
+  EXPECT_THROW(product.multiply(vectors, {{}, stop.get_token()}), Interrupted);
 }
 
 TEST(Hessian, RefusesBadInput) {

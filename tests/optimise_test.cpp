@@ -6,6 +6,7 @@
 #include <iostream>
 #include <limits>
 #include <stop_token>
+#include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -286,6 +287,26 @@ TEST(Optimise, ReportsProgressToTheEnd) {
   optimise(scalar_bowl(), std::vector<double>{-1}, GradientDescent{}, rule);
   ASSERT_FALSE(done.empty());
   EXPECT_EQ(done.back(), 10);
+}
+
+TEST(Optimise, ReportsItsOwnProgressOnly) {
+  const Landscape landscape = tanh_regression(30, 1);
+  const std::vector<double> start = random_parameters(landscape.network(), {.seed = 3});
+  std::vector<std::string> stages;
+  StoppingRule rule;
+  rule.iterations = 3;
+  rule.control.progress = [&](const ProgressEvent& event) { stages.emplace_back(event.stage); };
+  optimise(landscape, start, Newton{}, rule);
+  optimise(landscape, start, LevenbergMarquardt{}, rule);
+  EXPECT_GE(stages.size(), 2u);
+  for (const std::string& stage : stages) EXPECT_EQ(stage, "optimise");
+}
+
+TEST(Optimise, RefusesMoreEigenvectorsThanLapackCanFind) {
+  const Landscape landscape =
+      on_cpu(mlp({32766, 1}, Activation::identity), Dataset::regression(std::vector<double>(32766), 32766, {1}, 1));
+  EXPECT_ERROR(optimise(landscape, std::vector<double>(32767), Newton{}, {}), InvalidArgument,
+               "[optimise] received size 32767 with vectors, expected at most 32766 on the CPU");
 }
 
 TEST(Optimise, RefusesBadArguments) {

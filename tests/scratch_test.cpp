@@ -5,8 +5,21 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
+#include <new>
 #include <thread>
 #include <vector>
+
+namespace {
+bool no_memory = false;
+}
+// Not inlined, or the compiler takes free() for a mismatch.
+[[gnu::noinline]] void* operator new(std::size_t size) {
+  if (void* memory = no_memory ? nullptr : std::malloc(size)) return memory;
+  throw std::bad_alloc();
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace lossatlas::cpu {
 namespace {
@@ -18,8 +31,22 @@ TEST(Scratch, ABlockComesBackToTheNextCall) {
     EXPECT_GE(block.size(), 12'345);
     first = block.data();
   }
+  const std::int64_t kept = Scratch::kept_bytes();
+  EXPECT_GE(kept, 8 * 12'345);
   const Scratch again(12'345);
   EXPECT_EQ(again.data(), first);
+  EXPECT_EQ(Scratch::kept_bytes(), kept - 8 * again.size()) << "taken from the pool";
+}
+
+TEST(Scratch, ABlockIsDroppedWhereThereIsNoMemoryToNoteItDown) {
+  std::vector<Scratch> blocks;
+  for (std::int64_t i = 0; i < 1000; ++i) blocks.emplace_back(100 + i);
+  no_memory = true;
+  blocks.clear();
+  no_memory = false;
+  EXPECT_LE(Scratch::kept_bytes(), Scratch::kKeptBytes);
+  const Scratch after(100);
+  EXPECT_GE(after.size(), 100);
 }
 
 TEST(Scratch, NoTwoLivingBlocksShareMemory) {

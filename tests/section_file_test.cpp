@@ -2,22 +2,21 @@
 #include <lossatlas/section_file.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <new>
-#include <numeric>
 #include <random>
+#include <thread>
 
 #include <gtest/gtest.h>
 #include <lossatlas/lossatlas.hpp>
 
 #include "expect_error.hpp"
-#include "io/update_file.hpp"
 #include "section_run.hpp"
 
 namespace lossatlas {
 namespace {
 
-using testing::formula;
 using testing::FormulaRun;
 using testing::read_bytes;
 using testing::write_bytes;
@@ -213,6 +212,90 @@ TEST_F(SectionFile, RefusesWhatAnotherRunBegan) {
   expect_surface(path("s.npy"), report, threaded.landscape.evaluate(threaded.section, grid));
 }
 
+// What is wrong with files and options is said before anything is computed, a fit above all.
+TEST_F(SectionFile, FilesAndOptionsAreLookedAtFirst) {
+  FormulaRun run(Grid::unit({1 << 21}));
+  int prepared = 0;
+  run.source.prepare = [&](const Control&) { ++prepared; };
+  EXPECT_ERROR(run.write(path("s.npy"), 1), InvalidArgument, "tiles");
+  EXPECT_ERROR(run.write(path("absent/s.npy"), 0), FileError, "folder");
+  FormulaRun large(Grid::unit({std::int64_t{1} << 56}), 2);
+  large.source.prepare = run.source.prepare;
+  EXPECT_ERROR(large.write(path("s.npy"), std::int64_t{1} << 40), FileError, "free");
+  write_bytes(path("s.npy.partial"), "stale");
+  EXPECT_ERROR(run.write(path("s.npy"), 0), FileError, "--resume");
+  EXPECT_ERROR(run.resume(path("s.npy")), FileError, "without its journal");
+  EXPECT_EQ(prepared + run.evaluated, 0);
+  run.write(path("t.npy"), 0);
+  EXPECT_EQ(prepared, 1);
+
+  const Problem problem(2);
+  SectionFileOptions options;
+  options.evaluate.method = Method::chebyshev;
+  options.evaluate.control.progress = [](const ProgressEvent& event) { FAIL() << event.stage; };
+  const Grid grid = Grid::box(-0.5, 0.5, {60, 60});
+  EXPECT_ERROR(write_section(path("s.npy"), problem.landscape, problem.section, grid, options), FileError, "--resume");
+}
+
+// A tile may take seconds; the landscape heeds a request to stop within it.
+TEST_F(SectionFile, AStopWithinATileEndsSoon) {
+  const Network network = mlp({3, 64, 4}, Activation::tanh);
+  const std::vector<double> theta = random_parameters(network, {.seed = 1});
+  const Section section = make_section(network, theta, random_directions(network, theta, {.count = 2, .seed = 2}));
+  const Landscape landscape(network, Problem::data(), Loss::cross_entropy, Device::cpu({.threads = 1}));
+  using Clock = std::chrono::steady_clock;
+  std::stop_source stop;
+  Clock::time_point asked;
+  std::jthread user;
+  SectionFileOptions options{.tile_points = std::int64_t{1} << 24};  // minutes of work
+  options.evaluate.plan = Plan::direct;
+  options.evaluate.control = {[&](const ProgressEvent& event) {
+                                if (std::string_view(event.stage) != "section" || user.joinable()) return;
+                                user = std::jthread([&] {  // when the tile is well under way
+                                  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+                                  asked = Clock::now();
+                                  stop.request_stop();
+                                });
+                              },
+                              stop.get_token()};
+  const Grid grid = Grid::box(-1, 1, {4096, 4096});
+  EXPECT_ERROR(write_section(path("s.npy"), landscape, section, grid, options), Interrupted, "before the first tile");
+  EXPECT_LT(std::chrono::duration<double>(Clock::now() - asked).count(), 1.0) << "some 0.1 s on a quiet machine";
+  EXPECT_EQ(files(), Names{});
+}
+
+// What a fit cost and saved is told for the points of this file, wherever an earlier run had stopped.
+TEST_F(SectionFile, TheReportOfAFitIsAboutThisFile) {
+  const Problem problem(2);
+  const Grid grid = Grid::box(-0.5, 0.5, {40, 40});
+  for (const double tolerance : {1e-4, 1e-15}) {  // the second is beyond reach of so few points
+    SectionFileOptions options{.tile_points = 100};
+    options.evaluate.method = Method::chebyshev;
+    options.evaluate.tolerance = tolerance;
+    const ChebyshevReport whole =
+        *write_section(path("s.npy"), problem.landscape, problem.section, grid, options).chebyshev;
+    EXPECT_EQ(whole.method == Method::chebyshev, tolerance == 1e-4);
+    std::stop_source stop;
+    options.evaluate.control = {[&](const ProgressEvent& event) {
+                                  if (event.total == grid.size() && event.done >= 700) stop.request_stop();
+                                },
+                                stop.get_token()};
+    EXPECT_THROW(write_section(path("s.npy"), problem.landscape, problem.section, grid, options), Interrupted);
+    options.evaluate.control = {};
+    options.unfinished = Unfinished::resume;
+    const SectionFileReport resumed = write_section(path("s.npy"), problem.landscape, problem.section, grid, options);
+    EXPECT_EQ(resumed.resumed_tiles, 7);
+    EXPECT_EQ(resumed.chebyshev->evaluations, whole.evaluations);
+    EXPECT_EQ(resumed.chebyshev->saved, whole.saved);
+    options.shard = Shard{2, 4};
+    const SectionFileReport part = write_section(path("2.shard"), problem.landscape, problem.section, grid, options);
+    const std::int64_t others = whole.method == Method::chebyshev ? 0 : 3 * part.points;
+    EXPECT_EQ(part.chebyshev->evaluations, whole.evaluations - others);
+    EXPECT_EQ(part.chebyshev->saved, part.points - part.chebyshev->evaluations);
+    EXPECT_FALSE(write_section(path("2.shard"), problem.landscape, problem.section, grid, options).chebyshev);
+  }
+}
+
 TEST_F(SectionFile, OneProcessAtATime) {
   FormulaRun run(Grid::unit({40}));
   run.interrupt(path("s.npy"), 4, 6);
@@ -270,6 +353,22 @@ TEST_F(SectionFile, MemoryThatRunsOutHalvesTheTileAndKeepsTheBits) {
     EXPECT_ERROR(run.write(path("t.npy"), tile), OutOfMemory, "1000 bytes");
     EXPECT_EQ(files(), Names{"s.npy"}) << "nothing was finished, nothing stays";
   }
+  const auto bytes_told = [&] {
+    try {
+      run.write(path("t.npy"), 50);
+    } catch (const OutOfMemory& error) {
+      EXPECT_THAT(error.what(), ::testing::HasSubstr("the reason"));
+      return error.bytes();
+    }
+    return std::int64_t{-1};
+  };
+  struct Reasoned : std::bad_alloc {
+    const char* what() const noexcept override { return "the reason"; }
+  };
+  run.before = [](std::int64_t, std::int64_t) { throw Reasoned(); };
+  EXPECT_EQ(bytes_told(), 0) << "not known";
+  run.before = [](std::int64_t, std::int64_t) { throw OutOfMemory("the reason", 3); };
+  EXPECT_EQ(bytes_told(), 3) << "less than the losses take is what was said";
 }
 
 TEST_F(SectionFile, BadArguments) {
@@ -305,154 +404,20 @@ TEST_F(SectionFile, FollowsLinksAndKeepsPermissions) {
   EXPECT_EQ(fs::status(path("there/old.npy")).permissions(), fs::perms::owner_read | fs::perms::owner_write);
 }
 
-// Shards.
-
-class SectionShards : public SectionFile {
- protected:
-  std::vector<fs::path> shards(const Grid& grid, std::int64_t heads, std::int64_t count, std::int64_t tile) const {
-    std::vector<fs::path> files;
-    for (std::int64_t index = 1; index <= count; ++index) {
-      files.push_back(path(std::to_string(index) + ".shard"));
-      FormulaRun(grid, heads).write(files.back(), tile, Unfinished::refuse, {index, count});
-    }
-    return files;
-  }
-};
-
-TEST_F(SectionShards, MergeToTheBitsOfOneRun) {
-  const Grid grid({Axis{-1, 0.1, 7}, Axis{3, -2, 5}, Axis{0, 0, 1}});
-  for (const std::int64_t heads : {1, 2}) {
-    for (const std::int64_t count : {2, 3, 6, 35}) {
-      for (const std::int64_t tile : {0, 1, 4}) {
-        auto files = shards(grid, heads, count, tile);
-        std::reverse(files.begin(), files.end());
-        const SectionFileReport report = merge_sections(path("s.npy"), files);
-        EXPECT_TRUE(read_bytes(path("s.npy")) == formula_file(grid, heads)) << count << " shards";
-        EXPECT_EQ(report.range.hi, finite_range(testing::formula_losses(35, heads)).hi);
-        EXPECT_EQ(report.nonfinite, heads == 1 ? 1 : 2);
-        EXPECT_EQ(report.points, 35);
-        EXPECT_EQ(shard_grid(files.front()), grid);
-      }
-    }
-  }
-}
-
-TEST_F(SectionShards, ResumeOnTheirOwn) {
-  const Grid grid = Grid::unit({50});
-  FormulaRun run(grid, 2);
-  run.interrupt(path("2.shard"), 3, 4, {2, 3});
-  EXPECT_ERROR(run.resume(path("2.shard"), {1, 3}), FileError, "shard 2/3");
-  EXPECT_EQ(run.resume(path("2.shard"), {2, 3}).resumed_tiles, 4);
-  EXPECT_EQ(run.evaluated, 17 - 12);
-  const std::string resumed = read_bytes(path("2.shard"));
-  run.write(path("2.shard"), 3, Unfinished::refuse, {2, 3});
-  EXPECT_TRUE(read_bytes(path("2.shard")) == resumed);
-}
-
-TEST_F(SectionShards, IncompleteForeignAndDamagedSetsAreRefused) {
-  const Grid grid = Grid::unit({31});
-  const auto files = shards(grid, 2, 3, 4);
-  const auto merge = [&](std::vector<fs::path> set) { merge_sections(path("s.npy"), set); };
-  EXPECT_ERROR(merge({}), InvalidArgument, "no shards");
-  EXPECT_ERROR(merge({files[0], files[2]}), FileError, "without 2/3");
-  EXPECT_ERROR(merge({files[0], files[1]}), FileError, "without 3/3");
-  EXPECT_ERROR(merge({files[0], files[1], files[0], files[2]}), FileError, "each once");
-  FormulaRun other(grid, 2);
-  other.source.identity[0].hash = 99;
-  other.write(path("other"), 4, Unfinished::refuse, {3, 3});
-  EXPECT_ERROR(merge({files[0], files[1], path("other")}), FileError, "another model");
-  FormulaRun(grid, 2).write(path("other"), 4, Unfinished::refuse, {3, 4});
-  EXPECT_ERROR(merge({files[0], files[1], path("other")}), FileError, "of 4 shards");
-  FormulaRun(grid, 2).write(path("other"), 4);
-  EXPECT_ERROR(merge({files[0], files[1], path("other")}), FileError, "other");
-  EXPECT_ERROR(merge({files[0], files[1], path("absent")}), FileError, "absent");
-  EXPECT_ERROR(merge_sections(files[1], files), FileError, "also a shard");
-  EXPECT_FALSE(fs::exists(path("s.npy")));
-
-  const std::string good = read_bytes(files[1]);
-  const unsigned seed = 11;
-  std::mt19937 random(seed);
-  for (int trial = 0; trial < 300; ++trial) {
-    std::string bad = good;
-    if (trial % 3 == 0) {
-      bad.resize(random() % bad.size());
-    } else {
-      bad[random() % bad.size()] ^= static_cast<char>(1 << random() % 8);
-    }
-    write_bytes(files[1], bad);
-    EXPECT_THROW(merge(files), FileError) << "seed " << seed << ", trial " << trial;
-  }
-  EXPECT_FALSE(fs::exists(path("s.npy")));
-  write_bytes(files[1], good);
-  merge(files);
-  EXPECT_TRUE(read_bytes(path("s.npy")) == formula_file(grid, 2));
-}
-
-// Beyond 32 bits.
-
-constexpr std::int64_t k31 = std::int64_t{1} << 31, k32 = std::int64_t{1} << 32;
-
-TEST(TileLayout, PartsCoverThePointsOnceAtAnySize) {
-  for (const std::int64_t points : {k31 - 1, k31, k31 + 1, k32 - 1, k32, k32 + 1, std::int64_t{1000000007} * 1000003}) {
-    for (const std::int64_t shards : {std::int64_t{1}, std::int64_t{2}, std::int64_t{7}, k31 - 1}) {
-      std::int64_t next = 0;
-      for (std::int64_t index = 1; index <= std::min<std::int64_t>(shards, 50); ++index) {
-        const TileLayout layout = shard_layout(points, 3, {index, shards}, 4096);
-        EXPECT_EQ(layout.first, next);
-        EXPECT_LE(std::abs(layout.points - points / shards), 1);
-        EXPECT_EQ(layout.tile_first(layout.tiles() - 1) + layout.tile_size(layout.tiles() - 1), next + layout.points);
-        EXPECT_EQ(layout.end() - layout.begin, 24 * layout.points);
-        next += layout.points;
-      }
-      const TileLayout last = shard_layout(points, 3, {shards, shards}, 4096);
-      EXPECT_EQ(last.first + last.points, points);
-      EXPECT_TRUE(shards > 50 || next == points);
-    }
-  }
-}
-
-TEST_F(SectionFile, TilesLieWhereTheyShouldAcrossTheBordersOfASparseFile) {
-  UpdateFile file = UpdateFile::create(path("sparse"), "test");
-  for (const std::int64_t heads : {1, 3}) {
-    TileLayout layout = shard_layout(k32 + 1000, heads, {1, 1}, 1001);
-    layout.begin = 128;
-    // Points whose losses lie at 2^31 and 2^32 bytes, and points 2^31 and 2^32.
-    for (const std::int64_t border : {k31 / 8 / heads, k32 / 8 / heads, k31, k32}) {
-      const std::int64_t tile = border / 1001;
-      std::vector<double> losses;
-      for (std::int64_t g = layout.tile_first(tile); g < layout.tile_first(tile) + layout.tile_size(tile); ++g) {
-        for (std::int64_t h = 0; h < heads; ++h) losses.push_back(formula(g, h));
-      }
-      file.write(layout.offset(layout.tile_first(tile)), std::as_bytes(std::span(losses)));
-      for (const std::int64_t g : {border - 1, border, border + 1}) {
-        if (g < layout.tile_first(tile) || g >= layout.tile_first(tile) + layout.tile_size(tile)) continue;
-        double loss = 0;
-        std::ifstream stream(path("sparse"), std::ios::binary);
-        stream.seekg(static_cast<std::streamoff>(std::uint64_t{128} + std::uint64_t{8} * static_cast<std::uint64_t>(g) *
-                                                                          static_cast<std::uint64_t>(heads)));
-        stream.read(reinterpret_cast<char*>(&loss), sizeof loss);
-        const double expected = formula(g, 0);
-        EXPECT_TRUE(loss == expected || (std::isnan(loss) && std::isnan(expected))) << g << ", " << heads << " heads";
-      }
-    }
-  }
-  EXPECT_GT(file.size(), k32);
-  EXPECT_LT(file.allocated(), 1 << 22);
-}
-
 // The losses of points next to 2^31 and 2^32 of a box in R^3, from a real landscape in shards, are those at the
 // coordinates found by division here.
 TEST_F(SectionFile, PointsNextTo31And32BitsAreTheRightOnes) {
   const Problem problem(3);
   const Grid grid = Grid::box(-1, 1, {2048, 2048, 1025});
-  ASSERT_GT(grid.size(), k32);
+  constexpr std::int64_t k31 = std::int64_t{1} << 31, k32 = std::int64_t{1} << 32;
   constexpr std::int64_t kShards = 10000019;  // of some 430 points
+  ASSERT_GT(grid.size(), k32);
   for (const std::int64_t border : {k31, k32}) {
     const std::int64_t each = grid.size() / kShards, more = grid.size() % kShards;
     const std::int64_t longer = more * (each + 1);  // points of the shards that have one point more
     const std::int64_t index = (border < longer ? border / (each + 1) : more + (border - longer) / each) + 1;
     const SectionFileReport report = write_section(path("part"), problem.landscape, problem.section, grid,
-                                                   {.shard = {index, kShards}, .tile_points = 50});
+                                                   {.shard = Shard{index, kShards}, .tile_points = 50});
     std::vector<double> losses(static_cast<std::size_t>(report.points));
     const std::string bytes = read_bytes(path("part"));
     const std::size_t after = 8 * static_cast<std::size_t>(report.tiles + 1);
@@ -468,22 +433,6 @@ TEST_F(SectionFile, PointsNextTo31And32BitsAreTheRightOnes) {
     }
     EXPECT_EQ(problem.landscape.evaluate(problem.section, points).losses, losses) << border;
   }
-}
-
-TEST_F(SectionFile, AHugeGridStopsAndResumesWithLittleMemoryAndDisk) {
-  TearDown();
-  make_folder(fs::temp_directory_path());
-  const Grid grid = Grid::unit({2048, 2048, 1025});
-  if (fs::space(path("")).available < 5e10) GTEST_SKIP() << "no room for a sparse file of 34 GB";
-  FormulaRun run(grid);
-  run.interrupt(path("s.npy"), 8192, 3);
-  EXPECT_EQ(run.evaluated, 0);
-  run.progress = [&](const ProgressEvent& event) {
-    EXPECT_EQ(event.total, grid.size());
-    if (event.done == 5 * 8192) run.stop.request_stop();
-  };
-  EXPECT_ERROR(run.resume(path("s.npy")), Interrupted, "5 of 524800 tiles");
-  EXPECT_EQ(run.evaluated, 2 * 8192) << "the first three were kept";
 }
 
 }  // namespace

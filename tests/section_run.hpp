@@ -69,14 +69,16 @@ struct FormulaRun {
   }
 
   SectionFileReport write(const fs::path& file, std::int64_t tile, Unfinished unfinished = Unfinished::refuse,
-                          Shard shard = {}) {
+                          std::optional<Shard> shard = {}) {
     SectionFileOptions options{.unfinished = unfinished, .shard = shard, .tile_points = tile};
     options.evaluate.control = {progress, stop.get_token()};
     return stream_section(file, source, options);
   }
-  SectionFileReport resume(const fs::path& file, Shard shard = {}) { return write(file, 0, Unfinished::resume, shard); }
+  SectionFileReport resume(const fs::path& file, std::optional<Shard> shard = {}) {
+    return write(file, 0, Unfinished::resume, shard);
+  }
   /// Leaves `tiles` finished tiles of an interrupted run.
-  void interrupt(const fs::path& file, std::int64_t tile, std::int64_t tiles, Shard shard = {}) {
+  void interrupt(const fs::path& file, std::int64_t tile, std::int64_t tiles, std::optional<Shard> shard = {}) {
     stop = std::stop_source();
     progress = [this, seen = std::int64_t{-1}, tiles](const ProgressEvent&) mutable {
       if (++seen == tiles) stop.request_stop();

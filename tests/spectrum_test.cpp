@@ -14,6 +14,7 @@
 #include "expect_error.hpp"
 #include "random.hpp"
 #include "reference/known_spectrum.hpp"
+#include "spectrum.hpp"
 
 extern "C" int openblas_get_num_threads();
 extern "C" void openblas_set_num_threads(int);
@@ -145,6 +146,30 @@ TEST(Spectrum, LeavesASmallResidualAtEverySize) {
   std::printf("largest residual %.2g n eps |H|\n", worst);
 }
 
+TEST(Spectrum, ResidualIsNaNWhereAVectorIs) {
+  const std::vector<double> identity = {1, 0, 0, 0, 1, 0, 0, 0, 1};
+  for (std::size_t entry = 0; entry < 9; ++entry) {
+    Spectrum spectrum;
+    spectrum.eigenvalues = {1, 1, 1};
+    spectrum.eigenvectors = identity;
+    EXPECT_EQ(largest_residual(identity, 3, spectrum, 1), 0);
+    spectrum.eigenvectors[entry] = kNaN;
+    EXPECT_TRUE(std::isnan(largest_residual(identity, 3, spectrum, 1))) << entry;
+  }
+}
+
+TEST(Spectrum, HasTheSameBitsForAnyNumberOfThreads) {
+  std::vector<double> values(300);
+  Random random(6);
+  for (double& value : values) value = random.normal();
+  const std::vector<double> matrix = with_spectrum(values, 5);
+  const Spectrum one = host_spectrum(matrix, 300, {.vectors = true}, 1);
+  for (const int threads : {2, 5}) {
+    EXPECT_EQ(host_spectrum(matrix, 300, {.vectors = true}, threads).residual, one.residual) << threads;
+  }
+  EXPECT_EQ(symmetric_spectrum(matrix, 300, {.vectors = true}).residual, one.residual);
+}
+
 TEST(Spectrum, OfADiagonalIsExact) {
   const Spectrum spectrum = symmetric_spectrum({3, 0, 0, 0, -2, 0, 0, 0, 0}, 3, {.vectors = true});
   EXPECT_EQ(spectrum.eigenvalues, (std::vector<double>{-2, 0, 3}));
@@ -224,7 +249,10 @@ TEST(Spectrum, RefusesBadInput) {
   EXPECT_ERROR(count_inertia({1, kNaN}, {}), InvalidArgument, "entry 1 = nan");
   EXPECT_ERROR(count_inertia({1}, -1.0), InvalidArgument, "zero threshold -1");
   EXPECT_ERROR(count_inertia({1}, kNaN), InvalidArgument, "zero threshold nan");
-  EXPECT_ERROR(symmetric_spectrum({1}, 1, {.vectors = false, .zero_threshold = -2}), InvalidArgument, "threshold -2");
+  EXPECT_ERROR(symmetric_spectrum({1}, 1, {.vectors = false, .zero_threshold = -2}), InvalidArgument,
+               "[symmetric_spectrum] received zero threshold -2");
+  EXPECT_ERROR(symmetric_spectrum({1}, 32767, {.vectors = true}), InvalidArgument,
+               "size 32767 with vectors, expected at most 32766; ask for the eigenvalues alone");
 }
 
 }  // namespace

@@ -1,11 +1,14 @@
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
 
 #include <gtest/gtest.h>
+#include <lossatlas/array.hpp>
 #include <lossatlas/vti.hpp>
 
 #include "expect_error.hpp"
+#include "io/vti.hpp"
 #include "sample_files.hpp"
 
 namespace lossatlas {
@@ -100,6 +103,35 @@ TEST(Vti, KeepsNonFiniteValues) {
   ASSERT_EQ(values.size(), 2u);
   EXPECT_TRUE(std::isnan(values[0]));
   EXPECT_EQ(values[1], INFINITY);
+}
+
+// Small blocks of any shape, axes in either order: the bytes of the whole at once.
+TEST(Vti, BlocksDoNotShow) {
+  const TemporaryFolder folder;
+  for (const std::int64_t heads : {1, 3}) {
+    for (const std::vector<Axis>& axes : {std::vector<Axis>{{0, 1, 23}},
+                                          {{1, 0, 5}, {0, 1, 7}},
+                                          {{0, 1, 4}, {2, 1, 5}, {3, -3, 6}},
+                                          {{0, 1, 4}, {0, 0, 1}, {1, 0, 9}}}) {
+      const Surface surface = counting_surface(axes, heads);
+      write_vti(folder / "whole.vti", surface);
+      const std::string whole = bytes_of(folder / "whole.vti");
+      for (const std::int64_t block : {1, 2, 7, 12, 20, 41, 60, 1000}) {
+        const auto read = [&](std::int64_t first, std::span<double> losses) {
+          EXPECT_LE(std::ssize(losses), std::max(block, heads));
+          std::copy_n(surface.losses.begin() + first * heads, losses.size(), losses.begin());
+        };
+        write_vti(folder / "s.vti", surface.grid, heads, read, block);
+        EXPECT_TRUE(bytes_of(folder / "s.vti") == whole) << surface.grid.describe() << ", blocks of " << block;
+      }
+      std::vector<std::int64_t> shape = surface.grid.shape();
+      shape.push_back(heads);
+      write_npy(folder / "s.npy", shape, surface.losses);
+      write_vti(folder / "s.vti", folder / "s.npy", surface.grid, heads);
+      EXPECT_TRUE(bytes_of(folder / "s.vti") == whole);
+      EXPECT_ERROR(write_vti(folder / "s.vti", folder / "s.npy", surface.grid, heads + 1), FileError, "s.npy");
+    }
+  }
 }
 
 TEST(Vti, RefusesWhatItCannotStore) {

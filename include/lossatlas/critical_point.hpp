@@ -21,6 +21,7 @@ struct CriticalPoint {
   double gradient_max = 0;  ///< ‖∇R‖∞
   Inertia inertia;          ///< of the Hessian; its zeros are the degeneracy
   ZeroRule zero;
+  std::string device;  ///< what computed the Hessian's spectrum; empty where there is none
   /// ‖∇R‖₁ is within the tolerance asked for, and the point is finite.
   bool critical = false;
   /// False when the point lies at infinity: a neuron with non-zero output weights is saturated (|φ'| < 1e-6 on all
@@ -40,17 +41,20 @@ struct CriticalPointOptions {
   Control control = {};
 };
 
-/// The critical point that descent from `start` and a polish lead to. Not an error when there is none: see `critical`.
+/// The critical point that descent from `start` and a polish lead to; on CUDA the device solves for the eigenvalues.
+/// Not an error when there is none: see `critical`. Throws InvalidArgument, before any work, on a θ of the wrong size
+/// or not finite, on a bad option, and on the CPU on more than 32766 parameters (Newton takes eigenvectors).
 LOSSATLAS_API CriticalPoint find_critical_point(const Landscape& landscape, std::span<const double> start,
                                                 const CriticalPointOptions& options = {});
-/// The certificate of θ as it is, nothing moved but by the Newton steps that test finiteness.
+/// The certificate of θ as it is, nothing moved but by the Newton steps that test finiteness. Throws as
+/// find_critical_point() does.
 LOSSATLAS_API CriticalPoint certify_critical_point(const Landscape& landscape, std::span<const double> theta,
                                                    double tolerance = 1e-12);
 
 /// Starts 0, 2, 4, ... are followed as find_critical_point() does, to minima for the most part. The others look for
-/// what their descent passes, saddles for the most part: they leave it after 2^u − 1, 2^(u+1) − 1, 2^(u+2) − 1, ...
-/// iterations, u uniform in [0, 1), and each time go on by Newton alone, until that leads to a minimum or the descent
-/// to infinity. So one start may lead to several points.
+/// what their descent passes, saddles for the most part: they leave it after ⌊2^u⌋ − 1, ⌊2^(u+1)⌋ − 1, ⌊2^(u+2)⌋ − 1,
+/// ... iterations up to `descent_iterations`, u uniform in [0, 1), and each time go on by Newton alone, until that
+/// leads to a minimum or the descent to infinity. So one start may lead to several points.
 struct CriticalSearchOptions {
   std::int64_t starts = 64;
   std::uint64_t seed = 1;
@@ -80,8 +84,8 @@ struct CriticalClass {
 /// Starts that led to several points are counted in each of their classes; `not_converged`, `at_infinity` and
 /// `vanishing_output` count those that led to no class.
 struct CriticalSearch {
-  /// Finite critical points by loss, ascending. Left out: the constant zero output, and constant outputs by way of
-  /// neurons that are constant on the data, which lie at infinity.
+  /// Finite critical points by the representative's loss, ascending. Left out: the constant zero output, and constant
+  /// outputs by way of neurons that are constant on the data, which lie at infinity.
   std::vector<CriticalClass> classes;
   std::int64_t not_converged = 0;     ///< starts without a critical point
   std::int64_t at_infinity = 0;       ///< starts that led to infinity
@@ -89,7 +93,8 @@ struct CriticalSearch {
 };
 
 /// Many starts in parallel on the CPU (one after the other on another device), the same result for any number of
-/// threads. Progress counts starts.
+/// threads. Progress counts starts. Throws as find_critical_point() does, and OutOfMemory with the bytes that the
+/// points of all starts and the matrices of those that run at the same time need (4·8·M² a thread).
 LOSSATLAS_API CriticalSearch search_critical_points(const Landscape& landscape,
                                                     const CriticalSearchOptions& options = {});
 

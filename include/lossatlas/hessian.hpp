@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include <lossatlas/error.hpp>
 #include <lossatlas/export.hpp>
 #include <lossatlas/landscape.hpp>
 #include <lossatlas/progress.hpp>
@@ -13,6 +14,13 @@ namespace lossatlas {
 
 /// Which part of ∇²R: all of it, or the Gauss–Newton part (1/N) Σ Jᵀ (∇²ℓ) J alone.
 enum class HessianPart : std::uint8_t { full, gauss_newton };
+
+/// A Hessian with an entry that is not finite has no spectrum: the loss or a derivative overflows there, or θ is not
+/// finite.
+class LOSSATLAS_API NonFiniteHessian : public Error {
+ public:
+  using Error::Error;
+};
 
 struct HessianOptions {
   HessianPart part = HessianPart::full;
@@ -26,9 +34,22 @@ struct HessianOptions {
 LOSSATLAS_API std::vector<double> hessian(const Landscape& landscape, std::span<const double> theta,
                                           const HessianOptions& options = {});
 
-/// The spectrum of ∇²R(θ). Throws as hessian() does, and Error when the Hessian has a non-finite entry.
+/// The spectrum of ∇²R(θ). Throws as hessian() does; InvalidArgument, before any work, on a zero threshold that is
+/// negative or not finite, and on the CPU on more than 32766 parameters with vectors; OutOfMemory with all bytes that
+/// the device needs at once; NonFiniteHessian; Error when the iteration does not converge.
 LOSSATLAS_API Spectrum hessian_spectrum(const Landscape& landscape, std::span<const double> theta,
                                         const SpectrumOptions& spectrum = {}, const HessianOptions& options = {});
+
+/// What hessian_spectrum() takes.
+struct SpectrumCost {
+  double assembly_flop = 0;  ///< about N·M²
+  /// 4M³/3 for the tridiagonal form; with vectors up to 8M³ in all: divide and conquer, back-transformation, residual.
+  double eigen_flop = 0;
+  double bytes = 0;  ///< on the landscape's device at the peak, besides the data: at least 8M², with vectors twice that
+};
+/// Counted before any work. Throws nothing but a DeviceError.
+LOSSATLAS_API SpectrumCost spectrum_cost(const Landscape& landscape, const SpectrumOptions& spectrum = {},
+                                         HessianPart part = HessianPart::full);
 
 /// The spectra at k points thetas (k, M), for many small Hessians. On the CPU each thread solves one at a time. On CUDA
 /// Hessians of up to 512 parameters are assembled into batches on the device and solved together
@@ -47,8 +68,9 @@ class LOSSATLAS_API HessianOperator {
   HessianOperator(const Landscape& landscape, std::vector<double> theta, HessianPart part = HessianPart::full);
 
   std::int64_t size() const { return static_cast<std::int64_t>(theta_.size()); }  ///< M
-  /// products (k, M) of vectors (k, M). Throws InvalidArgument on a wrong size.
-  std::vector<double> multiply(std::span<const double> vectors) const;
+  /// products (k, M) of vectors (k, M), a batch of vectors at a time; the bits of a product do not depend on the other
+  /// vectors. Reports progress in vectors, stage "products". Throws InvalidArgument on a wrong size.
+  std::vector<double> multiply(std::span<const double> vectors, const Control& control = {}) const;
 
  private:
   const Landscape* landscape_;

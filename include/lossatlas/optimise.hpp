@@ -70,6 +70,9 @@ struct Newton {
   double truncation = 1e-12;
 };
 
+/// Where `method` leads to from θ (M). Progress is reported in iterations, stage "optimise", and nothing else. Throws
+/// InvalidArgument on a θ of the wrong size or not finite and on a bad option; for Newton on the CPU also on more than
+/// 32766 parameters, as it takes eigenvectors.
 LOSSATLAS_API OptimiserResult optimise(const Landscape& landscape, std::span<const double> theta,
                                        const GradientDescent& method, const StoppingRule& rule);
 LOSSATLAS_API OptimiserResult optimise(const Landscape& landscape, std::span<const double> theta, const Adam& method,

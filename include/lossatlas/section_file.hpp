@@ -23,16 +23,19 @@ struct Shard {
 
 /// What to do with FILE.partial and FILE.journal of a run that did not finish.
 ///
-/// refuse: throw and leave them alone. resume: go on from them; from the beginning when there are none.
+/// refuse: throw and leave them alone. resume: go on from them; from the beginning when there are none, unless FILE is
+/// the shard that is asked for, complete: that is verified and kept. An .npy file does not say what it is of, so that
+/// one is evaluated again and replaced.
 enum class Unfinished : std::uint8_t { refuse, resume };
 
 struct SectionFileOptions {
   EvaluateOptions evaluate = {};
   Unfinished unfinished = Unfinished::refuse;
-  Shard shard = {};
+  std::optional<Shard> shard = std::nullopt;  ///< a file for merge_sections(), also of 1 of 1; otherwise an .npy file
   /// Points of a tile; 0: what takes about a tenth of a second by a short measurement, or twenty times as long as a
-  /// call of evaluate() spends before its first point. A resumed run keeps the size it began with. Bits do not depend
-  /// on it.
+  /// call of evaluate() spends before its first point, ten seconds at most. A resumed run keeps the size it began with.
+  /// Bits do not depend on it. Nor has a request to stop to wait for a tile's end: the landscape heeds it within one,
+  /// and that tile is evaluated again by the run that resumes.
   std::int64_t tile_points = 0;
 };
 
@@ -50,6 +53,9 @@ struct SectionFileReport {
   std::string device;                 ///< what follows is as in Surface
   Precision precision = Precision::f64;
   std::string plan;
+  /// evaluations: those of the fit, which every shard and every resumed run repeats, with one for each of this file's
+  /// points for pointwise; saved: `points` less those. Nothing when every tile was there, since nothing was fitted
+  /// then.
   std::optional<ChebyshevReport> chebyshev;
 };
 
@@ -65,14 +71,15 @@ struct SectionFileReport {
 /// has no room for is evaluated in halves, of the same bits.
 ///
 /// Throws InvalidArgument when section, grid or options do not fit, FileError for a file that is in the way, belongs to
-/// another run, is damaged, or cannot be written (the disk is full), OutOfMemory with the bytes that one point needs,
-/// Interrupted.
+/// another run, is damaged, or cannot be written (the disk is full), OutOfMemory with the bytes that one point needs
+/// (0 when what ran out did not say), Interrupted. Files and options are looked at before anything is computed.
 LOSSATLAS_API SectionFileReport write_section(const std::filesystem::path& file, const Landscape& landscape,
                                               const Section& section, const Grid& grid,
                                               const SectionFileOptions& options = {});
 
 /// One .npy file from all shards of a section, in any order, with the bits of one run over the whole grid; complete or
-/// not at all. Checks every tile against its checksum. The report's device is the shards', its plan is empty.
+/// not at all. Checks every tile against its checksum. The report's device and precision are those asked for by
+/// the shards, its plan is empty.
 /// Throws FileError when a shard is missing, given twice, damaged or of another section, Interrupted.
 LOSSATLAS_API SectionFileReport merge_sections(const std::filesystem::path& file,
                                                std::span<const std::filesystem::path> shards,
@@ -80,5 +87,7 @@ LOSSATLAS_API SectionFileReport merge_sections(const std::filesystem::path& file
 
 /// The grid of a shard. Throws FileError when the file is none.
 LOSSATLAS_API Grid shard_grid(const std::filesystem::path& shard);
+/// H of a shard. Throws FileError when the file is none.
+LOSSATLAS_API std::int64_t shard_heads(const std::filesystem::path& shard);
 
 }  // namespace lossatlas

@@ -46,12 +46,14 @@ struct Spectrum {
   std::vector<double> eigenvectors;  ///< (n, n), row i belongs to eigenvalue i; empty unless asked for
   Inertia inertia;
   ZeroRule zero;
-  double residual = 0;  ///< max |H v − λ v| over all pairs, when vectors were computed
+  double residual = 0;  ///< max |H v − λ v| over all pairs, when vectors were computed; NaN if one is
   std::string device;   ///< what computed it
 };
 
-/// The spectrum of a symmetric matrix (n, n), of which the upper triangle is read. Throws InvalidArgument when it is
-/// not square or has a non-finite entry, OutOfMemory with the bytes that eigenvectors and workspace need.
+/// The spectrum of a symmetric matrix (n, n), of which the upper triangle is read, by LAPACK. Throws InvalidArgument
+/// when it is not square or has a non-finite entry, when the zero threshold is negative or not finite, and on more than
+/// 32766 rows with vectors (the limit of LAPACK's workspace sizes); OutOfMemory with the bytes that eigenvectors and
+/// workspace need; Error when the iteration does not converge.
 LOSSATLAS_API Spectrum symmetric_spectrum(std::vector<double> matrix, std::int64_t n,
                                           const SpectrumOptions& options = {});
 /// Inertia and zero rule of eigenvalues (n) in any order.

@@ -18,7 +18,8 @@ enum class Method : std::uint8_t { pointwise, chebyshev };
 LOSSATLAS_API const char* name(Method method);
 
 /// What became of Method::chebyshev. Errors are relative to `scale`, the largest |L| of the head that was met; estimate
-/// and held-out error are an estimate and a measurement of the largest error, not a proof (see fit_chebyshev()).
+/// and held-out error are an estimate and a measurement of the largest error, not a proof, against losses evaluated one
+/// by one in the precision that ran, whose own error is no part of them (see fit_chebyshev()).
 struct ChebyshevReport {
   Method method = Method::pointwise;     ///< what ran in the end; pointwise: given up, and every loss was evaluated
   std::string reason;                    ///< why it ended so, in a few words

@@ -22,10 +22,16 @@ struct LaunchShape {
 /// The shared memory that a kernel gets without asking.
 inline constexpr std::size_t kDefaultSharedBytes = 48 * 1024;
 
+/// Always all that the device allows: the limit belongs to the kernel, and launches of several threads must not lower
+/// it under each other.
 template <class... Params>
 [[nodiscard]] cudaError_t allow_shared(void (*kernel)(Params...), std::size_t bytes) {
   if (bytes <= kDefaultSharedBytes) return cudaSuccess;
-  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+  int device = 0, most = 0;
+  if (const cudaError_t status = cudaGetDevice(&device); status != cudaSuccess) return status;
+  const cudaError_t status = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+  if (status != cudaSuccess) return status;
+  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most);
 }
 
 /// kernel<<<grid, block, shared_bytes, stream>>>(args...).

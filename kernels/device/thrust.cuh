@@ -1,4 +1,4 @@
-// Sorting and compaction by Thrust, off the hot path. (Seam: the emulated device has a twin of this file, found first.)
+// Compaction by Thrust, off the hot path. (Seam: the emulated device has a twin of this file, found first.)
 // Half a minute of compile time: one source includes it.
 #pragma once
 
@@ -8,25 +8,45 @@
 
 #include <cuda_runtime.h>
 #include <thrust/copy.h>
-#include <thrust/sort.h>
+#include <thrust/iterator/counting_iterator.h>
 #include <thrust/system/cuda/execution_policy.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <new>
 
 namespace lossatlas::device {
 
-/// Sorts keys (count) ascending and values (count) with them, equal keys in their order; on the stream.
-/// Throws std::bad_alloc or thrust::system_error.
-template <class Key, class Value>
-void sort_by_key(cudaStream_t stream, Key* keys, Value* values, std::int64_t count) {
-  thrust::stable_sort_by_key(thrust::cuda::par_nosync.on(stream), keys, keys + count, values);
-}
+/// Device memory that is enough to find indices among `count`: a state of at most 16 bytes for each group of elements.
+constexpr std::int64_t index_workspace(std::int64_t count) { return 16 * count + 4096; }
 
-/// Copies the elements of in (count) that satisfy the predicate, a functor for host and device, to out in their order;
-/// waits for the stream and returns how many. Throws std::bad_alloc or thrust::system_error.
+/// Hands out one piece of memory, once.
+class WorkspaceAllocator {
+ public:
+  using value_type = unsigned char;
+
+  WorkspaceAllocator(void* memory, std::int64_t bytes) : memory_(static_cast<value_type*>(memory)), bytes_(bytes) {}
+  value_type* allocate(std::ptrdiff_t bytes) {
+    if (bytes > bytes_) throw std::bad_alloc();
+    bytes_ = 0;
+    return memory_;
+  }
+  void deallocate(value_type*, std::size_t) {}
+
+ private:
+  value_type* memory_;
+  std::int64_t bytes_;
+};
+
+/// The indices, ascending, of the elements of `values` (count) that satisfy the predicate, a functor for host and
+/// device, to `to`; waits for the stream and returns how many. `workspace`: index_workspace(count) bytes of device
+/// memory. Throws thrust::system_error.
 template <class T, class Predicate>
-std::int64_t copy_if(cudaStream_t stream, const T* in, std::int64_t count, T* out, Predicate predicate) {
-  return thrust::copy_if(thrust::cuda::par.on(stream), in, in + count, out, predicate) - out;
+std::int64_t indices_if(cudaStream_t stream, const T* values, std::int64_t count, std::int32_t* to, void* workspace,
+                        Predicate predicate) {
+  WorkspaceAllocator allocator(workspace, index_workspace(count));
+  const thrust::counting_iterator<std::int32_t> first(0);
+  return thrust::copy_if(thrust::cuda::par(allocator).on(stream), first, first + count, values, to, predicate) - to;
 }
 
 }  // namespace lossatlas::device

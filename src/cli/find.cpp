@@ -1,7 +1,10 @@
 // lossatlas find: the critical points that descents from many random starts lead to.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <memory>
+#include <regex>
+#include <system_error>
 
 #include "commands.hpp"
 #include "common.hpp"
@@ -29,6 +32,26 @@ std::string model_file(std::size_t index, std::size_t count) {
   return "critical-" + std::string(last.size() - number.size(), '0') + number + ".safetensors";
 }
 
+// Models of an earlier search that this one did not write: the report does not know them.
+void remove_stale_models(const fs::path& folder, std::size_t count) {
+  static const std::regex kName("critical-[0-9]+\\.safetensors");
+  std::vector<std::string> written;
+  for (std::size_t i = 0; i < count; ++i) written.push_back(model_file(i, count));
+  std::vector<fs::path> stale;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (!std::regex_match(name, kName) || std::find(written.begin(), written.end(), name) != written.end()) continue;
+    if (entry.is_regular_file()) stale.push_back(entry.path());
+  }
+  for (const fs::path& file : stale) {
+    std::error_code error;
+    fs::remove(file, error);
+    if (error)
+      throw FileError("--out: received " + file.string() + " of an earlier search, expected one that can be " +
+                      "removed: " + error.message());
+  }
+}
+
 Json point_json(const CriticalClass& found, const std::string& file) {
   const CriticalPoint& point = found.representative;
   Json inertias = Json::array();
@@ -44,7 +67,8 @@ Json point_json(const CriticalClass& found, const std::string& file) {
           {"count", found.count},
           {"inertias", inertias},
           {"zero_threshold", point.zero.threshold},
-          {"gap", point.zero.gap}};
+          {"gap", point.zero.gap},
+          {"device", point.device}};
 }
 
 // Of the starts' parameters: numbers for each layer or for all, or the rule.
@@ -116,10 +140,13 @@ void find(const FindArguments& arguments, Session& session) {
   read_loss(arguments.problem.loss);
   check_output_folder("--out", arguments.out);
   CriticalSearchOptions options = search_options(arguments, network);
-  check_hessian_memory("--layers", network, 2);
-  const Landscape landscape = arguments.problem.landscape(network, arguments.device.select(session));
+  const Device device = arguments.device.select(session);
+  constexpr double kMatrices = 4;  // of each start under way: Hessian, eigenvectors, LAPACK's workspace of two
+  check_hessian_memory("--layers", network,
+                       kMatrices * static_cast<double>(std::min<std::int64_t>(device.threads(), options.starts)));
+  const Landscape landscape = arguments.problem.landscape(network, device);
   options.each.control = session.control();
-  const CriticalSearch result = search_critical_points(landscape, options);
+  const CriticalSearch result = for_option("--layers", [&] { return search_critical_points(landscape, options); });
   session.finish();
 
   make_folder(arguments.out);
@@ -129,6 +156,7 @@ void find(const FindArguments& arguments, Session& session) {
   }
   const Json report = search_json(result, landscape, options);
   write_json(fs::path(arguments.out) / "critical_points.json", report);
+  remove_stale_models(arguments.out, result.classes.size());
   if (arguments.json) {
     print(report);
   } else {
@@ -187,7 +215,9 @@ void add_find(CLI::App& program, Command& chosen) {
           "on\n"
           "the way and go on by Newton's method, to saddles and degenerate points too, so that one start may lead to\n"
           "several points. Points that are the same up to order, signs and copies of neurons count as one, and so do\n"
-          "all with a constant output. Writes one model critical-K.safetensors for each, by ascending loss, and\n"
+          "all with a constant output. Writes one model critical-K.safetensors for each, by ascending loss, in place "
+          "of\n"
+          "those of an earlier search, and\n"
           "critical_points.json: loss, gradient_l1, inertia (positive, zero and negative eigenvalues of the Hessian),\n"
           "finite, constant (the output is the same for all samples), and count (of the starts). Starts that lead to\n"
           "infinity, to the constant zero or to no critical point only are counted apart, and never reported as\n"

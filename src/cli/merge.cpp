@@ -22,7 +22,7 @@ void merge(const MergeArguments& arguments, Session& session) {
   for (const auto& shard : shards) inputs.push_back({"a shard", shard});
   arguments.outputs.check_files(inputs);
   const Grid grid = shard_grid(shards.front());
-  arguments.outputs.check_pictures(grid, 1);
+  arguments.outputs.check_pictures(grid, shard_heads(shards.front()));
   const SectionFileReport report = merge_sections(arguments.outputs.out, shards, session.control());
   arguments.outputs.write_pictures(grid, report, "");
   session.finish();

@@ -16,7 +16,8 @@ namespace {
 // in the printed figure, `zero` and `positive` are absent (−1).
 struct Panel {
   Inertia paper;
-  std::string split;  ///< how it comes from the critical point of width 2
+  std::string split;      ///< how it comes from the critical point of width 2
+  std::string note = {};  ///< for its title
 };
 
 // One panel of ours: a network at a critical point, and what the small matrices say of it.
@@ -35,10 +36,11 @@ std::string paper_text(const Inertia& paper) {
   return paper.zero < 0 ? std::to_string(paper.negative) + " negative" : counts(paper);
 }
 
-// The end of a panel's title.
-std::string comparison(const Inertia& ours, const Inertia& paper) {
-  if (!same(ours, paper)) return " (another critical point than the paper's: " + paper_text(paper) + ")";
-  return paper.zero < 0 ? " (paper: " + paper_text(paper) + ")" : " (as in the paper)";
+// The end of a panel's title. Equal counts do not make it the paper's point.
+std::string comparison(const Inertia& ours, const Panel& panel) {
+  const std::string paper = paper_text(panel.paper), note = panel.note.empty() ? "" : "; " + panel.note;
+  if (!same(ours, panel.paper)) return " (another critical point than the paper's: " + paper + note + ")";
+  return (panel.paper.zero < 0 ? " (paper: " + paper : " (counts as in the paper") + note + ")";
 }
 
 Model wide_model(const Model& narrow, std::int64_t neuron, const std::vector<double>& weights) {
@@ -86,7 +88,7 @@ Json draw_panels(const std::string& name, const std::vector<Panel>& panels, cons
     const Landscape landscape(model.network, data, Loss::mean_squared_error, device);
     const Spectrum spectrum = hessian_spectrum(landscape, model.theta);
     std::string title = "width " + width + ": " + counts(spectrum.inertia);
-    title += comparison(spectrum.inertia, panels[i].paper);
+    title += comparison(spectrum.inertia, panels[i]);
     write_model(arguments.out / ("width-" + width + ".safetensors"), model.network, model.theta);
     images.push_back(plot_spectrum(spectrum, {.title = title}));
     reports.push_back(panel_json(panels[i], points[i], landscape, spectrum, title));
@@ -111,12 +113,17 @@ std::vector<CriticalClass> search(const Landscape& landscape, std::int64_t start
                         " was found, expected one; choose other data");
 }
 
-// The neuron of the first layer with the smallest input weight.
-std::int64_t smallest_weight(const Model& model) {
+// The neuron of the first layer with the smallest input weights, in the Euclidean norm.
+std::int64_t smallest_weights(const Model& model) {
   const auto weight = model.network.view(std::span<const double>(model.theta), 0).weight;
+  const auto size = [&](std::int64_t j) {
+    double sum = 0;
+    for (std::int64_t i = 0; i < weight.cols; ++i) sum += weight(j, i) * weight(j, i);
+    return sum;
+  };
   std::int64_t best = 0;
   for (std::int64_t j = 1; j < weight.rows; ++j) {
-    if (std::abs(weight(j, 0)) < std::abs(weight(best, 0))) best = j;
+    if (size(j) < size(best)) best = j;
   }
   return best;
 }
@@ -134,12 +141,12 @@ Json draw_figure3a(const ReproduceArguments& arguments, Session& session) {
   if (minimum == found.end()) none_found(network);
 
   const Model narrow{network, minimum->representative.theta};
-  const std::int64_t first = smallest_weight(narrow);
+  const std::int64_t first = smallest_weights(narrow);
   std::vector<Embedded> points{{narrow, minimum->representative.inertia}};
   points.push_back(embedded(narrow, data, device, first, kHalves));
   points.push_back(embedded(points.back().model, data, device, 1 - first, kHalves));
   const std::vector<Panel> panels{{{-1, -1, 0}, "the minimum"},
-                                  {{-1, -1, 1}, "the neuron with the smaller input weight in halves"},
+                                  {{-1, -1, 1}, "the neuron with the smaller input weights in halves"},
                                   {{-1, -1, 2}, "each neuron in halves"}};
   return draw_panels("figure3a", panels, points, data, device, arguments, session);
 }
@@ -167,20 +174,21 @@ struct IrisPoint {
   Model model;
   std::int64_t neuron = 0;
   std::string origin;
+  bool halves = false;                                          ///< from width 1, its neuron split
   std::int64_t far = std::numeric_limits<std::int64_t>::max();  ///< from the paper's three inertias, summed
 };
 
 constexpr std::int64_t kIrisStarts = 128, kIrisDescent = 200;
 
 // Takes θ in place of `best` if one of its neurons comes nearer to the paper.
-void consider(const Landscape& landscape, const std::vector<double>& theta, const std::string& origin,
+void consider(const Landscape& landscape, const std::vector<double>& theta, const std::string& origin, bool halves,
               IrisPoint& best) {
   for (std::int64_t neuron = 0; neuron < 2; ++neuron) {
     const SplitForecast forecast = split_forecast(landscape, theta, 1, neuron);
     const std::int64_t far = distance(forecast.narrow, kIrisPanels[0].paper) +
                              distance(forecast.wide(kHalves), kIrisPanels[1].paper) +
                              distance(forecast.wide(kThirds), kIrisPanels[2].paper);
-    if (far < best.far) best = {{landscape.network(), theta}, neuron, origin, far};
+    if (far < best.far) best = {{landscape.network(), theta}, neuron, origin, halves, far};
   }
 }
 
@@ -196,11 +204,11 @@ IrisPoint nearest_to_paper(const Dataset& data, const Device& device, Session& s
   const Landscape narrow(iris_network(data, 1), data, Loss::mean_squared_error, device);
   for (const CriticalClass& found : search(narrow, kIrisStarts, kIrisDescent, session)) {
     const Model half = wide_model({narrow.network(), found.representative.theta}, 0, kHalves);
-    consider(landscape, half.theta, "a critical point of width 1, its neuron in halves", best);
+    consider(landscape, half.theta, "a critical point of width 1, its neuron in halves", true, best);
   }
   if (best.far == 0) return best;
   for (const CriticalClass& found : search(landscape, kIrisStarts, kIrisDescent, session)) {
-    consider(landscape, found.representative.theta, "a critical point of width 2", best);
+    consider(landscape, found.representative.theta, "a critical point of width 2", false, best);
   }
   if (best.model.theta.empty()) none_found(landscape.network());
   return best;
@@ -215,7 +223,9 @@ Json draw_figure3b(const ReproduceArguments& arguments, Session& session) {
   std::vector<Embedded> points{{base.model, point.inertia}};
   points.push_back(embedded(base.model, data, device, base.neuron, kHalves));
   points.push_back(embedded(base.model, data, device, base.neuron, kThirds));
-  Json report = draw_panels("figure3b", kIrisPanels, points, data, device, arguments, session);
+  std::vector<Panel> panels = kIrisPanels;
+  if (base.halves) panels[0].note = "a point of width 1 in halves";
+  Json report = draw_panels("figure3b", panels, points, data, device, arguments, session);
   report["counts_as_in_paper"] = base.far == 0;
   report["critical_point"] = {
       {"origin", base.origin},      {"neuron", base.neuron},  {"loss", point.loss},  {"gradient_l1", point.gradient_l1},

@@ -216,12 +216,20 @@ SectionFileReport write_losses(const SectionArguments& arguments, const Landscap
   if (arguments.resume) options.unfinished = Unfinished::resume;
   if (!arguments.shard.empty()) options.shard = parse_shard(arguments.shard, grid.size());
   try {
-    return for_option("--out", [&] { return write_section(arguments.outputs.out, landscape, section, grid, options); });
-  } catch (const Interrupted&) {
-    const std::string partial = arguments.outputs.out + ".partial";
-    if (!std::filesystem::exists(partial)) throw Interrupted("interrupted");
-    throw Interrupted("interrupted; what is finished is in " + partial + ", the same command with --resume goes on");
+    return write_section(arguments.outputs.out, landscape, section, grid, options);
+  } catch (const FileError& error) {  // other errors are not of --out
+    throw FileError(std::string("--out: ") + error.what());
   }
+}
+
+/// What --resume does with a finished .npy file, which unlike a shard does not say what it is of.
+void note_replaced(const SectionArguments& arguments, Session& session) {
+  if (!arguments.resume || !arguments.shard.empty()) return;
+  std::error_code ignored;
+  const std::filesystem::path out = std::filesystem::weakly_canonical(arguments.outputs.out, ignored);
+  const bool finished = std::filesystem::is_regular_file(out, ignored) &&
+                        !std::filesystem::exists(std::filesystem::path(out) += ".journal", ignored);
+  if (finished) session.note("--resume: " + arguments.outputs.out + " is finished, it is evaluated again and replaced");
 }
 
 void evaluate_section(const SectionArguments& arguments, Session& session) {
@@ -240,6 +248,7 @@ void evaluate_section(const SectionArguments& arguments, Session& session) {
                                 .control = session.control()};
   if (arguments.explain) return print_plan(landscape.explain(section, grid.size(), options), arguments.json);
 
+  note_replaced(arguments, session);
   const SectionFileReport report = write_losses(arguments, landscape, section, grid, options);
   arguments.outputs.write_pictures(grid, report, std::string(name(loss)) + ", " + data.name());
   session.finish();
@@ -315,7 +324,8 @@ void add_evaluation_options(CLI::App& command, SectionArguments& arguments) {
 
 void add_run_options(CLI::App& command, SectionArguments& arguments) {
   command.add_flag("--resume", arguments.resume,
-                   "Go on from OUT.partial and OUT.journal of a run that was ended; from the beginning without them");
+                   "Go on from OUT.partial and OUT.journal of a run that was ended; from the beginning without them, "
+                   "unless OUT is the shard asked for, complete: then nothing is evaluated");
   command
       .add_option(
           "--shard", arguments.shard,

@@ -52,13 +52,15 @@ void SectionOutputs::check_pictures(const Grid& grid, std::int64_t heads) const 
       throw InvalidArgument(std::string(file.option) + ": received a section of " + std::to_string(grid.rank()) +
                             " directions, expected at most 3 for a picture or ParaView; drop the option");
     }
-    check_room(grid, heads, file.file.parent_path());
   }
   for (const Axis& axis : grid.axes()) {
     if (png.empty() || grid.rank() == 1 || axis.points <= kMostPixels) continue;
     throw InvalidArgument("--png: received an axis of " + std::to_string(axis.points) + " points, expected at most " +
                           std::to_string(kMostPixels) + " for a picture; drop the option or use a smaller --grid");
   }
+  const double losses = 8.0 * static_cast<double>(grid.size()) * static_cast<double>(heads);
+  if (!png.empty()) check_memory("--png", losses);
+  if (!vti.empty()) check_disk(grid, heads + 1, fs::path(vti).parent_path());  // the sum, too
   for (const Axis& axis : grid.axes()) {
     if (vti.empty() || axis.points == 1 || axis.lo != axis.hi) continue;
     throw InvalidArgument("--vti: received a --range that is empty with several points, expected lo and hi to differ");
@@ -66,18 +68,14 @@ void SectionOutputs::check_pictures(const Grid& grid, std::int64_t heads) const 
 }
 
 void SectionOutputs::write_pictures(const Grid& grid, const SectionFileReport& report, const std::string& title) const {
-  if (!pictures()) return;
+  if (!vti.empty()) write_vti(vti, out, grid, report.heads);
+  if (png.empty()) return;
   Surface surface;
   surface.grid = grid;
   surface.heads = report.heads;
   surface.losses = read_npy(out).values;
   surface.nonfinite = report.nonfinite;
-  surface.device = report.device;
-  surface.precision = report.precision;
-  surface.plan = report.plan;
-  surface.seconds = report.seconds;
-  if (!png.empty()) write_png(png, surface, {.title = title});
-  if (!vti.empty()) write_vti(vti, surface);
+  write_png(png, surface, {.title = title});
 }
 
 }  // namespace lossatlas::cli

@@ -21,6 +21,7 @@ struct SpectrumArguments {
   std::string part = "full";
   std::string vectors;
   std::string png;
+  bool explain = false;
   bool json = false;
 };
 
@@ -79,17 +80,38 @@ void write_pictures(const Spectrum& spectrum, const Landscape& landscape, const 
   }
 }
 
+HessianPart part_of(const SpectrumArguments& arguments) {
+  return arguments.part == "full" ? HessianPart::full : HessianPart::gauss_newton;
+}
+
+// What the spectrum would take.
+void explain(const Landscape& landscape, const SpectrumArguments& arguments) {
+  const SpectrumCost cost = spectrum_cost(landscape, {.vectors = !arguments.vectors.empty()}, part_of(arguments));
+  if (arguments.json) {
+    print({{"parameters", landscape.network().parameter_count()},
+           {"assembly_flop", cost.assembly_flop},
+           {"eigen_flop", cost.eigen_flop},
+           {"bytes", cost.bytes},
+           {"device", landscape.device().describe()}});
+    return;
+  }
+  std::printf("parameters  %lld\n", static_cast<long long>(landscape.network().parameter_count()));
+  std::printf("assembly    %.3g FLOP\n", cost.assembly_flop);
+  std::printf("eigenvalues %.3g FLOP%s\n", cost.eigen_flop, arguments.vectors.empty() ? "" : " with vectors");
+  std::printf("memory      %.3g bytes on %s\n", cost.bytes, landscape.device().describe().c_str());
+}
+
 void analyse(const SpectrumArguments& arguments, Session& session) {
   read_loss(arguments.problem.loss);
   const Model model = arguments.model.read();
   check_outputs(arguments);
   const bool vectors = !arguments.vectors.empty();
-  check_hessian_memory("--model", model.network, vectors ? 4 : 1);  // LAPACK's workspace for vectors is two matrices
+  if (!arguments.explain) check_hessian_memory("--model", model.network, vectors ? 4 : 1);
   const Landscape landscape = arguments.problem.landscape(model.network, arguments.device.select(session));
+  if (arguments.explain) return explain(landscape, arguments);
   const Point point{landscape.evaluate(model.theta).loss(), norms(landscape.gradient(model.theta))};
   session.check();
-  const HessianOptions hessian{.part = arguments.part == "full" ? HessianPart::full : HessianPart::gauss_newton,
-                               .control = session.control()};
+  const HessianOptions hessian{.part = part_of(arguments), .control = session.control()};
   const Spectrum spectrum = for_option("--model", [&] {
     return hessian_spectrum(landscape, model.theta, {.vectors = vectors, .zero_threshold = arguments.zero}, hessian);
   });
@@ -122,6 +144,7 @@ void add_options(CLI::App& command, SpectrumArguments& arguments) {
       ->type_name("FILE");
   command.add_option("--png", arguments.png, "Magnitudes on a logarithmic axis, coloured by sign")->type_name("FILE");
   arguments.device.add_to(command);
+  command.add_flag("--explain", arguments.explain, "Print what it would take, FLOP and bytes, and do nothing");
   command.add_flag("--json", arguments.json,
                    "Print JSON: parameters, loss, gradient_l1, gradient_max, eigenvalues (ascending), inertia "
                    "(positive, zero, negative), zero_threshold, gap, device");

@@ -81,10 +81,14 @@ class CpuLandscape final : public DeviceLandscape {
   }
 
   void hessian_products(std::span<const double> theta, HessianPart part, std::span<const double> vectors,
-                        std::span<double> products) const override {
+                        const Control& control, std::span<double> products) const override {
     const std::int64_t count = static_cast<std::int64_t>(vectors.size()) / network_.parameter_count();
     allocating("hessian_products", hessian_products_bytes(problem(), count),
-               [&] { cpu::hessian_products(problem(), theta, part, vectors, products); });
+               [&] { cpu::hessian_products(problem(), theta, part, vectors, control, products); });
+  }
+
+  double hessian_spectrum_bytes(HessianPart part, bool vectors) const override {
+    return cpu::hessian_spectrum_bytes(problem(), part, vectors);
   }
 
  private:

@@ -324,4 +324,10 @@ std::int64_t hessian_bytes(const Problem& problem, HessianPart part) {
   return HessianFactors::bytes(problem, method) + 8 * problem.threads * rows * std::max(kTileColumns, widest);
 }
 
+double hessian_spectrum_bytes(const Problem& problem, HessianPart part, bool vectors) {
+  const auto size = static_cast<double>(problem.network.parameter_count());
+  const double matrix = 8 * size * size, solving = vectors ? 3 * matrix : 16 * size;  // dsyevd's, the vectors among it
+  return matrix + std::max(solving, static_cast<double>(hessian_bytes(problem, part)));
+}
+
 }  // namespace lossatlas::cpu

@@ -24,10 +24,13 @@ void hessian(const Problem& problem, std::span<const double> theta, HessianPart 
 /// Bytes that hessian() holds besides its result.
 std::int64_t hessian_bytes(const Problem& problem, HessianPart part);
 
+/// Bytes of assembling it and of LAPACK's solution, at the peak.
+double hessian_spectrum_bytes(const Problem& problem, HessianPart part, bool vectors);
+
 /// products (k, M) = H V of vectors (k, M), forward over reverse. The bits of a product do not depend on the other
-/// vectors.
+/// vectors. Reports progress in vectors.
 void hessian_products(const Problem& problem, std::span<const double> theta, HessianPart part,
-                      std::span<const double> vectors, std::span<double> products);
+                      std::span<const double> vectors, const Control& control, std::span<double> products);
 
 /// Bytes that hessian_products() holds besides its result.
 std::int64_t hessian_products_bytes(const Problem& problem, std::int64_t vectors);

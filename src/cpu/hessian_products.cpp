@@ -177,16 +177,17 @@ class Products {
         lanes_(lane_count(problem)),
         passes_(static_cast<std::size_t>(problem.threads)) {}
 
-  void run(Batch batch) {
+  /// Looks for a stop request between chunks; `quiet` reports no progress.
+  void run(Batch batch, const Control& quiet) {
     sums_.assign(static_cast<std::size_t>(lanes_ * batch.count * size_), 0.0);
     // Vectors of one group share a forward and a backward pass; a product's bits do not depend on its group.
     const std::int64_t group = std::max<std::int64_t>(1, batch.count * lanes_ / problem_.threads);
     const std::int64_t groups = (batch.count + group - 1) / group;
-    parallel_for(groups * lanes_, problem_.threads, [&](std::int64_t item, int thread) {
+    parallel_for(groups * lanes_, problem_.threads, quiet, "", [&](std::int64_t item, int thread) {
       auto& pass = passes_[static_cast<std::size_t>(thread)];
       if (!pass) pass = std::make_unique<ProductPass>(problem_, theta_, part_);
       const std::int64_t first = item / lanes_ * group;
-      add_lane(batch, first, std::min(batch.count, first + group), item % lanes_, *pass);
+      add_lane(batch, first, std::min(batch.count, first + group), item % lanes_, quiet, *pass);
     });
     const std::int64_t entries = batch.count * size_;
     parallel_for((entries + kReducePiece - 1) / kReducePiece, problem_.threads, [&](std::int64_t piece, int) {
@@ -199,10 +200,12 @@ class Products {
   }
 
  private:
-  void add_lane(Batch batch, std::int64_t begin, std::int64_t end, std::int64_t lane, ProductPass& pass) {
+  void add_lane(Batch batch, std::int64_t begin, std::int64_t end, std::int64_t lane, const Control& quiet,
+                ProductPass& pass) {
     const auto size = static_cast<std::size_t>(size_);
     const std::int64_t samples = problem_.data.size();
     for (std::int64_t first = lane * kChunk; first < samples; first += lanes_ * kChunk) {
+      check_stop(quiet);
       pass.prepare(first, std::min(kChunk, samples - first));
       for (std::int64_t v = begin; v < end; ++v) {
         pass.add_product({vectors_.data() + (batch.first + v) * size_, size},
@@ -225,7 +228,7 @@ class Products {
 }  // namespace
 
 void hessian_products(const Problem& problem, std::span<const double> theta, HessianPart part,
-                      std::span<const double> vectors, std::span<double> products) {
+                      std::span<const double> vectors, const Control& control, std::span<double> products) {
   const std::int64_t size = problem.network.parameter_count();
   require(static_cast<std::int64_t>(theta.size()) == size, "hessian_products", "received ", theta.size(),
           " parameters, expected ", size);
@@ -235,7 +238,11 @@ void hessian_products(const Problem& problem, std::span<const double> theta, Hes
   const SingleThreadedBlas guard;
   const std::int64_t count = static_cast<std::int64_t>(vectors.size()) / size, step = batch_size(problem);
   Products all(problem, theta, part, vectors, products);
-  for (std::int64_t first = 0; first < count; first += step) all.run({first, std::min(step, count - first)});
+  for (std::int64_t first = 0; first < count; first += step) {
+    const std::int64_t members = std::min(step, count - first);
+    all.run({first, members}, {.progress = {}, .stop = control.stop});
+    if (control.progress) control.progress({"products", first + members, count});
+  }
 }
 
 std::int64_t hessian_products_bytes(const Problem& problem, std::int64_t vectors) {

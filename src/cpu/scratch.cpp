@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <mutex>
+#include <new>
 #include <vector>
 
 namespace lossatlas::cpu {
@@ -30,16 +31,19 @@ class Pool {
     return taken;
   }
 
-  void give(FreeBlock one) {
+  /// Frees a block that finds no place, be it for want of memory to note it down.
+  void give(FreeBlock one) noexcept try {
     constexpr std::int64_t limit = Scratch::kKeptBytes / sizeof(double);
     if (one.size > limit) return;
     const std::lock_guard lock(mutex_);
+    free_.reserve(free_.size() + 1);
     while (entries_ + one.size > limit) {
       entries_ -= free_.front().size;
       free_.erase(free_.begin());
     }
     entries_ += one.size;
     free_.push_back(std::move(one));
+  } catch (const std::bad_alloc&) {
   }
 
   std::int64_t bytes() {

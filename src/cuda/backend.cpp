@@ -85,8 +85,14 @@ class CudaLandscape final : public DeviceLandscape {
   }
 
   void hessian_products(std::span<const double> theta, HessianPart part, std::span<const double> vectors,
-                        std::span<double> products) const override {
-    run([&](Workspace& workspace) { cuda::hessian_products(workspace, problem(), theta, part, vectors, products); });
+                        const Control& control, std::span<double> products) const override {
+    run([&](Workspace& workspace) {
+      cuda::hessian_products(workspace, problem(), theta, part, vectors, control, products);
+    });
+  }
+
+  double hessian_spectrum_bytes(HessianPart part, bool vectors) const override {
+    return run([&](Workspace& workspace) { return cuda::hessian_spectrum_bytes(workspace, problem(), part, vectors); });
   }
 
   std::optional<Spectrum> hessian_spectrum(std::span<const double> theta, HessianPart part, bool vectors,

@@ -39,7 +39,7 @@ class HessianFactors {
       for (std::size_t k = 0; k <= l; ++k) {
         const std::int64_t size = samples * pass_.out(k) * pass_.out(l);
         curvature_[pair(k, l)] = DeviceBuffer<double>(workspace.memory(), size);
-        if (full_ && !jacobian_ && has_sensitivity(k, l)) {
+        if (full_ && !jacobian_ && has_sensitivity(k, l, pass_.depth())) {
           sensitivity_[pair(k, l)] = DeviceBuffer<double>(workspace.memory(), size);
         }
       }
@@ -52,7 +52,16 @@ class HessianFactors {
                                     problem.samples());
   }
   static double bytes(const Problem& problem, HessianPart part) {
-    return 8 * static_cast<double>(capacity(problem, part)) * static_cast<double>(sample_entries(problem, part));
+    const std::vector<kernels::PlacedLayer> layers = placed_layers(problem.network());
+    const bool jacobian = hessian_method(problem.network(), part) == HessianMethod::jacobian;
+    std::int64_t entries = HessianPass::sample_entries(problem);
+    for (std::size_t l = jacobian ? layers.size() - 1 : 0; l < layers.size(); ++l) {
+      for (std::size_t k = 0; k <= l; ++k) {
+        const bool sensitive = part == HessianPart::full && !jacobian && has_sensitivity(k, l, layers.size());
+        entries += (sensitive ? 2 : 1) * layers[k].out * layers[l].out;
+      }
+    }
+    return 8 * static_cast<double>(capacity(problem, part)) * static_cast<double>(entries);
   }
 
   void compute(std::int64_t first, std::int64_t rows) {
@@ -85,7 +94,7 @@ class HessianFactors {
   }
 
  private:
-  bool has_sensitivity(std::size_t k, std::size_t l) const { return k < l && l + 1 < pass_.depth(); }
+  static bool has_sensitivity(std::size_t k, std::size_t l, std::size_t depth) { return k < l && l + 1 < depth; }
   std::size_t pair(std::size_t k, std::size_t l) const { return k * pass_.depth() + l; }
   /// S_kl (rows, m_l, m_k): entry (p, i) is ∂δ_l[p]/∂z_k[i].
   double* curvature(std::size_t k, std::size_t l) const { return curvature_[pair(k, l)].data(); }
@@ -172,21 +181,25 @@ class HessianFactors {
   std::vector<DeviceBuffer<double>> curvature_, sensitivity_;  ///< by pair of layers
 };
 
-/// Asks before anything is computed whether the matrices and the factors fit.
-void require_memory(const Problem& problem, HessianPart part, std::int64_t size, std::int64_t count) {
-  const double needed = 8 * static_cast<double>(count) * static_cast<double>(size) * static_cast<double>(size) +
-                        HessianFactors::bytes(problem, part);
+/// Asks before anything is computed whether so many bytes for Hessians (size, size) and the work on them are free.
+void require_memory(Workspace& workspace, std::int64_t size, double needed) {
+  workspace.cublas(), workspace.cusolver();  // what the handles hold is not free either
   std::size_t free = 0, total = 0;
   LOSSATLAS_CUDA(cudaMemGetInfo(&free, &total));
   if (needed <= static_cast<double>(free)) return;
   const auto bytes = static_cast<std::int64_t>(std::min(needed, kMostBytes));
   throw OutOfMemory(message("hessian", "received ", size, " parameters, whose Hessian takes ", bytes,
-                            " bytes with its factors, expected at most the ", free,
+                            " bytes with all that is done to it, expected at most the ", free,
                             " that are free on the device; use HessianOperator, which does not form it"),
                     bytes);
 }
 
 }  // namespace
+
+double assembly_bytes(const Problem& problem, HessianPart part, std::int64_t count) {
+  const auto size = static_cast<double>(problem.network().parameter_count());
+  return 8 * size + std::max(HessianFactors::bytes(problem, part), 8 * static_cast<double>(count - 1) * size);
+}
 
 HessianMethod hessian_method(const Network& network, HessianPart part) {
   const std::vector<kernels::PlacedLayer> layers = placed_layers(network);
@@ -203,10 +216,10 @@ HessianMethod hessian_method(const Network& network, HessianPart part) {
   return jacobian <= kRest * blocks ? HessianMethod::jacobian : HessianMethod::blocks;
 }
 
-DeviceBuffer<double> hessian_memory(Workspace& workspace, const Problem& problem, HessianPart part,
-                                    std::int64_t count) {
+DeviceBuffer<double> hessian_memory(Workspace& workspace, const Problem& problem, double rest, std::int64_t count) {
   const std::int64_t size = problem.network().parameter_count();
-  require_memory(problem, part, size, count);
+  const double entries = static_cast<double>(count) * static_cast<double>(size) * static_cast<double>(size);
+  require_memory(workspace, size, 8 * entries + rest);
   return {workspace.memory(), count * size * size};
 }
 
@@ -250,8 +263,9 @@ void require_finite_matrices(Workspace& workspace, const double* matrices, std::
   double entry = 0;
   download(memory, matrices + row * n + *place, std::span(&entry, 1));
   if (caller.point >= 0) caller.point += row / n;
-  throw Error(message(caller.function, "received ", caller.parameters(), " whose Hessian has the entry ", entry,
-                      " at (", row % n, ", ", *place, "), expected a finite one; check that the loss is finite there"));
+  throw NonFiniteHessian(message(caller.function, "received ", caller.parameters(), " whose Hessian has the entry ",
+                                 entry, " at (", row % n, ", ", *place,
+                                 "), expected a finite one; check that the loss is finite there"));
 }
 
 void hessian(Workspace& workspace, const Problem& problem, std::span<const double> theta, HessianPart part,
@@ -261,7 +275,7 @@ void hessian(Workspace& workspace, const Problem& problem, std::span<const doubl
           hessian.size(), " entries, expected ", size * size);
   require(static_cast<std::int64_t>(theta.size()) == size, "hessian", "received ", theta.size(),
           " parameters, expected ", size);
-  const DeviceBuffer<double> matrix = hessian_memory(workspace, problem, part);
+  const DeviceBuffer<double> matrix = hessian_memory(workspace, problem, assembly_bytes(problem, part));
   assemble_hessians(workspace, problem, theta, part, control, matrix.data());
   download(workspace.memory(), matrix.data(), hessian);
 }

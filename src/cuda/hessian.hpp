@@ -27,17 +27,21 @@ enum class HessianMethod : std::uint8_t {
 /// The cheaper way: by the problem and the part alone.
 HessianMethod hessian_method(const Network& network, HessianPart part);
 
-/// Device memory for `count` Hessians (M, M). Throws OutOfMemory with the bytes of them and of what assembling takes.
-DeviceBuffer<double> hessian_memory(Workspace& workspace, const Problem& problem, HessianPart part,
-                                    std::int64_t count = 1);
+/// Device bytes that assembling `count` Hessians and looking for entries that are not finite take at the peak, besides
+/// the matrices. They are free again afterwards.
+double assembly_bytes(const Problem& problem, HessianPart part, std::int64_t count = 1);
+
+/// Device memory for `count` Hessians (M, M). Throws OutOfMemory unless they and `rest` further bytes are free, with
+/// the sum.
+DeviceBuffer<double> hessian_memory(Workspace& workspace, const Problem& problem, double rest, std::int64_t count = 1);
 
 /// matrices (k, M, M, device memory): the Hessians at the points thetas (k, M), symmetric to the bit. Reports progress
 /// in samples of one point.
 void assemble_hessians(Workspace& workspace, const Problem& problem, std::span<const double> thetas, HessianPart part,
                        const Control& control, double* matrices);
 
-/// Throws Error for a matrix (n, n) of matrices (count, n, n, device memory) with an entry that is not finite; `caller`
-/// is of the first.
+/// Throws NonFiniteHessian for a matrix (n, n) of matrices (count, n, n, device memory) with an entry that is not
+/// finite; `caller` is of the first.
 void require_finite_matrices(Workspace& workspace, const double* matrices, std::int64_t count, std::int64_t n,
                              HessianCaller caller);
 
@@ -45,13 +49,13 @@ void require_finite_matrices(Workspace& workspace, const double* matrices, std::
 void hessian(Workspace& workspace, const Problem& problem, std::span<const double> theta, HessianPart part,
              const Control& control, std::span<double> hessian);
 
-/// products (k, M) = H V of vectors (k, M), forward over reverse. The bits of a product do not depend on the other
-/// vectors.
+/// products (k, M) = H V of vectors (k, M), forward over reverse, a batch of vectors at a time. The bits of a product
+/// do not depend on the other vectors. Reports progress in vectors.
 void hessian_products(Workspace& workspace, const Problem& problem, std::span<const double> theta, HessianPart part,
-                      std::span<const double> vectors, std::span<double> products);
+                      std::span<const double> vectors, const Control& control, std::span<double> products);
 
 /// Eigenvalues, and eigenvectors with their residual if asked for, of the Hessian, which stays on the device. Leaves
-/// the inertia to the caller. Throws Error when the Hessian has a non-finite entry.
+/// the inertia to the caller. Throws NonFiniteHessian, and OutOfMemory before any work with hessian_spectrum_bytes().
 Spectrum hessian_spectrum(Workspace& workspace, const Problem& problem, std::span<const double> theta, HessianPart part,
                           bool vectors, const Control& control, const HessianCaller& caller = {"hessian_spectrum"});
 
@@ -59,7 +63,11 @@ Spectrum hessian_spectrum(Workspace& workspace, const Problem& problem, std::spa
 std::vector<Spectrum> hessian_spectra(Workspace& workspace, const Problem& problem, std::span<const double> thetas,
                                       HessianPart part, bool vectors, const Control& control);
 
-/// Whether H + shift·I has a Cholesky factor; all but its size and the answer stay on the device.
+/// All device bytes that hessian_spectrum() takes at the peak, besides the data.
+double hessian_spectrum_bytes(Workspace& workspace, const Problem& problem, HessianPart part, bool vectors);
+
+/// Whether H + shift·I has a Cholesky factor; all but its size and the answer stay on the device. Throws OutOfMemory
+/// before any work with all the bytes that it takes at the peak.
 bool hessian_has_factor(Workspace& workspace, const Problem& problem, std::span<const double> theta, HessianPart part,
                         const ShiftRule& shift, const Control& control);
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -26,7 +27,9 @@ MatrixSize size_of(Workspace& workspace, const double* matrix, std::int64_t n) {
 bool hessian_has_factor(Workspace& workspace, const Problem& problem, std::span<const double> theta, HessianPart part,
                         const ShiftRule& shift, const Control& control) {
   const std::int64_t n = problem.network().parameter_count();
-  const DeviceBuffer<double> matrix = hessian_memory(workspace, problem, part);
+  const double factoring = static_cast<double>(cholesky_bytes(workspace, n));
+  const DeviceBuffer<double> matrix =
+      hessian_memory(workspace, problem, std::max(assembly_bytes(problem, part), factoring));
   assemble_hessians(workspace, problem, theta, part, control, matrix.data());
   require_finite_matrices(workspace, matrix.data(), 1, n, {"test_curvature"});
   check_stop(control);

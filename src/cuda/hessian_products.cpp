@@ -5,9 +5,12 @@
 #include "check.hpp"
 #include "cuda/hessian.hpp"
 #include "cuda/hessian_pass.hpp"
+#include "parallel.hpp"
 
 namespace lossatlas::cuda {
 namespace {
+
+constexpr std::int64_t kBatchEntries = std::int64_t{1} << 22;  // 32 MiB of vectors at a time, and of their products
 
 /// Forward over reverse on one chunk at a time.
 class ProductPass {
@@ -98,11 +101,24 @@ class ProductPass {
   DeviceBuffer<double> cotangents_[2];                            ///< δ' of layers with even and odd index
 };
 
+/// sums (members, M) = N·H V for directions V, chunk by chunk.
+void add_products(const Memory& memory, const Problem& problem, const Control& control, std::int64_t members,
+                  const double* directions, ProductPass& pass, double* sums) {
+  const std::int64_t size = problem.network().parameter_count(), samples = problem.samples();
+  fill_zero(memory, sums, members * size);
+  for (std::int64_t first = 0; first < samples; first += kHessianRows) {
+    check_stop(control);
+    pass.prepare(first, std::min(kHessianRows, samples - first));
+    for (std::int64_t at = 0; at < members * size; at += size) pass.add_product(directions + at, sums + at);
+    synchronise(memory);  // a stop then waits for one chunk only
+  }
+}
+
 }  // namespace
 
 void hessian_products(Workspace& workspace, const Problem& problem, std::span<const double> theta, HessianPart part,
-                      std::span<const double> vectors, std::span<double> products) {
-  const std::int64_t size = problem.network().parameter_count(), samples = problem.samples();
+                      std::span<const double> vectors, const Control& control, std::span<double> products) {
+  const std::int64_t size = problem.network().parameter_count();
   require(static_cast<std::int64_t>(theta.size()) == size, "hessian_products", "received ", theta.size(),
           " parameters, expected ", size);
   require(static_cast<std::int64_t>(vectors.size()) % size == 0 && vectors.size() == products.size(),
@@ -110,16 +126,20 @@ void hessian_products(Workspace& workspace, const Problem& problem, std::span<co
           " of products, expected equal multiples of ", size);
   if (vectors.empty()) return;
   Memory& memory = workspace.memory();
-  const DeviceBuffer<double> parameters = uploaded(memory, theta), directions = uploaded(memory, vectors);
-  const DeviceBuffer<double> sums(memory, directions.size());
-  fill_zero(memory, sums.data(), sums.size());
+  const std::int64_t count = static_cast<std::int64_t>(vectors.size()) / size;
+  const std::int64_t batch = std::clamp<std::int64_t>(kBatchEntries / size, 1, count);
+  const DeviceBuffer<double> parameters = uploaded(memory, theta);
+  const DeviceBuffer<double> directions(memory, batch * size), sums(memory, batch * size);
   ProductPass pass(workspace, problem, parameters.data(), part);
-  for (std::int64_t first = 0; first < samples; first += kHessianRows) {
-    pass.prepare(first, std::min(kHessianRows, samples - first));
-    for (std::int64_t at = 0; at < sums.size(); at += size) pass.add_product(directions.data() + at, sums.data() + at);
+  for (std::int64_t first = 0; first < count; first += batch) {
+    const std::int64_t members = std::min(batch, count - first);
+    const auto offset = static_cast<std::size_t>(first * size), entries = static_cast<std::size_t>(members * size);
+    upload(memory, vectors.subspan(offset, entries), directions.data());
+    add_products(memory, problem, control, members, directions.data(), pass, sums.data());
+    download(memory, sums.data(), products.subspan(offset, entries));
+    if (control.progress) control.progress({"products", first + members, count});
   }
-  download(memory, sums.data(), products);
-  for (double& value : products) value /= static_cast<double>(samples);
+  for (double& value : products) value /= static_cast<double>(problem.samples());
 }
 
 }  // namespace lossatlas::cuda

@@ -11,13 +11,14 @@
 #include "cuda/hessian.hpp"
 #include "cuda/hessian_pass.hpp"
 #include "parallel.hpp"
+#include "vectors.hpp"
 
 namespace lossatlas::cuda {
 namespace {
 
 constexpr std::int64_t kBand = 512;  // eigenvectors whose residuals are computed at a time
 
-/// max ‖H v − λ v‖₂ over the rows v of vectors (n, n).
+/// max ‖H v − λ v‖₂ over the rows v of vectors (n, n); NaN if one is.
 double largest_residual(Workspace& workspace, std::int64_t n, const double* matrix, const double* vectors,
                         const double* values) {
   Memory& memory = workspace.memory();
@@ -30,7 +31,12 @@ double largest_residual(Workspace& workspace, std::int64_t n, const double* matr
   }
   std::vector<double> found(static_cast<std::size_t>(n));
   download(memory, norms.data(), std::span(found));
-  return *std::max_element(found.begin(), found.end());
+  return norm_max(found);
+}
+
+/// Device bytes of largest_residual().
+double residual_bytes(std::int64_t n) {
+  return 8 * static_cast<double>(n) * static_cast<double>(std::min(kBand, n) + 1);
 }
 
 /// Host memory for eigenvectors (n, n).
@@ -46,10 +52,12 @@ std::vector<double> vector_memory(std::int64_t n) {
 
 /// Memory for the Hessians of some points and for the solutions that take their place, or that of a copy.
 struct SpectraMemory {
-  SpectraMemory(Workspace& workspace, const Problem& problem, HessianPart part, std::int64_t count, bool vectors)
+  /// Throws OutOfMemory unless all bytes of assembling and solving are free, `solver` of them of the eigensolver.
+  SpectraMemory(Workspace& workspace, const Problem& problem, HessianPart part, std::int64_t count, bool vectors,
+                std::int64_t solver)
       : n(problem.network().parameter_count()),
         members(count),
-        matrices(hessian_memory(workspace, problem, part, count)),
+        matrices(hessian_memory(workspace, problem, rest(problem, part, count, vectors, solver), count)),
         copies(vectors ? DeviceBuffer<double>(workspace.memory(), count * n * n) : DeviceBuffer<double>()),
         values(workspace.memory(), count * n),
         spectra(static_cast<std::size_t>(count)) {
@@ -57,6 +65,14 @@ struct SpectraMemory {
       one.eigenvalues.resize(static_cast<std::size_t>(n));
       if (vectors) one.eigenvectors = vector_memory(n);
     }
+  }
+
+  /// Device bytes besides the matrices.
+  static double rest(const Problem& problem, HessianPart part, std::int64_t count, bool vectors, std::int64_t solver) {
+    const std::int64_t n = problem.network().parameter_count();
+    const double lines = static_cast<double>(count) * static_cast<double>(n);
+    return 8 * lines * static_cast<double>(vectors ? n + 1 : 1) + static_cast<double>(solver) +
+           std::max(assembly_bytes(problem, part, count), vectors ? residual_bytes(n) : 0);
   }
 
   bool has_vectors() const { return copies.data() != nullptr; }
@@ -106,11 +122,13 @@ std::vector<Spectrum> batch_spectra(Workspace& workspace, const Problem& problem
                                     HessianPart part, bool vectors, const Control& control,
                                     const HessianCaller& caller) {
   const std::int64_t n = problem.network().parameter_count();
-  SpectraMemory memory(workspace, problem, part, static_cast<std::int64_t>(thetas.size()) / n, vectors);
-  BatchedEigensolver solver(workspace, n, memory.members, vectors, memory.solved(), memory.values.data());
+  const std::int64_t members = static_cast<std::int64_t>(thetas.size()) / n;
+  BatchedEigensolver solver(workspace, n, members, vectors);
+  SpectraMemory memory(workspace, problem, part, members, vectors, solver.bytes());
+  solver.reserve();
   memory.assemble(workspace, problem, thetas, part, control, caller);
   HessianCaller member = caller;
-  for (const int status : solver.solve()) {
+  for (const int status : solver.solve(memory.solved(), memory.values.data())) {
     require_converged(status, n, member);
     ++member.point;
   }
@@ -128,11 +146,19 @@ std::int64_t batch_members(std::int64_t n, bool vectors, std::int64_t points) {
 Spectrum hessian_spectrum(Workspace& workspace, const Problem& problem, std::span<const double> theta, HessianPart part,
                           bool vectors, const Control& control, const HessianCaller& caller) {
   const std::int64_t n = problem.network().parameter_count();
-  SpectraMemory memory(workspace, problem, part, 1, vectors);
-  SymmetricEigensolver solver(workspace, n, vectors, memory.solved(), memory.values.data());
+  SymmetricEigensolver solver(workspace, n, vectors);
+  SpectraMemory memory(workspace, problem, part, 1, vectors, solver.bytes());
+  solver.reserve();
   memory.assemble(workspace, problem, theta, part, control, caller);
-  require_converged(solver.solve(), n, caller);
+  require_converged(solver.solve(memory.solved(), memory.values.data()), n, caller);
   return std::move(memory.results(workspace).front());
+}
+
+double hessian_spectrum_bytes(Workspace& workspace, const Problem& problem, HessianPart part, bool vectors) {
+  const std::int64_t n = problem.network().parameter_count();
+  const SymmetricEigensolver solver(workspace, n, vectors);
+  return 8 * static_cast<double>(n) * static_cast<double>(n) +
+         SpectraMemory::rest(problem, part, 1, vectors, solver.bytes());
 }
 
 std::vector<Spectrum> hessian_spectra(Workspace& workspace, const Problem& problem, std::span<const double> thetas,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include <lossatlas/error.hpp>
@@ -34,6 +35,15 @@ struct SolverBuffers {
   DeviceBuffer<int> info;
 };
 
+/// What cuSOLVER wants on the device and on the host; it does not look at the matrix.
+std::pair<std::size_t, std::size_t> cholesky_workspace(Workspace& workspace, const CusolverParams& params,
+                                                       std::int64_t n) {
+  std::size_t device_bytes = 0, host_bytes = 0;
+  LOSSATLAS_CUDA(cusolverDnXpotrf_bufferSize(workspace.cusolver(), params.get(), CUBLAS_FILL_MODE_LOWER, n, CUDA_R_64F,
+                                             nullptr, n, CUDA_R_64F, &device_bytes, &host_bytes));
+  return {device_bytes, host_bytes};
+}
+
 }  // namespace
 
 void factor_qr(Workspace& workspace, std::int64_t rows, std::int64_t columns, double* a, double* tau) {
@@ -48,11 +58,14 @@ void factor_qr(Workspace& workspace, std::int64_t rows, std::int64_t columns, do
   buffers.wait(workspace.memory());
 }
 
+std::int64_t cholesky_bytes(Workspace& workspace, std::int64_t n) {
+  const auto [device_bytes, host_bytes] = cholesky_workspace(workspace, make_cusolver_params(), n);
+  return std::max<std::int64_t>(1, static_cast<std::int64_t>(device_bytes)) + static_cast<std::int64_t>(sizeof(int));
+}
+
 bool factor_cholesky(Workspace& workspace, std::int64_t n, double* a) {
   const CusolverParams params = make_cusolver_params();
-  std::size_t device_bytes = 0, host_bytes = 0;
-  LOSSATLAS_CUDA(cusolverDnXpotrf_bufferSize(workspace.cusolver(), params.get(), CUBLAS_FILL_MODE_LOWER, n, CUDA_R_64F,
-                                             a, n, CUDA_R_64F, &device_bytes, &host_bytes));
+  const auto [device_bytes, host_bytes] = cholesky_workspace(workspace, params, n);
   SolverBuffers buffers(workspace.memory(), device_bytes, host_bytes);
   LOSSATLAS_CUDA(cusolverDnXpotrf(workspace.cusolver(), params.get(), CUBLAS_FILL_MODE_LOWER, n, CUDA_R_64F, a, n,
                                   CUDA_R_64F, buffers.device.data(), device_bytes, buffers.host.data(), host_bytes,

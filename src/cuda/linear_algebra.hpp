@@ -12,6 +12,8 @@ namespace lossatlas::cuda {
 /// reflectors below it; tau (columns).
 void factor_qr(Workspace& workspace, std::int64_t rows, std::int64_t columns, double* a, double* tau);
 
+/// Device bytes that factor_cholesky() takes besides A (n, n).
+std::int64_t cholesky_bytes(Workspace& workspace, std::int64_t n);
 /// A = L Lᵀ in the lower triangle of A (n, n), the upper is not read. False when a pivot is not positive.
 bool factor_cholesky(Workspace& workspace, std::int64_t n, double* a);
 

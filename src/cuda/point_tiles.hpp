@@ -8,60 +8,110 @@
 #include <lossatlas/error.hpp>
 #include <lossatlas/progress.hpp>
 
+#include "cuda/device_limits.hpp"
 #include "cuda/workspace.hpp"
 #include "parallel.hpp"
 
 namespace lossatlas::cuda {
 
-/// Points (G, z) and what limits the number of them in a tile.
+inline constexpr std::int64_t kMostTilePoints = 32768;
+
+/// Points (G, z) and what limits the number of them in a tile. One point is always a tile: where it takes longer than
+/// 50 ms, a stop takes longer than 100.
 struct PointTiles {
   std::span<const double> points;
   std::int64_t rank = 1;             ///< z
   std::int64_t width = 1;            ///< values of the result for a point
   std::int64_t bytes_per_point = 1;  ///< that the scratch memory of a tile takes
   double flop_per_point = 1;
+  double tile_flop = kTileFlop;
+  bool flagged = false;  ///< points have flags
 
   std::int64_t count() const { return static_cast<std::int64_t>(points.size()) / rank; }
+  std::int64_t flags(std::int64_t points_of_tile) const { return flagged ? points_of_tile : 0; }
 };
 
 /// A tile of points in device memory.
 struct PointTile {
   const double* alpha = nullptr;  ///< (count, z)
   std::int64_t count = 0;
-  double* results = nullptr;  ///< (count, width)
+  double* results = nullptr;      ///< (count, width)
+  std::int32_t* flags = nullptr;  ///< (count) if flagged: raised for the points that have to be computed again
 };
 
-inline constexpr double kTileFlop = 5e10;  // milliseconds to tens of them, so that a stop is quick
-inline constexpr std::int64_t kMostTilePoints = 32768;
+/// One of the two tiles in flight: the device has one while the host reads or fills the other.
+class TileInFlight {
+ public:
+  TileInFlight(Memory& memory, const PointTiles& tiles, std::int64_t capacity)
+      : alpha_(memory, capacity * tiles.rank),
+        results_(memory, capacity * tiles.width),
+        flags_(memory, tiles.flags(capacity)),
+        host_alpha_(memory, capacity * tiles.rank),
+        host_results_(memory, capacity * tiles.width),
+        host_flags_(memory, tiles.flags(capacity)) {}
 
-/// The host's side of a tile, which the device reads and writes while the host is busy with the other one.
-struct HostTile {
-  HostTile(Memory& memory, std::int64_t alpha_values, std::int64_t result_values)
-      : alpha(memory, alpha_values), results(memory, result_values) {}
+  /// Bytes of device memory for a point of both tiles.
+  static std::int64_t bytes_per_point(const PointTiles& tiles) {
+    return 2 * (8 * (tiles.rank + tiles.width) + 4 * tiles.flags(1));
+  }
 
-  PinnedBuffer<double> alpha;
-  PinnedBuffer<double> results;
-  Event done;
-  std::int64_t first = 0;
-  std::int64_t count = 0;  ///< 0: nothing in flight
+  /// 0: not in flight.
+  std::int64_t count() const { return count_; }
+  std::int64_t last() const { return first_ + count_; }
+  PointTile on_device() const { return {alpha_.data(), count_, results_.data(), flags_.data()}; }
+
+  /// Queues the copies of the points to the device.
+  void start(const PointTiles& tiles, std::int64_t first, std::int64_t count, cudaStream_t stream) {
+    first_ = first, count_ = count;
+    std::copy_n(tiles.points.data() + first * tiles.rank, count * tiles.rank, host_alpha_.data());
+    LOSSATLAS_CUDA(cudaMemcpyAsync(alpha_.data(), host_alpha_.data(), bytes<double>(count * tiles.rank),
+                                   cudaMemcpyHostToDevice, stream));
+    if (tiles.flagged) LOSSATLAS_CUDA(cudaMemsetAsync(flags_.data(), 0, bytes<std::int32_t>(count), stream));
+  }
+  /// Queues the copies of the results and flags to the host.
+  void fetch(const PointTiles& tiles, cudaStream_t stream) {
+    LOSSATLAS_CUDA(cudaMemcpyAsync(host_results_.data(), results_.data(), bytes<double>(count_ * tiles.width),
+                                   cudaMemcpyDeviceToHost, stream));
+    if (tiles.flagged) {
+      LOSSATLAS_CUDA(cudaMemcpyAsync(host_flags_.data(), flags_.data(), bytes<std::int32_t>(count_),
+                                     cudaMemcpyDeviceToHost, stream));
+    }
+    done_.record(stream);
+  }
+  /// Until the fetched values are there.
+  void wait() const { done_.wait(); }
+  bool any_flag(const PointTiles& tiles) const {
+    const std::int32_t* flags = host_flags_.data();
+    return std::any_of(flags, flags + tiles.flags(count_), [](std::int32_t flag) { return flag != 0; });
+  }
+  void finish(const PointTiles& tiles, std::span<double> results) {
+    std::copy_n(host_results_.data(), count_ * tiles.width, results.data() + first_ * tiles.width);
+    count_ = 0;
+  }
+
+ private:
+  template <class T>
+  static std::size_t bytes(std::int64_t values) {
+    return static_cast<std::size_t>(values) * sizeof(T);
+  }
+
+  DeviceBuffer<double> alpha_, results_;
+  DeviceBuffer<std::int32_t> flags_;
+  PinnedBuffer<double> host_alpha_, host_results_;
+  PinnedBuffer<std::int32_t> host_flags_;
+  Event done_;
+  std::int64_t first_ = 0, count_ = 0;
 };
 
-/// Memory of the tiles, which follow each other on one stream and so share the device's side.
+/// Memory of the tiles, which follow each other on one stream and so share the scratch memory.
 template <class Scratch>
 struct TileMemory {
   template <class Make>
   TileMemory(Memory& memory, const PointTiles& tiles, std::int64_t tile_capacity, Make& make)
-      : capacity(tile_capacity),
-        alpha(memory, capacity * tiles.rank),
-        results(memory, capacity * tiles.width),
-        hosts{{memory, capacity * tiles.rank, capacity * tiles.width},
-              {memory, capacity * tiles.rank, capacity * tiles.width}},
-        scratch(make(capacity)) {}
+      : capacity(tile_capacity), sides{{memory, tiles, capacity}, {memory, tiles, capacity}}, scratch(make(capacity)) {}
 
   std::int64_t capacity;
-  DeviceBuffer<double> alpha;
-  DeviceBuffer<double> results;
-  HostTile hosts[2];
+  TileInFlight sides[2];
   Scratch scratch;
 };
 
@@ -78,40 +128,45 @@ TileMemory<Scratch> allocate_tile(Memory& memory, const PointTiles& tiles, std::
 }
 
 /// run(scratch, tile) for every tile, where scratch = make(capacity) is memory for as many points. results (G, width).
-/// A tile is queued before the one before it is waited for, so that the device always has work.
-template <class Scratch, class Make, class Run>
+/// A tile is queued before the one before it is waited for, so that the device always has work. again(scratch, tile)
+/// replaces results of a finished tile in which flags were raised.
+template <class Scratch, class Make, class Run, class Again>
 void for_point_tiles(Workspace& workspace, const PointTiles& tiles, const Control& control, std::span<double> results,
-                     Make&& make, Run&& run) {
-  const std::int64_t each = tiles.bytes_per_point + 8 * (tiles.rank + tiles.width);
-  const auto quick = static_cast<std::int64_t>(kTileFlop / std::max(1.0, tiles.flop_per_point));
+                     Make&& make, Run&& run, Again&& again) {
+  const std::int64_t each = tiles.bytes_per_point + TileInFlight::bytes_per_point(tiles);
+  const auto quick = static_cast<std::int64_t>(tiles.tile_flop / std::max(1.0, tiles.flop_per_point));
   const std::int64_t most = std::min({tiles.count(), kMostTilePoints, quick, memory_budget() / each});
   const cudaStream_t stream = workspace.stream();
   auto memory = allocate_tile<Scratch>(workspace.memory(), tiles, std::max<std::int64_t>(1, most), make);
-  const auto finish = [&](HostTile& host) {
-    if (host.count == 0) return;
-    host.done.wait();
-    std::copy_n(host.results.data(), host.count * tiles.width, results.data() + host.first * tiles.width);
-    if (control.progress) control.progress({"section", host.first + host.count, tiles.count()});
-    host.count = 0;
+  const auto finish = [&](TileInFlight& side) {
+    if (side.count() == 0) return;
+    side.wait();
+    if (side.any_flag(tiles)) {
+      again(memory.scratch, side.on_device());
+      side.fetch(tiles, stream);
+      side.wait();
+    }
+    const std::int64_t last = side.last();
+    side.finish(tiles, results);
+    if (control.progress) control.progress({"section", last, tiles.count()});
   };
-  int side = 0;
-  for (std::int64_t first = 0; first < tiles.count(); first += memory.capacity, side = 1 - side) {
+  int next = 0;
+  for (std::int64_t first = 0; first < tiles.count(); first += memory.capacity, next = 1 - next) {
     check_stop(control);
-    HostTile& host = memory.hosts[side];  // finished: the tile before last
-    host.first = first;
-    host.count = std::min(memory.capacity, tiles.count() - first);
-    std::copy_n(tiles.points.data() + first * tiles.rank, host.count * tiles.rank, host.alpha.data());
-    LOSSATLAS_CUDA(cudaMemcpyAsync(memory.alpha.data(), host.alpha.data(),
-                                   static_cast<std::size_t>(8 * host.count * tiles.rank), cudaMemcpyHostToDevice,
-                                   stream));
-    run(memory.scratch, PointTile{memory.alpha.data(), host.count, memory.results.data()});
-    LOSSATLAS_CUDA(cudaMemcpyAsync(host.results.data(), memory.results.data(),
-                                   static_cast<std::size_t>(8 * host.count * tiles.width), cudaMemcpyDeviceToHost,
-                                   stream));
-    host.done.record(stream);
-    finish(memory.hosts[1 - side]);
+    TileInFlight& side = memory.sides[next];  // finished: the tile before last
+    side.start(tiles, first, std::min(memory.capacity, tiles.count() - first), stream);
+    run(memory.scratch, side.on_device());
+    side.fetch(tiles, stream);
+    finish(memory.sides[1 - next]);
   }
-  finish(memory.hosts[1 - side]);
+  finish(memory.sides[1 - next]);
+}
+
+/// Without flags.
+template <class Scratch, class Make, class Run>
+void for_point_tiles(Workspace& workspace, const PointTiles& tiles, const Control& control, std::span<double> results,
+                     Make&& make, Run&& run) {
+  for_point_tiles<Scratch>(workspace, tiles, control, results, make, run, [](const Scratch&, const PointTile&) {});
 }
 
 }  // namespace lossatlas::cuda

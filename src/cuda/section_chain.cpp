@@ -9,8 +9,6 @@
 namespace lossatlas::cuda {
 namespace {
 
-constexpr std::int64_t kSampleRows = 4096;  // samples at a time through the sample chain
-
 // y (rows, out) = φ(W x + b) with matrix `part` of the layer; b and φ with the whole layer only.
 void run_dense(const kernels::LayerParts<double>& layer, const double* weights, bool whole, std::int64_t rows,
                const double* x, double* y, cudaStream_t stream) {
@@ -69,23 +67,20 @@ std::vector<ChainLayer> point_layers(const SectionPlan& plan) {
   return layers;
 }
 
-template <class T>
-DeviceBuffer<T> sample_units(Workspace& workspace, const Problem& problem, const SectionPlan& plan,
-                             const Control& control) {
+void for_sample_units(Workspace& workspace, const Problem& problem, const SectionPlan& plan, const Control& control,
+                      const TakeUnits& take) {
   Memory& memory = workspace.memory();
   const cudaStream_t stream = workspace.stream();
   const PackedLayers<double> chain(memory, plan.sample_chain, MatrixOrder::out_in);
   const PackedLayers<double> joint(memory, std::span(&plan.joint_sample, 1), MatrixOrder::out_in);
   const kernels::LayerParts<double>& affine = joint.layers()[0];
-  const std::int64_t samples = problem.samples();
-  DeviceBuffer<T> base(memory, (1 + affine.moving_weights) * affine.out * samples);
   std::int64_t width = affine.out;
   for (const ChainLayer& layer : plan.sample_chain) width = std::max(width, layer.out);
-  const std::int64_t capacity = std::min(kSampleRows, samples);
+  const std::int64_t capacity = std::min(kSampleRows, problem.samples());
   const DeviceBuffer<double> buffers[2] = {{memory, capacity * width}, {memory, capacity * width}};
-  for (std::int64_t first = 0; first < samples; first += capacity) {
+  for (std::int64_t first = 0; first < problem.samples(); first += capacity) {
     check_stop(control);
-    const std::int64_t rows = std::min(capacity, samples - first);
+    const std::int64_t rows = std::min(capacity, problem.samples() - first);
     const double* below = problem.inputs() + first * problem.features();
     std::size_t next = 0;
     for (const auto& layer : chain.layers()) {
@@ -96,11 +91,23 @@ DeviceBuffer<T> sample_units(Workspace& workspace, const Problem& problem, const
     for (std::int64_t part = 0; part <= affine.moving_weights; ++part) {
       run_dense(affine, affine.weights + part * affine.out * affine.in, false, rows, below, buffers[next].data(),
                 stream);
-      LOSSATLAS_CUDA(kernels::launch_transpose(buffers[next].data(), rows, affine.out,
-                                               base.data() + part * affine.out * samples + first, samples, stream));
+      take(part, first, rows, buffers[next].data());
     }
     synchronise(memory);
   }
+}
+
+template <class T>
+DeviceBuffer<T> sample_units(Workspace& workspace, const Problem& problem, const SectionPlan& plan,
+                             const Control& control) {
+  const auto parts = static_cast<std::int64_t>(1 + plan.joint_sample.weight_directions.size());
+  const std::int64_t units = plan.joint_sample.out, samples = problem.samples();
+  DeviceBuffer<T> base(workspace.memory(), parts * units * samples);
+  for_sample_units(workspace, problem, plan, control,
+                   [&](std::int64_t part, std::int64_t first, std::int64_t rows, const double* from) {
+                     LOSSATLAS_CUDA(kernels::launch_transpose(
+                         from, rows, units, base.data() + part * units * samples + first, samples, workspace.stream()));
+                   });
   return base;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -40,7 +41,16 @@ class PointUnits {
 /// B of a joint plan: the point-only units up to the joint layer's pre-activation.
 std::vector<ChainLayer> point_layers(const SectionPlan& plan);
 
-/// A_d = W_{j,d} a_{j−1}(x_n) for all samples: (parts, units, N), computed in f64.
+inline constexpr std::int64_t kSampleRows = 4096;  // of a group of samples: whole tiles of every tensor kernel
+
+/// Takes A_part of samples first..first+rows−1, (rows, units) in device memory that the stream writes again afterwards.
+using TakeUnits = std::function<void(std::int64_t part, std::int64_t first, std::int64_t rows, const double* units)>;
+
+/// A_d = W_{j,d} a_{j−1}(x_n) for groups of kSampleRows samples, computed in f64.
+void for_sample_units(Workspace& workspace, const Problem& problem, const SectionPlan& plan, const Control& control,
+                      const TakeUnits& take);
+
+/// A_d for all samples: (parts, units, N).
 template <class T>
 DeviceBuffer<T> sample_units(Workspace& workspace, const Problem& problem, const SectionPlan& plan,
                              const Control& control);

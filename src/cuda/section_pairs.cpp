@@ -11,6 +11,7 @@
 #include "../kernels/section.hpp"
 #include "../kernels/tensor_pairs.hpp"
 #include "cuda/packed_layers.hpp"
+#include "cuda/pair_blocks.hpp"
 #include "cuda/point_tiles.hpp"
 #include "cuda/section_chain.hpp"
 #include "cuda/stream_layers.hpp"
@@ -23,10 +24,7 @@ namespace {
 using kernels::kChunkSamples;
 
 constexpr double kActivationFlop = 30;
-constexpr std::int64_t kGroupRows = 4 * kChunkSamples;      // samples that the generic path has in flight for a point
-constexpr std::int64_t kBlocksPerMultiprocessor = 8;        // wanted from a launch of the generic fused kernel
-constexpr std::int64_t kTensorBlocksPerMultiprocessor = 4;  // of the tensor kernel: one or two run at a time
-constexpr std::int64_t kMostBlockPoints = 64;
+constexpr std::int64_t kGroupRows = 4 * kChunkSamples;  // samples that the generic path has in flight for a point
 
 double pair_flop(const SectionPlan& plan) {
   double flop = static_cast<double>(plan.outputs) * kActivationFlop;
@@ -39,14 +37,6 @@ double pair_flop(const SectionPlan& plan) {
   }
   return flop;
 }
-
-/// What runs the pairs of a tile.
-enum class PairKernel {
-  layers,  ///< one launch after the other: takes everything
-  fused,   ///< the generic fused kernel
-  tensor,  ///< shared later layers on the tensor cores
-  stream,  ///< later layers of each point's own, or wide ones, on the tensor cores
-};
 
 /// Points in device memory, and where the partial sums of their losses go.
 struct PairPoints {
@@ -74,40 +64,41 @@ class PairSection {
       load_inputs();
     } else {
       bias_chain_.emplace(workspace, point_layers(plan));
-      base_ = sample_units<T>(workspace, problem, plan, control);
       directions_ = uploaded(workspace.memory(), std::span(plan.joint_sample.weight_directions));
     }
     set_widths();
     choose_kernel(precision);
+    if (!direct_) load_units();
   }
 
   /// The precision that ran.
   Precision run(std::span<const double> points, std::span<double> losses) {
-    PointTiles tiles{
-        points, plan_.rank, plan_.heads, bytes_per_point(),
-        pair_flop(plan_) * static_cast<double>(problem_.samples()) + (bias_chain_ ? bias_chain_->flop_per_point() : 0)};
+    PointTiles tiles{points, plan_.rank, plan_.heads, bytes_per_point()};
+    tiles.flop_per_point = pair_flop(plan_) * static_cast<double>(problem_.samples());
+    if (bias_chain_) tiles.flop_per_point += bias_chain_->flop_per_point();
+    tiles.tile_flop = tile_flop(kernel_, ran(), workspace_.limits());
+    tiles.flagged = in_half();
     for_point_tiles<Scratch>(
         workspace_, tiles, control_, losses, [this](std::int64_t capacity) { return Scratch(*this, capacity); },
-        [this](const Scratch& scratch, const PointTile& tile) { run_tile(scratch, tile); });
-    if (in_half()) return Precision::fast;
-    return std::is_same_v<T, double> ? Precision::f64 : Precision::f32;
+        [this](const Scratch& scratch, const PointTile& tile) { run_tile(scratch, tile); },
+        [this](const Scratch& scratch, const PointTile& tile) { run_again(scratch, tile); });
+    return ran();
   }
 
  private:
   // Points that left the range of half precision.
   struct Again {
     Again(const PairSection& section, std::int64_t points)
-        : flags(section.memory(), points * section.chunks_),
-          marks(section.memory(), points),
+        : workspace(section.memory(), kernels::compaction_workspace(points)),
           chosen(section.memory(), points),
           alpha(section.memory(), points * section.plan_.rank),
-          bias(section.memory(), points * section.units_),
           results(section.memory(), points * section.plan_.heads) {}
-    DeviceBuffer<std::int32_t> flags;   // (points, chunks)
-    DeviceBuffer<std::int32_t> marks;   // (points)
+    static std::int64_t bytes_per_point(const SectionPlan& plan) {
+      return kernels::compaction_workspace(1) - kernels::compaction_workspace(0) + 4 + 8 * (plan.rank + plan.heads);
+    }
+    DeviceBuffer<unsigned char> workspace;
     DeviceBuffer<std::int32_t> chosen;  // (points)
     DeviceBuffer<double> alpha;         // (points, z)
-    DeviceBuffer<double> bias;          // (points, units)
     DeviceBuffer<double> results;       // (points, H)
   };
 
@@ -142,7 +133,13 @@ class PairSection {
   std::int64_t shared_bytes() const { return workspace_.limits().shared_bytes; }
   std::int64_t classes() const { return plan_.outputs / plan_.heads; }
   std::int64_t group_rows() const { return std::min(kGroupRows, problem_.samples()); }
-  bool float_bias() const { return kernel_ == PairKernel::tensor && std::is_same_v<T, float>; }
+  bool float_bias() const {
+    return (kernel_ == PairKernel::tensor || kernel_ == PairKernel::stream) && std::is_same_v<T, float>;
+  }
+  Precision ran() const {
+    if (in_half()) return Precision::fast;
+    return std::is_same_v<T, double> ? Precision::f64 : Precision::f32;
+  }
   bool in_half() const {
     return (kernel_ == PairKernel::tensor && shape_.operands == kernels::Operands::half) || stream_again_;
   }
@@ -178,7 +175,6 @@ class PairSection {
     if (const auto operands = tensor_operands(plan_, precision, shared_bytes())) {
       kernel_ = PairKernel::tensor;
       shape_ = tensor_shape(plan_, *operands);
-      pack_samples();
       if (in_half()) {
         const std::vector<float> unscales = tensor_unscales(plan_);
         unscales_ = uploaded(memory(), std::span(unscales));
@@ -194,13 +190,19 @@ class PairSection {
     }
   }
 
-  // A_d in the order in which the tensor kernel reads them.
-  void pack_samples() {
-    const auto parts = static_cast<std::int64_t>(1 + directions_.size());
-    DeviceBuffer<T> packed(memory(), kernels::packed_samples(parts, units_, problem_.samples(), shape_.rows()));
-    LOSSATLAS_CUDA(kernels::launch_pack_samples(base_.data(), parts, units_, problem_.samples(), shape_.rows(),
-                                                packed.data(), stream()));
-    base_ = std::move(packed);
+  // A_d, in the order in which the tensor kernel reads them where that runs.
+  void load_units() {
+    if (kernel_ != PairKernel::tensor) {
+      base_ = sample_units<T>(workspace_, problem_, plan_, control_);
+      return;
+    }
+    const std::int64_t tile = shape_.rows(), each = kernels::packed_samples(units_, problem_.samples(), tile);
+    base_ = DeviceBuffer<T>(memory(), (1 + directions_.size()) * each);
+    for_sample_units(workspace_, problem_, plan_, control_,
+                     [&](std::int64_t part, std::int64_t first, std::int64_t rows, const double* from) {
+                       T* to = base_.data() + part * each + kernels::packed_samples(units_, first, tile);
+                       LOSSATLAS_CUDA(kernels::launch_pack_samples(from, units_, rows, tile, to, stream()));
+                     });
   }
 
   std::int64_t bytes_per_point() const {
@@ -208,23 +210,20 @@ class PairSection {
     std::int64_t bytes = 8 * chunks_ * plan_.heads;
     if (bias_chain_) bytes += bias_chain_->scratch(8) + 8 * units_;
     if (float_bias()) bytes += 4 * units_;
-    if (in_half()) bytes += 4 * (chunks_ + 2) + 8 * (plan_.rank + units_ + plan_.heads);
+    if (in_half()) bytes += Again::bytes_per_point(plan_);
     if (stream_) bytes += widest_stream().bytes_per_point();
     if (kernel_ == PairKernel::layers) bytes += word * (moving_values_ + group_rows() * (widths_[0] + widths_[1]));
     return bytes;
   }
 
   void run_tile(const Scratch& scratch, const PointTile& tile) {
-    if (bias_chain_) {
-      bias_chain_->run(tile.alpha, plan_.rank, tile.count, scratch.chain.data(), scratch.bias.data());
-    }
-    const PairPoints points{tile.alpha, scratch.bias.data(), tile.count, scratch.sums.data()};
+    const PairPoints points = points_at(scratch, tile.alpha, tile.count);
     switch (kernel_) {
       case PairKernel::tensor:
-        run_tensor(scratch, points, shape_, scratch.again ? scratch.again->flags.data() : nullptr);
+        run_tensor(scratch, points, shape_, tile.flags);
         break;
       case PairKernel::stream:
-        stream_->run(fused_arguments(points), scratch.stream, scratch.again ? scratch.again->flags.data() : nullptr);
+        stream_->run(fused_arguments(points), bias_of(scratch, points), scratch.stream, tile.flags);
         break;
       case PairKernel::fused:
         LOSSATLAS_CUDA(kernels::launch_pair_losses(fused_arguments(points), shared_bytes(), stream()));
@@ -234,7 +233,12 @@ class PairSection {
         break;
     }
     mean_of_chunks(points, tile.results);
-    if (scratch.again) run_again(scratch, points, tile.results);
+  }
+
+  // With B at alpha (count, z).
+  PairPoints points_at(const Scratch& scratch, const double* alpha, std::int64_t count) const {
+    if (bias_chain_) bias_chain_->run(alpha, plan_.rank, count, scratch.chain.data(), scratch.bias.data());
+    return {alpha, scratch.bias.data(), count, scratch.sums.data()};
   }
 
   void mean_of_chunks(const PairPoints& points, double* means) const {
@@ -242,40 +246,44 @@ class PairSection {
                                                   means, stream()));
   }
 
+  // B in T, for the tensor kernels.
+  const T* bias_of(const Scratch& scratch, const PairPoints& points) const {
+    if constexpr (std::is_same_v<T, float>) {
+      LOSSATLAS_CUDA(kernels::launch_to_float(points.bias, points.count * units_, scratch.float_bias.data(), stream()));
+      return scratch.float_bias.data();
+    } else {
+      return points.bias;
+    }
+  }
+
   void run_tensor(const Scratch& scratch, const PairPoints& points, const kernels::TensorShape& shape,
                   std::int32_t* flags) const {
     kernels::TensorPairs<T> tensor;
     tensor.pairs = fused_arguments(points);
-    if constexpr (std::is_same_v<T, float>) {
-      LOSSATLAS_CUDA(kernels::launch_to_float(points.bias, points.count * units_, scratch.float_bias.data(), stream()));
-      tensor.bias = scratch.float_bias.data();
-    } else {
-      tensor.bias = points.bias;
-    }
+    tensor.bias = bias_of(scratch, points);
     tensor.shape = shape;
     if (shape.operands == kernels::Operands::half) tensor.unscales = unscales_.data();
     tensor.flags = flags;
     LOSSATLAS_CUDA(kernels::launch_tensor_pairs(tensor, stream()));
   }
 
-  // The points that left the range of half precision once more, in f32. The partial sums have been used.
-  void run_again(const Scratch& scratch, const PairPoints& points, double* results) const {
+  // The flagged points of a finished tile once more, in f32.
+  void run_again(const Scratch& scratch, const PointTile& tile) const {
     const Again& again = *scratch.again;
-    std::int64_t count = 0;
-    LOSSATLAS_CUDA(kernels::compact_flagged(again.flags.data(), points.count, chunks_, again.marks.data(),
-                                            again.chosen.data(), &count, stream()));
-    if (count == 0) return;
     const std::int32_t* chosen = again.chosen.data();
-    LOSSATLAS_CUDA(kernels::launch_gather_rows(points.alpha, chosen, count, plan_.rank, again.alpha.data(), stream()));
-    LOSSATLAS_CUDA(kernels::launch_gather_rows(points.bias, chosen, count, units_, again.bias.data(), stream()));
-    const PairPoints few{again.alpha.data(), again.bias.data(), count, points.sums};
+    std::int64_t count = 0;
+    LOSSATLAS_CUDA(kernels::compact_flagged(tile.flags, tile.count, again.workspace.data(), again.chosen.data(), &count,
+                                            stream()));
+    LOSSATLAS_CUDA(kernels::launch_gather_rows(tile.alpha, chosen, count, plan_.rank, again.alpha.data(), stream()));
+    const PairPoints few = points_at(scratch, again.alpha.data(), count);
     if (stream_again_) {
-      stream_again_->run(fused_arguments(few), scratch.stream, nullptr);
+      stream_again_->run(fused_arguments(few), bias_of(scratch, few), scratch.stream, nullptr);
     } else {
       run_tensor(scratch, few, tensor_shape(plan_, kernels::Operands::split), nullptr);
     }
     mean_of_chunks(few, again.results.data());
-    LOSSATLAS_CUDA(kernels::launch_scatter_rows(again.results.data(), chosen, count, plan_.heads, results, stream()));
+    LOSSATLAS_CUDA(
+        kernels::launch_scatter_rows(again.results.data(), chosen, count, plan_.heads, tile.results, stream()));
   }
 
   kernels::PairLosses<T> fused_arguments(const PairPoints& points) const {
@@ -302,23 +310,10 @@ class PairSection {
     pairs.rank = plan_.rank;
     pairs.points = points.count;
     pairs.sums = points.sums;
-    share_blocks(pairs);
+    const BlockShare share = block_share(kernel_, pairs.interpolated, pairs.points, pairs.chunks, workspace_.limits());
+    pairs.block_points = share.points;
+    pairs.block_chunks = share.chunks;
     return pairs;
-  }
-
-  // Weights formed for a point should serve many chunks, shared ones many points; but every multiprocessor wants work.
-  void share_blocks(kernels::PairLosses<T>& pairs) const {
-    const bool tensor = kernel_ == PairKernel::tensor;
-    const std::int64_t wanted =
-        (tensor ? kTensorBlocksPerMultiprocessor : kBlocksPerMultiprocessor) * workspace_.limits().multiprocessors;
-    const std::int64_t share = std::max<std::int64_t>(1, pairs.points * pairs.chunks / wanted);
-    if (pairs.interpolated) {
-      pairs.block_chunks = std::min(share, pairs.chunks);
-    } else if (tensor) {
-      pairs.block_points = std::clamp(share, kernels::kTensorGroupPoints, kernels::kTensorBlockPoints);
-    } else {
-      pairs.block_points = std::clamp<std::int64_t>(std::min(share, pairs.points), 1, kMostBlockPoints);
-    }
   }
 
   void run_layers(const Scratch& scratch, const PointTile& tile) {

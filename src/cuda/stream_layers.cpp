@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "cuda/tensor_choice.hpp"
 
@@ -76,9 +75,7 @@ std::vector<double> largest_weights(const SectionPlan& plan, std::vector<std::in
 }  // namespace
 
 bool stream_takes(const SectionPlan& plan, Operands operands, std::int64_t samples, std::int64_t shared_limit) {
-  const double most = operands == Operands::f64 ? std::numeric_limits<double>::max()
-                                                : static_cast<double>(std::numeric_limits<float>::max());
-  const auto fine = [&](const ChainLayer& layer) { return largest_weight(layer) <= most; };
+  const auto fine = [&](const ChainLayer& layer) { return weights_fit(layer, operands); };
   if (plan.kind != PlanKind::joint || plan.later.empty()) return false;
   if (!std::all_of(plan.later.begin(), plan.later.end(), fine)) return false;
   const auto layout = operands == Operands::f64 ? layout_for<double>(plan, operands, samples, shared_limit)
@@ -88,10 +85,8 @@ bool stream_takes(const SectionPlan& plan, Operands operands, std::int64_t sampl
 
 std::optional<Operands> stream_operands(const SectionPlan& plan, Precision precision, std::int64_t samples,
                                         std::int64_t shared_limit) {
-  const Operands full = precision == Precision::f64 ? Operands::f64 : Operands::split;
-  if (!stream_takes(plan, full, samples, shared_limit)) return std::nullopt;
-  const bool half = precision == Precision::fast && stream_takes(plan, Operands::half, samples, shared_limit);
-  return half ? Operands::half : full;
+  return operands_for(precision,
+                      [&](Operands operands) { return stream_takes(plan, operands, samples, shared_limit); });
 }
 
 template <class T>
@@ -101,8 +96,10 @@ StreamLayers<T>::StreamLayers(Workspace& workspace, const SectionPlan& plan, con
   set_layers();
   Memory& memory = workspace.memory();
   device_layers_ = uploaded(memory, std::span<const StreamLayer>(layers_));
-  const std::vector<double> largest = largest_weights(plan, first_largest_);
-  largest_ = uploaded(memory, std::span(largest));
+  if (operands == Operands::half) {
+    const std::vector<double> largest = largest_weights(plan, first_largest_);
+    largest_ = uploaded(memory, std::span(largest));
+  }
   fixed_ = DeviceBuffer<unsigned char>(memory, fragments_[0] * fragment_bytes(operands_));
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     if (layers_[l].moving) continue;
@@ -144,7 +141,7 @@ kernels::StreamWeights<T> StreamLayers<T>::weights(std::size_t l) const {
   weights.parts = parts_.layers()[l];
   weights.layer = layers_[l];
   weights.operands = operands_;
-  weights.largest = largest_.data() + first_largest_[l];
+  if (operands_ == Operands::half) weights.largest = largest_.data() + first_largest_[l];
   weights.rank = plan_.rank;
   weights.stride = fragments_[1];
   weights.bias_stride = bias_values_;
@@ -152,7 +149,8 @@ kernels::StreamWeights<T> StreamLayers<T>::weights(std::size_t l) const {
 }
 
 template <class T>
-void StreamLayers<T>::run(const kernels::PairLosses<T>& pairs, const Scratch& scratch, std::int32_t* flags) const {
+void StreamLayers<T>::run(const kernels::PairLosses<T>& pairs, const T* bias, const Scratch& scratch,
+                          std::int32_t* flags) const {
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     kernels::StreamWeights<T> form = weights(l);
     form.alpha = pairs.alpha;
@@ -164,6 +162,7 @@ void StreamLayers<T>::run(const kernels::PairLosses<T>& pairs, const Scratch& sc
   }
   kernels::TensorStream<T> problem;
   problem.pairs = pairs;
+  problem.bias = bias;
   problem.operands = operands_;
   problem.layers = device_layers_.data();
   problem.fixed_fragments = fragments_[0];

@@ -19,8 +19,6 @@ class StreamLayers {
   /// Packs the layers that no direction moves. `parts` are the plan's later layers, (out, in), and outlive this.
   StreamLayers(Workspace& workspace, const SectionPlan& plan, const PackedLayers<T>& parts, kernels::Operands operands);
 
-  kernels::Operands operands() const { return operands_; }
-
   /// What a tile of points needs besides its partial sums.
   struct Scratch {
     DeviceBuffer<unsigned char> weights;  // (points, moving fragments)
@@ -30,8 +28,9 @@ class StreamLayers {
   std::int64_t bytes_per_point() const;
   Scratch scratch(std::int64_t points) const;
 
-  /// Partial sums of pairs.points points; `flags` (points, chunks) with half operands only.
-  void run(const kernels::PairLosses<T>& pairs, const Scratch& scratch, std::int32_t* flags) const;
+  /// Partial sums of pairs.points points, `bias` their B (points, units); `flags` (points), raised where half precision
+  /// was left, with half operands only.
+  void run(const kernels::PairLosses<T>& pairs, const T* bias, const Scratch& scratch, std::int32_t* flags) const;
 
  private:
   void set_layers();
@@ -45,7 +44,7 @@ class StreamLayers {
   std::int64_t fragments_[2] = {0, 0};  // of fixed layers, and of a point's own
   std::int64_t bias_values_ = 0;
   DeviceBuffer<kernels::StreamLayer> device_layers_;
-  DeviceBuffer<double> largest_;  // (layers, parts): max |W_d|
+  DeviceBuffer<double> largest_;  // half only, (layers, parts): max |W_d|
   std::vector<std::int64_t> first_largest_;
   DeviceBuffer<unsigned char> fixed_;
 };

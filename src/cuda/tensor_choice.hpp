@@ -33,33 +33,43 @@ inline kernels::TensorShape tensor_shape(const SectionPlan& plan, kernels::Opera
   return shape;
 }
 
-/// Later layers the same at every point, weights finite, and room for a block.
-inline bool tensor_takes(const SectionPlan& plan, kernels::Operands operands, std::int64_t shared_limit) {
-  const double most = operands == kernels::Operands::f64 ? std::numeric_limits<double>::max()
-                                                         : static_cast<double>(std::numeric_limits<float>::max());
-  const auto fine = [&](const ChainLayer& layer) { return layer.shared() && largest_weight(layer) <= most; };
-  return plan.kind == PlanKind::joint && std::all_of(plan.later.begin(), plan.later.end(), fine) &&
-         tensor_shape(plan, operands).fits(shared_limit);
+/// Whether the tensor cores can take a layer's weights: finite, and for f32 no larger than the largest TF32 number.
+inline bool weights_fit(const ChainLayer& layer, kernels::Operands operands) {
+  constexpr double kLargestTf32 = 0x1.ffcp127;
+  return largest_weight(layer) <=
+         (operands == kernels::Operands::f64 ? std::numeric_limits<double>::max() : kLargestTf32);
 }
 
-/// Operands of the tensor kernel for a precision, or nothing where it does not take the plan. Half precision needs the
-/// f32 kernel beside it, for points that leave its range.
-inline std::optional<kernels::Operands> tensor_operands(const SectionPlan& plan, Precision precision,
-                                                        std::int64_t shared_limit) {
+/// Operands of a tensor kernel for a precision, or nothing where it does not take the plan: takes(operands). Half
+/// precision needs f32 beside it, for points that leave its range.
+template <class Takes>
+std::optional<kernels::Operands> operands_for(Precision precision, const Takes& takes) {
   using kernels::Operands;
   const Operands full = precision == Precision::f64 ? Operands::f64 : Operands::split;
-  if (!tensor_takes(plan, full, shared_limit)) return std::nullopt;
-  return precision == Precision::fast && tensor_takes(plan, Operands::half, shared_limit) ? Operands::half : full;
+  if (!takes(full)) return std::nullopt;
+  return precision == Precision::fast && takes(Operands::half) ? Operands::half : full;
 }
 
-/// For each later layer the power of two that its weights are divided by, so that the largest is in [1/2, 1).
+/// Of the kernel for later layers that are the same at every point.
+inline std::optional<kernels::Operands> tensor_operands(const SectionPlan& plan, Precision precision,
+                                                        std::int64_t shared_limit) {
+  return operands_for(precision, [&](kernels::Operands operands) {
+    const auto fine = [&](const ChainLayer& layer) { return layer.shared() && weights_fit(layer, operands); };
+    return plan.kind == PlanKind::joint && std::all_of(plan.later.begin(), plan.later.end(), fine) &&
+           tensor_shape(plan, operands).fits(shared_limit);
+  });
+}
+
+/// For each later layer the power of two that its weights are divided by, so that the largest is in [2¹⁴, 2¹⁵): half
+/// precision ends at 2¹⁶, and small weights keep their digits.
 inline std::vector<float> tensor_unscales(const SectionPlan& plan) {
+  constexpr int kTop = 15;
   constexpr int kMost = 126;  // 2¹²⁶ and its inverse are normal
   std::vector<float> unscales;
   for (const ChainLayer& layer : plan.later) {
     int exponent = 0;
     std::frexp(largest_weight(layer), &exponent);
-    unscales.push_back(std::ldexp(1.0f, std::clamp(exponent, -kMost, kMost)));
+    unscales.push_back(std::ldexp(1.0f, std::clamp(exponent - kTop, -kMost, kMost)));
   }
   return unscales;
 }

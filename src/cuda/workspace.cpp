@@ -12,7 +12,8 @@ std::int64_t attribute(cudaDeviceAttr which, int index) {
 }  // namespace
 
 DeviceLimits device_limits(int index) {
-  return {attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, index), attribute(cudaDevAttrMultiProcessorCount, index)};
+  return {attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, index), attribute(cudaDevAttrMultiProcessorCount, index),
+          static_cast<double>(attribute(cudaDevAttrSingleToDoublePrecisionPerfRatio, index))};
 }
 
 }  // namespace lossatlas::cuda

@@ -6,16 +6,12 @@
 #include <utility>
 #include <vector>
 
+#include "cuda/device_limits.hpp"
 #include "cuda/handles.hpp"
 #include "cuda/memory.hpp"
 
 namespace lossatlas::cuda {
 
-/// The device as far as kernels are laid out by it.
-struct DeviceLimits {
-  std::int64_t shared_bytes = 0;  ///< dynamic shared memory that a block may have
-  std::int64_t multiprocessors = 1;
-};
 DeviceLimits device_limits(int index);
 
 class Workspace {

@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -44,8 +45,15 @@ Journal::Journal(UpdateFile file, std::optional<RunHeader> header, std::int64_t 
 Journal Journal::create(const std::filesystem::path& file, std::string_view function, const RunHeader& header) {
   UpdateFile made = UpdateFile::create(file, function);
   take(made);
-  const std::string encoded = encode(header, kMagic);
-  made.write(0, std::as_bytes(std::span(encoded)));
+  std::string encoded;
+  try {
+    encoded = encode(header, kMagic, made.context());
+    made.write(0, std::as_bytes(std::span(encoded)));
+  } catch (...) {  // a journal without its header would look like a run that did not finish
+    std::error_code ignored;
+    std::filesystem::remove(file, ignored);
+    throw;
+  }
   return Journal(std::move(made), header, static_cast<std::int64_t>(encoded.size()), seed_of(encoded));
 }
 

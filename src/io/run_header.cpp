@@ -57,8 +57,9 @@ RunHeader from_json(const Json& json) {
 
 bool sensible(const RunHeader& header) {
   const std::int64_t points = header.grid.size();
-  return header.heads >= 1 && header.heads <= INT64_MAX / 32 / points && header.shards >= 1 &&
-         header.shards <= points && header.shard >= 1 && header.shard <= header.shards && header.tile_points >= 1 &&
+  const bool whole = header.shard == 0 && header.shards == 0;
+  const bool part = header.shard >= 1 && header.shard <= header.shards && header.shards <= points;
+  return header.heads >= 1 && header.heads <= INT64_MAX / 32 / points && (whole || part) && header.tile_points >= 1 &&
          header.tile_points <= points;
 }
 
@@ -81,11 +82,13 @@ std::string differences(const std::vector<IdentityPart>& ours, const std::vector
   return text;
 }
 
-std::string encode(const RunHeader& header, std::string_view magic) {
+std::string encode(const RunHeader& header, std::string_view magic, const FileContext& context) {
   std::string json = to_json(header).dump(-1, ' ', true, Json::error_handler_t::replace);
   const std::size_t used = magic.size() + kWord + json.size() + kWord;
   json.append((kAlign - used % kAlign) % kAlign, ' ');
   std::string text = std::string(magic) + word(json.size()) + json;
+  context.require(text.size() + kWord <= kMostHeaderBytes, "for a header of ", text.size() + kWord,
+                  " bytes, expected at most ", kMostHeaderBytes, "; give the network fewer layers");
   return text + word(Checksum().add(bytes_of(text)).value());
 }
 

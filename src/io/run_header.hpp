@@ -25,8 +25,8 @@ struct RunHeader {
   std::vector<IdentityPart> identity;
   Grid grid;
   std::int64_t heads = 1;
-  std::int64_t shard = 1;  ///< this file holds part `shard` of `shards`
-  std::int64_t shards = 1;
+  std::int64_t shard = 0;  ///< this file holds part `shard` of `shards`; 0 of 0: it is no shard
+  std::int64_t shards = 0;
   std::int64_t tile_points = 1;
 };
 
@@ -36,8 +36,9 @@ std::string differences(const std::vector<IdentityPart>& ours, const std::vector
 inline constexpr std::size_t kMagicSize = 16;
 inline constexpr std::size_t kMostHeaderBytes = std::size_t{1} << 16;
 
-/// magic, length, JSON, checksum: a multiple of 64 bytes. magic has kMagicSize characters.
-std::string encode(const RunHeader& header, std::string_view magic);
+/// magic, length, JSON, checksum: a multiple of 64 bytes. magic has kMagicSize characters. Throws FileError when that
+/// is more than kMostHeaderBytes.
+std::string encode(const RunHeader& header, std::string_view magic, const FileContext& context);
 
 struct DecodedHeader {
   RunHeader header;

@@ -26,7 +26,7 @@ UpdateFile::UpdateFile(std::filesystem::path file, std::string_view function, in
     : context_{std::move(file), function}, descriptor_(descriptor) {}
 
 UpdateFile::UpdateFile(UpdateFile&& other) noexcept
-    : context_(other.context_), descriptor_(std::exchange(other.descriptor_, -1)) {}
+    : context_(std::move(other.context_)), descriptor_(std::exchange(other.descriptor_, -1)) {}
 
 UpdateFile& UpdateFile::operator=(UpdateFile&& other) noexcept {
   std::swap(context_, other.context_);

@@ -1,12 +1,16 @@
+#include "io/vti.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <numeric>
 #include <sstream>
 #include <string>
-
-#include <lossatlas/vti.hpp>
+#include <vector>
 
 #include "io/atomic_file.hpp"
+#include "io/input_file.hpp"
+#include "io/npy_header.hpp"
 
 namespace lossatlas {
 namespace {
@@ -72,47 +76,141 @@ std::string xml(const Geometry& box, const std::vector<std::string>& names, std:
   return text.str();
 }
 
-/// The values at all points, x fastest: in the grid the last axis is.
-template <class Value>
-void write_points(AtomicFile& output, const Geometry& box, const Value& value) {
+/// Part of the points, in the file's order: from and count along x, y, z.
+struct Block {
+  std::array<std::int64_t, kAxes> from{};
+  std::array<std::int64_t, kAxes> count{};
+};
+
+/// How many points of each axis a block takes: consecutive in the file, at most `most`.
+std::array<std::int64_t, kAxes> block_shape(const Geometry& box, std::int64_t most) {
   const auto& [nx, ny, nz] = box.points;
-  const auto index = [&](std::size_t axis, std::int64_t k) {
-    return box.reversed[axis] ? box.points[axis] - 1 - k : k;
-  };
-  std::vector<double> line(static_cast<std::size_t>(nx));
-  for (std::int64_t z = 0; z < nz; ++z) {
-    for (std::int64_t y = 0; y < ny; ++y) {
-      for (std::int64_t x = 0; x < nx; ++x) {
-        line[static_cast<std::size_t>(x)] = value((index(0, x) * ny + index(1, y)) * nz + index(2, z));
+  const std::int64_t dx = std::min(nx, most);
+  const std::int64_t dy = dx < nx ? 1 : std::min(ny, std::max<std::int64_t>(1, most / nx));
+  const std::int64_t dz = dx < nx || dy < ny ? 1 : std::min(nz, std::max<std::int64_t>(1, most / nx / ny));
+  return {dx, dy, dz};
+}
+
+/// One array of the file: a head's losses, or (head < 0) their sums over the heads.
+class ArrayWriter {
+ public:
+  ArrayWriter(AtomicFile& output, const Geometry& box, std::int64_t heads, const LossReader& read, std::int64_t block)
+      : output_(output),
+        box_(box),
+        heads_(static_cast<std::size_t>(heads)),
+        read_(read),
+        shape_(block_shape(box, std::max<std::int64_t>(1, block / heads))) {}
+
+  void write(std::int64_t head) {
+    const auto& [nx, ny, nz] = box_.points;
+    Block block;
+    auto& [x, y, z] = block.from;
+    for (z = 0; z < nz; z += shape_[2]) {
+      for (y = 0; y < ny; y += shape_[1]) {
+        for (x = 0; x < nx; x += shape_[0]) {
+          for (std::size_t i = 0; i < kAxes; ++i) block.count[i] = std::min(shape_[i], box_.points[i] - block.from[i]);
+          write(block, head);
+        }
       }
-      output.write(line);
     }
   }
-}
+
+ private:
+  double value(std::span<const double> point, std::int64_t head) const {
+    if (head >= 0) return point[static_cast<std::size_t>(head)];
+    return std::accumulate(point.begin(), point.end(), 0.0);
+  }
+
+  /// In the grid the last axis is fastest, in the file x: reads runs of the one order, puts each value in its place of
+  /// the other.
+  void write(const Block& block, std::int64_t head) {
+    const auto& [cx, cy, cz] = block.count;
+    std::array<std::int64_t, kAxes> first{};  // in the grid
+    for (std::size_t i = 0; i < kAxes; ++i) {
+      const std::int64_t past = block.from[i] + block.count[i];
+      first[i] = box_.reversed[i] ? box_.points[i] - past : block.from[i];
+    }
+    std::int64_t run = cz;
+    if (cz == box_.points[2]) run *= cy;
+    if (cz == box_.points[2] && cy == box_.points[1]) run *= cx;
+    const std::int64_t points = cx * cy * cz;
+    values_.resize(static_cast<std::size_t>(points));
+    losses_.resize(static_cast<std::size_t>(run) * heads_);
+    for (std::int64_t done = 0; done < points; done += run) {
+      const std::int64_t x = done / cz / cy, y = done / cz % cy, z = done % cz;
+      read_(((first[0] + x) * box_.points[1] + first[1] + y) * box_.points[2] + first[2] + z, losses_);
+      for (std::int64_t k = 0; k < run; ++k)
+        values_[place(block, done + k)] =
+            value(std::span(losses_).subspan(static_cast<std::size_t>(k) * heads_, heads_), head);
+    }
+    output_.write(std::span<const double>(values_));
+  }
+
+  /// Where a block's k-th point, in the grid's order, is in the file's.
+  std::size_t place(const Block& block, std::int64_t k) const {
+    const auto& [cx, cy, cz] = block.count;
+    std::array<std::int64_t, kAxes> at{k / cz / cy, k / cz % cy, k % cz};
+    for (std::size_t i = 0; i < kAxes; ++i) {
+      if (box_.reversed[i]) at[i] = block.count[i] - 1 - at[i];
+    }
+    return static_cast<std::size_t>((at[2] * cy + at[1]) * cx + at[0]);
+  }
+
+  AtomicFile& output_;
+  const Geometry& box_;
+  std::size_t heads_;
+  const LossReader& read_;
+  std::array<std::int64_t, kAxes> shape_;
+  std::vector<double> values_, losses_;
+};
 
 }  // namespace
 
-void write_vti(const std::filesystem::path& file, const Surface& surface) {
-  const std::int64_t rank = surface.grid.rank();
-  require(surface.points.empty() && rank >= 1 && rank <= std::int64_t{kAxes}, kFunction, "received a surface of ",
-          surface.points.empty() ? "a grid" : "a list of points", " with ", rank, " axes, expected a grid of 1 to 3");
-  require(surface.heads >= 1 && std::ssize(surface.losses) == surface.size() * surface.heads, kFunction, "received ",
-          surface.losses.size(), " losses, expected ", surface.size(), " points times ", surface.heads, " heads");
-  const Geometry box = geometry(surface.grid);
-  const std::vector<std::string> names = array_names(surface.heads);
-  const auto bytes = static_cast<std::uint64_t>(surface.size()) * sizeof(double);
+void write_vti(const std::filesystem::path& file, const Grid& grid, std::int64_t heads, const LossReader& read,
+               std::int64_t block) {
+  require(grid.rank() >= 1 && grid.rank() <= std::int64_t{kAxes}, kFunction, "received a grid with ", grid.rank(),
+          " axes, expected 1 to 3");
+  const Geometry box = geometry(grid);
+  const std::vector<std::string> names = array_names(heads);
+  const auto bytes = static_cast<std::uint64_t>(grid.size()) * sizeof(double);
   const auto block_bytes = static_cast<std::int64_t>(sizeof(std::uint64_t) + bytes);
   AtomicFile output(file, kFunction);
   output.require_space(block_bytes * std::ssize(names));
   output.write(xml(box, names, block_bytes));
-  output.write_u64(bytes);
-  write_points(output, box, [&](std::int64_t g) { return surface.total(g); });
-  for (std::int64_t head = 0; head < surface.heads; ++head) {
+  ArrayWriter arrays(output, box, heads, read, block);
+  for (std::int64_t head = -1; head < heads; ++head) {
     output.write_u64(bytes);
-    write_points(output, box, [&](std::int64_t g) { return surface.at(g, head); });
+    arrays.write(head);
   }
   output.write("\n</AppendedData>\n</VTKFile>\n");
   output.commit();
+}
+
+void write_vti(const std::filesystem::path& file, const Surface& surface) {
+  require(surface.points.empty(), kFunction, "received a surface of a list of points, expected one of a grid");
+  require(surface.heads >= 1 && std::ssize(surface.losses) == surface.size() * surface.heads, kFunction, "received ",
+          surface.losses.size(), " losses, expected ", surface.size(), " points times ", surface.heads, " heads");
+  write_vti(file, surface.grid, surface.heads, [&](std::int64_t first, std::span<double> losses) {
+    std::copy_n(surface.losses.begin() + first * surface.heads, losses.size(), losses.begin());
+  });
+}
+
+void write_vti(const std::filesystem::path& file, const std::filesystem::path& losses, const Grid& grid,
+               std::int64_t heads) {
+  InputFile input(losses, kFunction);
+  std::vector<std::int64_t> shape = grid.shape();
+  shape.push_back(heads);
+  const std::string header = npy_header_text(shape);
+  const auto begin = static_cast<std::int64_t>(header.size());
+  std::string found(static_cast<std::size_t>(std::min(input.size(), begin)), '\0');
+  input.read(std::as_writable_bytes(std::span(found)));
+  input.context().require(heads >= 1 && found == header && (input.size() - begin) / 8 / heads == grid.size(),
+                          "of other content, expected the losses of ", grid.describe(), " and ", heads,
+                          " heads as write_section() makes them");
+  write_vti(file, grid, heads, [&](std::int64_t first, std::span<double> values) {
+    input.seek(begin + 8 * heads * first);
+    input.read(std::as_writable_bytes(values));
+  });
 }
 
 }  // namespace lossatlas

@@ -13,6 +13,7 @@ namespace {
 thread_local cudaError_t last_error = cudaSuccess;
 
 constexpr int kMultiprocessors = 132;
+constexpr int kSingleToDouble = 2;
 constexpr int kMajor = 9, kMinor = 0;
 constexpr int kThreadsPerMultiprocessor = 2048;
 constexpr std::size_t kSharedPerMultiprocessor = 228 * 1024;
@@ -75,6 +76,8 @@ int attribute_value(cudaDeviceAttr attribute, bool& known) {
       return detail::kWarpSize;
     case cudaDevAttrMultiProcessorCount:
       return kMultiprocessors;
+    case cudaDevAttrSingleToDoublePrecisionPerfRatio:
+      return kSingleToDouble;
     case cudaDevAttrMaxThreadsPerMultiProcessor:
       return kThreadsPerMultiprocessor;
     case cudaDevAttrMaxBlocksPerMultiprocessor:

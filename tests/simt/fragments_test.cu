@@ -96,6 +96,38 @@ TEST(Fragments, Double16x8x16) { expect_product(multiply_16x8x16, 16, 16); }
 TEST(Fragments, Tf32) { expect_product(multiply_tf32, 16, 8); }
 TEST(Fragments, Half) { expect_product(multiply_half, 16, 16); }
 
+/// Sums in float of positive terms: never above the exact sum, as tensor cores truncate, and below it by no more than a
+/// last place of the sum for each term and one for the result, as they may align terms to the largest.
+void expect_truncated_sum(void (*kernel)(const float*, const float*, const float*, float*), int k) {
+  constexpr int kM = 16;
+  const auto positive = [](std::size_t count, unsigned seed) {
+    std::vector<float> values = uniform<float>(count, seed);
+    for (float& value : values) value = std::fmax(std::fabs(std::round(1024 * value)), 1.0f) / 1024;
+    return values;
+  };
+  const auto a = positive(static_cast<std::size_t>(kM * k), 4), b = positive(static_cast<std::size_t>(k * kN), 5);
+  std::vector<float> c = positive(kM * kN, 6);
+  for (float& value : c) value *= 1 + 0x1p-13f;
+  const DeviceVector<float> da(a), db(b), dc(c), out(c.size());
+  ASSERT_EQ(
+      lossatlas::device::launch(kernel, {dim3(1), dim3(32)}, static_cast<const float*>(da.get()),
+                                static_cast<const float*>(db.get()), static_cast<const float*>(dc.get()), out.get()),
+      cudaSuccess);
+  const std::vector<float> got = out.read();
+  for (std::size_t i = 0; i < c.size(); ++i) {
+    double exact = c[i];
+    for (int l = 0; l < k; ++l) {
+      exact += static_cast<double>(a[i / kN * static_cast<std::size_t>(k) + static_cast<std::size_t>(l)]) *
+               b[static_cast<std::size_t>(l * kN) + i % kN];
+    }
+    EXPECT_LE(got[i], exact);
+    EXPECT_GE(got[i], exact * (1 - (k + 2) * 0x1p-23));
+  }
+}
+
+TEST(Fragments, Tf32SumsAreTruncated) { expect_truncated_sum(multiply_tf32, 8); }
+TEST(Fragments, HalfSumsAreTruncated) { expect_truncated_sum(multiply_half, 16); }
+
 __global__ void round_values(const float* x, float* tf32, std::uint32_t* half) {
   tf32[threadIdx.x] = __uint_as_float(lossatlas::device::to_tf32(x[threadIdx.x]));
   half[threadIdx.x] = lossatlas::device::pack_half(x[threadIdx.x], -x[threadIdx.x]);

@@ -348,6 +348,18 @@ TEST_F(Runtime, SharedMemoryBeyondTheDefaultMustBeAskedFor) {
             cudaErrorInvalidValue);
 }
 
+// A launch of 200 KB with one of 60 KB by another thread between its two steps: the limit belongs to the kernel.
+TEST_F(Runtime, LaunchesDoNotTakeEachOthersSharedMemory) {
+  const DeviceVector<float> y(kThreads);
+  EXPECT_EQ(lossatlas::device::allow_shared(planted::write_value, 200 * 1024), cudaSuccess);
+  const LaunchShape other{dim3(1), dim3(kThreads), 60 * 1024};
+  EXPECT_EQ(lossatlas::device::launch(planted::write_value, other, y.get(), 1.0f), cudaSuccess);
+  const auto call =
+      simt::make_call(planted::write_value, dim3(1), dim3(kThreads), 200 * 1024, simt::Site::current(), y.get(), 2.0f);
+  EXPECT_EQ(simt::enqueue(call, nullptr), cudaSuccess);
+  EXPECT_EQ(y.read()[0], 2);
+}
+
 TEST_F(Runtime, PlantedFailures) {
   control().fail_allocation(3);
   void* memory[3] = {};

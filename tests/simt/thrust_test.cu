@@ -1,8 +1,8 @@
-// Sorting and compaction through the seam. Ordinary CUDA, for the emulated device and for a GPU.
+// Compaction through the seam. Ordinary CUDA, for the emulated device and for a GPU.
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <numeric>
+#include <cstdint>
+#include <vector>
 
 #include <device/thrust.cuh>
 
@@ -14,37 +14,26 @@ struct IsPositive {
   __host__ __device__ bool operator()(float x) const { return x > 0; }
 };
 
-TEST(Thrust, SortsStablyInStreamOrder) {
-  std::vector<int> keys(1000), values(1000);
-  std::mt19937 random(1);
-  for (int& key : keys) key = static_cast<int>(random() % 10);
-  std::iota(values.begin(), values.end(), 0);
-  std::vector<int> want = values;
-  std::stable_sort(want.begin(), want.end(),
-                   [&](int a, int b) { return keys[static_cast<std::size_t>(a)] < keys[static_cast<std::size_t>(b)]; });
+TEST(Thrust, FindsIndicesInStreamOrder) {
+  const auto x = uniform<float>(1000, 2);
+  std::vector<std::int32_t> want;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    if (IsPositive()(x[i])) want.push_back(static_cast<std::int32_t>(i));
+  }
   cudaStream_t stream = nullptr;
   ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
-  const DeviceVector<int> device_keys(keys.size()), device_values(values);
-  ASSERT_EQ(cudaMemcpyAsync(device_keys.get(), keys.data(), keys.size() * sizeof(int), cudaMemcpyHostToDevice, stream),
+  const DeviceVector<float> values(x.size());
+  const DeviceVector<std::int32_t> indices(x.size());
+  const DeviceVector<unsigned char> workspace(static_cast<std::size_t>(lossatlas::device::index_workspace(1000)));
+  ASSERT_EQ(cudaMemcpyAsync(values.get(), x.data(), x.size() * sizeof(float), cudaMemcpyHostToDevice, stream),
             cudaSuccess);
-  lossatlas::device::sort_by_key(stream, device_keys.get(), device_values.get(), 1000);
-  EXPECT_EQ(device_values.read(), want);
-  std::sort(keys.begin(), keys.end());
-  EXPECT_EQ(device_keys.read(), keys);
-  EXPECT_EQ(cudaStreamDestroy(stream), cudaSuccess);
-}
-
-TEST(Thrust, CompactsInOrder) {
-  const auto x = uniform<float>(1000, 2);
-  const DeviceVector<float> in(x), out(x.size());
-  std::vector<float> want;
-  std::copy_if(x.begin(), x.end(), std::back_inserter(want), IsPositive());
-  const std::int64_t kept =
-      lossatlas::device::copy_if(nullptr, static_cast<const float*>(in.get()), 1000, out.get(), IsPositive());
-  ASSERT_EQ(kept, static_cast<std::int64_t>(want.size()));
-  auto got = out.read();
+  const std::int64_t found = lossatlas::device::indices_if(stream, static_cast<const float*>(values.get()), 1000,
+                                                           indices.get(), workspace.get(), IsPositive());
+  ASSERT_EQ(found, static_cast<std::int64_t>(want.size()));
+  auto got = indices.read();
   got.resize(want.size());
   EXPECT_EQ(got, want);
+  EXPECT_EQ(cudaStreamDestroy(stream), cudaSuccess);
 }
 
 }  // namespace

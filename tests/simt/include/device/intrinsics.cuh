@@ -40,8 +40,15 @@ SIMT_UNTRACED inline float element(const HalfPair* registers, int i) {
   return static_cast<float>(std::bit_cast<_Float16>(static_cast<std::uint16_t>(registers[i / 2].bits >> 16 * (i % 2))));
 }
 
-/// d += a·b over the warp, products and sums in double, one rounding per element: hardware differs in the last bits.
-/// The tile of b is n×k with n first, as in CuTe.
+/// Sums in float are truncated, as those of tensor cores are; beyond the range they become infinite.
+SIMT_UNTRACED inline double to_accumulator(double sum, const double*) { return sum; }
+SIMT_UNTRACED inline float to_accumulator(double sum, const float*) {
+  const auto nearest = static_cast<float>(sum);
+  return std::isfinite(nearest) && std::fabs(nearest) > std::fabs(sum) ? std::nextafter(nearest, 0.0f) : nearest;
+}
+
+/// d += a·b over the warp, products and sums in double, then one rounding per element: hardware, which also truncates
+/// the terms of a sum, differs in the last bits. The tile of b is n×k with n first, as in CuTe.
 template <int M, int N, int K, Layout A, Layout B, Layout C, class In, class Acc>
 SIMT_UNTRACED void run_mma(unsigned, const Operands<In, Acc>* const* in, char* const*) {
   double a[M * K], b[N * K], d[M * N];
@@ -56,7 +63,7 @@ SIMT_UNTRACED void run_mma(unsigned, const Operands<In, Acc>* const* in, char* c
     }
   }
   for (int lane = 0; lane < 32; ++lane) {
-    for (int i = 0; i < M * N / 32; ++i) in[lane]->d[i] = static_cast<Acc>(d[C(lane, i)]);
+    for (int i = 0; i < M * N / 32; ++i) in[lane]->d[i] = to_accumulator(d[C(lane, i)], in[lane]->d);
   }
 }
 

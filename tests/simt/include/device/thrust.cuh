@@ -4,33 +4,28 @@
 #include "simt/cuda.hpp"
 
 #include <thrust/copy.h>
-#include <thrust/sort.h>
+#include <thrust/iterator/counting_iterator.h>
 #include <thrust/system/cpp/execution_policy.h>
 
 namespace lossatlas::device {
 
-namespace emulated {
+constexpr std::int64_t index_workspace(std::int64_t count) { return 16 * count + 4096; }
 
-inline void require_success(cudaError_t status) {
-  if (status != cudaSuccess) throw std::runtime_error(cudaGetErrorString(status));
-}
-
-}  // namespace emulated
-
-template <class Key, class Value>
-void sort_by_key(cudaStream_t stream, Key* keys, Value* values, std::int64_t count,
-                 simt::Site site = simt::Site::current()) {
-  const auto work = [=] { thrust::stable_sort_by_key(thrust::cpp::par, keys, keys + count, values); };
-  emulated::require_success(simt::enqueue(work, {keys, values}, stream, site));
-}
-
+/// Touches the last byte of the workspace too, so that one that is too small shows.
 template <class T, class Predicate>
-std::int64_t copy_if(cudaStream_t stream, const T* in, std::int64_t count, T* out, Predicate predicate,
-                     simt::Site site = simt::Site::current()) {
+std::int64_t indices_if(cudaStream_t stream, const T* values, std::int64_t count, std::int32_t* to, void* workspace,
+                        Predicate predicate, simt::Site site = simt::Site::current()) {
+  const auto require_success = [](cudaError_t status) {
+    if (status != cudaSuccess) throw std::runtime_error(cudaGetErrorString(status));
+  };
+  require_success(cudaMemsetAsync(static_cast<unsigned char*>(workspace) + index_workspace(count) - 1, 0, 1, stream));
   std::int64_t kept = 0;
-  const auto work = [=, &kept] { kept = thrust::copy_if(thrust::cpp::par, in, in + count, out, predicate) - out; };
-  emulated::require_success(simt::enqueue(work, {in, out}, stream, site));
-  emulated::require_success(cudaStreamSynchronize(stream));
+  const auto work = [=, &kept] {
+    const thrust::counting_iterator<std::int32_t> first(0);
+    kept = thrust::copy_if(thrust::cpp::par, first, first + count, values, to, predicate) - to;
+  };
+  require_success(simt::enqueue(work, {values, to}, stream, site));
+  require_success(cudaStreamSynchronize(stream));
   return kept;
 }
 
