@@ -56,6 +56,7 @@ double worst_error(const std::vector<double>& received, const Expected& expected
 struct Worst {
   double f64 = 0;
   double f32 = 0;
+  double fast = 0;
   int cases = 0;
 };
 
@@ -66,7 +67,7 @@ Instance shortened(Instance instance, std::int64_t points) {
   return instance;
 }
 
-// Both plans in both precisions against the formulas and the CPU.
+// Both plans in all precisions against the formulas and the CPU.
 void check(const Problem& problem, Worst& worst) {
   SCOPED_TRACE("seed " + std::to_string(problem.seed) + ", N " + std::to_string(problem.samples) + ", widths " +
                ::testing::PrintToString(problem.widths) + ", activation " + std::string(name(problem.activation)) +
@@ -81,17 +82,20 @@ void check(const Problem& problem, Worst& worst) {
     const double error = worst_error(in_f64, expected);
     const double error_f32 = worst_error(section(*landscape, instance, Precision::f32, choice), expected);
     EXPECT_LE(error, 1e-11) << (choice == Plan::direct ? "direct" : "automatic");
+    const double error_fast = worst_error(section(*landscape, instance, Precision::fast, choice), expected);
     EXPECT_LE(error_f32, 1e-6) << (choice == Plan::direct ? "direct" : "automatic");
+    EXPECT_LE(error_fast, 2e-3) << (choice == Plan::direct ? "direct" : "automatic");
     EXPECT_LE(worst_error(in_f64, {section(*cpu, instance, Precision::f64, choice), expected.scales}), 1e-11);
     worst.f64 = std::max(worst.f64, error);
     worst.f32 = std::max(worst.f32, error_f32);
+    worst.fast = std::max(worst.fast, error_fast);
     worst.cases += static_cast<int>(instance.count());
   }
 }
 
 void report(const char* what, const Worst& worst) {
   std::cout << what << ": " << worst.cases << " points, largest error f64 " << worst.f64 << ", f32 " << worst.f32
-            << " of the scale\n";
+            << ", fast " << worst.fast << " of the scale\n";
 }
 
 constexpr Support kSupports[] = {Support::all,      Support::upper,    Support::last,         Support::all_biases,
