@@ -36,12 +36,13 @@ def git(*arguments):
 
 
 def machine():
+    changed = git("status", "--porcelain", "--", ".", ":!bench/results")  # earlier results do not change what runs
     return {
         "cpu": f"{cpu_field('model name')} (family {cpu_field('cpu family')}, model {cpu_field('model')})",
         "cores": len(os.sched_getaffinity(0)),
         "system": platform.platform(),
         "load_average": os.getloadavg(),
-        "commit": git("rev-parse", "HEAD") + (" with local changes" if git("status", "--porcelain") else ""),
+        "commit": git("rev-parse", "HEAD") + (" with local changes" if changed else ""),
         "command": shlex.join(sys.argv),
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
