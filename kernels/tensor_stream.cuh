@@ -30,19 +30,22 @@ class StreamBlock {
       : problem_(problem), pairs_(problem.pairs), layout_(layout) {
     const T* biases = problem.biases + point() * problem.bias_values;
     for (int i = thread(); i < problem.bias_values; i += Shape::kThreads) this->biases()[i] = biases[i];
+    for (int d = thread(); d < pairs_.moving; d += Shape::kThreads) {
+      alpha()[d] = static_cast<T>(pairs_.alpha[point() * pairs_.rank + pairs_.directions[d]]);
+    }
     if constexpr (A::kChecksRange) {
       for (int i = thread(); i <= 2 * kRows; i += Shape::kThreads) maxima()[i] = 0;
     }
     if (layout.resident) load_weights();
     start_layer(0, 0);
     if (layout.resident) device::copy_async_wait<0>();
-    __syncthreads();  // biases, zero maxima and resident weights are there
+    begin_samples(first_chunk() * kChunkFragments);
+    __syncthreads();  // biases, α, zero maxima and resident weights are there
   }
 
   /// The chunks of the block: block_chunks, or what is left of them.
   __device__ void run() {
-    const int first = static_cast<int>(blockIdx.x * pairs_.block_chunks);
-    const int last = static_cast<int>(min(first + pairs_.block_chunks, pairs_.chunks));
+    const int first = first_chunk(), last = static_cast<int>(min(first + pairs_.block_chunks, pairs_.chunks));
     for (int chunk = first; chunk < last; ++chunk) {
       for (std::int64_t h = thread(); h < pairs_.heads; h += Shape::kThreads) totals()[h] = 0;
       for (int row = 0; row < kChunkSamples && chunk * kChunkSamples + row < pairs_.samples; row += kRows) {
@@ -61,6 +64,8 @@ class StreamBlock {
   __device__ static int member() { return lane() % 4; }
 
   __device__ static std::int64_t point() { return blockIdx.y; }
+  static constexpr int kChunkFragments = kChunkSamples / kStreamRows;
+  __device__ int first_chunk() const { return static_cast<int>(blockIdx.x * pairs_.block_chunks); }
 
   // Computed from the arguments each time: registers are for sums.
   template <class Value>
@@ -71,6 +76,7 @@ class StreamBlock {
   __device__ double* partial() const { return totals() + pairs_.heads; }  // (H, R/8): of the tile
   __device__ int* maxima() const { return shared<int>(layout_.maxima); }  // (2, R), a flag
   __device__ T* biases() const { return shared<T>(layout_.biases); }
+  __device__ T* alpha() const { return shared<T>(layout_.alpha); }                // (moving): of the joint layer
   __device__ Weight* weights() const { return shared<Weight>(layout_.weights); }  // resident, or queues
   // Where `bytes` of activations or outputs lie in the arena: from its begin on, or up to its end.
   __device__ Plane* arena(bool high, std::int64_t bytes) const {
@@ -135,7 +141,11 @@ class StreamBlock {
   // Samples from `row` of the chunk on through all layers, and their losses to the totals. `last`: the block's chunks
   // end before it.
   __device__ void run_tile(int chunk, int row, int last) {
-    joint_layer(chunk * kChunkSamples + row);
+    const int tile = chunk * kChunkFragments + row / static_cast<int>(kStreamRows);
+    joint_layer(tile);
+    const bool more =
+        chunk + 1 < last || (row + kRows < kChunkSamples && chunk * kChunkSamples + row + kRows < pairs_.samples);
+    if (more) begin_samples(tile + Shape::kRowFragments);
     __syncthreads();  // the joint layer is complete
     check_range(0);
     bool high = false;
@@ -148,8 +158,7 @@ class StreamBlock {
       }
       if (hidden(l)) {
         start_layer(l + 1, 0);
-      } else if (chunk + 1 < last ||
-                 (row + kRows < kChunkSamples && chunk * kChunkSamples + row + kRows < pairs_.samples)) {
+      } else if (more) {
         start_layer(0, 0);
       }
       __syncthreads();  // the outputs are complete, the inputs may be overwritten
@@ -186,34 +195,58 @@ class StreamBlock {
     }
   }
 
+  __device__ SampleSource<Shape> source() const { return {problem_, layout_}; }
+
+  // The samples of a tile are copied ahead while the one before goes through the layers: one piece with each group of
+  // weights, so that weights need not wait, or all at once in half precision, where registers are short.
+  static constexpr bool kCopiesAmongWeights = !A::kChecksRange;
+
+  __device__ void begin_samples(int tile) {
+    SampleCopies<Shape> copies(source(), tile, 0, source().slots());
+    if constexpr (kCopiesAmongWeights) {
+      copies_ = copies;
+    } else {
+      finish(copies);
+    }
+  }
+  __device__ void finish(SampleCopies<Shape>& copies) {
+    while (copies.left() > 0) {
+      copies.copy(source());
+      device::copy_async_commit();
+    }
+  }
+
   // Activations = φ(A_0 + Σ_d α_d A_d + B); rows past the data repeat the last sample.
-  __device__ void joint_layer(std::int64_t first) {
+  __device__ void joint_layer(int tile) {
+    if constexpr (kCopiesAmongWeights) finish(copies_);
+    SampleReader<Shape> samples(source(), tile);
     const int blocks = problem_.layers[0].blocks;
     Plane* to = arena(false, 0);
     for (int i = warp(); i < Shape::kRowFragments * blocks; i += Shape::kWarps) {
       const int row = i / blocks, block = i % blocks;
       T v[2][A::kValues];
-      joint_block(first + 16 * row, kBlockUnits * block, v);
+#pragma unroll
+      for (int half = 0; half < 2; ++half) joint_units(samples, kBlockUnits * block + 8 * half, v[half]);
       activate_block<A>(pairs_.activation, v);
       finish_block(row, static_cast<int>(pairs_.units - kBlockUnits * block), 0, v, to + i * kBlockPlanes<A>);
     }
   }
 
-  __device__ void joint_block(std::int64_t first_sample, std::int64_t first_unit, T (&v)[2][A::kValues]) const {
-    const T* base = pairs_.base;
-    std::int64_t at[2 * A::kValues];
+  // Of 16 samples and 8 units.
+  __device__ __forceinline__ void joint_units(SampleReader<Shape>& samples, std::int64_t first, T (&v)[A::kValues]) {
+    const auto base = samples.take(source());
 #pragma unroll
-    for (int i = 0; i < 2 * A::kValues; ++i) {
-      const std::int64_t n = min(first_sample + group() + 8 * (i % 4 / 2), pairs_.samples - 1);
-      const std::int64_t unit = min(first_unit + 8 * (i / 4) + 2 * member() + i % 2, pairs_.units - 1);
-      at[i] = unit * pairs_.samples + n;
-      v[i / 4][i % 4] = base[at[i]] + problem_.bias[point() * pairs_.units + unit];
+    for (int j = 0; j < 2; ++j) {
+      const std::int64_t unit = first + 2 * member() + j;
+      const T bias = unit < pairs_.units ? problem_.bias[point() * pairs_.units + unit] : T(0);
+#pragma unroll
+      for (int h = 0; h < 2; ++h) v[2 * h + j] = base.v[2 * h + j] + bias;
     }
     for (int d = 0; d < pairs_.moving; ++d) {
-      base += pairs_.units * pairs_.samples;
-      const T alpha = static_cast<T>(pairs_.alpha[point() * pairs_.rank + pairs_.directions[d]]);
+      const auto direction = samples.take(source());
+      const T along = alpha()[d];
 #pragma unroll
-      for (int i = 0; i < 2 * A::kValues; ++i) v[i / 4][i % 4] += alpha * base[at[i]];
+      for (int i = 0; i < 4; ++i) v[i] += along * direction.v[i];
     }
   }
 
@@ -278,6 +311,12 @@ class StreamBlock {
 #pragma unroll
       for (int first = 0; first < Shape::kTiles; first += kGroup) {
         if (first >= place.tiles) continue;
+        if constexpr (kCopiesAmongWeights) {
+          if (copies_.left() > 0) {
+            copies_.copy(source());
+            if (layout_.resident) device::copy_async_commit();
+          }
+        }
         const Weight* fragments = weights() + reader_.take(weights());
         typename A::Weights w[kGroup];
 #pragma unroll
@@ -385,6 +424,7 @@ class StreamBlock {
   const PairLosses<T>& pairs_;
   const StreamLayout& layout_;
   WeightReader<Shape> reader_;
+  SampleCopies<Shape> copies_;  // those among weights
 };
 
 // Block (b, p) takes block_chunks chunks of point p: those of one point run together and share its weights in L2.
@@ -414,19 +454,28 @@ StreamLayout layout_of(const TensorStream<T>& problem, const StreamLayer* layers
   const auto aligned = [](std::int64_t bytes) { return (bytes + 15) / 16 * 16; };
   const std::int64_t maxima = aligned(8 * pairs.heads * (1 + Shape::kRows / 8));
   const std::int64_t biases = maxima + (A::kChecksRange ? aligned(4 * (2 * Shape::kRows + 1)) : 0);
-  const std::int64_t begin = biases + aligned(static_cast<std::int64_t>(sizeof(T)) * problem.bias_values);
+  const std::int64_t alpha = biases + aligned(static_cast<std::int64_t>(sizeof(T)) * problem.bias_values);
+  const std::int64_t begin = alpha + aligned(static_cast<std::int64_t>(sizeof(T)) * pairs.moving);
   // The last group of a layer may read fragments past it, for sums that nobody stores.
   const std::int64_t fragments = problem.fixed_fragments + problem.moving_fragments + Shape::kGroup - 1;
   const std::int64_t all = fragments * kFragmentWeights * static_cast<std::int64_t>(sizeof(typename A::Weight));
-  layout.resident = begin + arena + all <= shared_limit;
-  layout.bytes = begin + arena + (layout.resident ? all : Shape::queue_bytes());
-  if (layout.bytes > shared_limit) return {};
+  const std::int64_t slot = SampleSource<Shape>::slot_bytes(), least = SampleSource<Shape>::kLeastSlots * slot;
+  layout.resident = begin + arena + all + least <= shared_limit;
+  const std::int64_t samples = begin + arena + (layout.resident ? all : Shape::queue_bytes());
+  if (samples + least > shared_limit) return {};
+  // As many as there is room for, up to the next tile's.
+  const std::int64_t slots =
+      std::min((shared_limit - samples) / slot, SampleSource<Shape>::pieces(layers[0].blocks, 1 + pairs.moving));
+  layout.slots = static_cast<std::int32_t>(slots);
+  layout.bytes = samples + slots * slot;
   layout.shape = 0;
   layout.maxima = static_cast<std::int32_t>(maxima);
   layout.biases = static_cast<std::int32_t>(biases);
+  layout.alpha = static_cast<std::int32_t>(alpha);
   layout.arena = static_cast<std::int32_t>(begin);
   layout.arena_bytes = static_cast<std::int32_t>(arena);
   layout.weights = static_cast<std::int32_t>(begin + arena);
+  layout.samples = static_cast<std::int32_t>(samples);
   return layout;
 }
 

@@ -13,6 +13,8 @@
 
 namespace lossatlas::kernels {
 
+inline constexpr std::int64_t kStreamRows = 16;  // samples of a fragment
+
 /// A later layer in packed order (blocks, tiles, fragment), zeros beyond `in` and `out`.
 struct StreamLayer {
   std::int32_t blocks = 0;
@@ -50,8 +52,11 @@ cudaError_t launch_stream_biases(const StreamWeights<T>& weights, cudaStream_t s
 
 template <class T>
 struct TensorStream {
-  PairLosses<T> pairs;  ///< as for the generic kernel, of the later layers only `depth`; depth ≥ 1, block_points = 1
-  const T* bias = nullptr;  ///< B: (points, units)
+  /// As for the generic kernel, but for `base`, which is packed by launch_pack_samples for tiles of kStreamRows; of the
+  /// later layers only `depth`; depth ≥ 1, block_points = 1.
+  PairLosses<T> pairs;
+  std::int64_t part_values = 0;  ///< of one packed A_d
+  const T* bias = nullptr;       ///< B: (points, units)
   Operands operands = Operands::f64;
   const StreamLayer* layers = nullptr;  ///< (depth), device memory
   std::int64_t fixed_fragments = 0;     ///< of the layers that no direction moves
@@ -70,12 +75,15 @@ struct StreamLayout {
   bool in_place = true;     ///< every hidden layer is computed in one pass
   std::int32_t maxima = 0;
   std::int32_t biases = 0;
+  std::int32_t alpha = 0;
   std::int32_t arena = 0;
   std::int32_t arena_bytes = 0;
   std::int32_t weights = 0;
+  std::int32_t samples = 0;
+  std::int32_t slots = 0;  ///< of a warp's queue of samples
   std::int64_t bytes = 0;
 };
-/// `layers` (depth) in host memory. Depends on the widths and the number of samples, not on the points.
+/// `layers` (depth) in host memory. Depends on the widths and the numbers of samples and parts A_d, not on the points.
 template <class T>
 StreamLayout stream_layout(const TensorStream<T>& stream, const StreamLayer* layers, std::int64_t shared_limit);
 

@@ -1,4 +1,5 @@
-// What the streaming tensor kernel is made of: shapes of its tiles, activations in shared memory, the queue of weights.
+// What the streaming tensor kernel is made of: shapes of its tiles, activations in shared memory, the queues of weights
+// and samples.
 //
 // Activations are (R/16, blocks of 16 units, planes, 32 lanes, 16 bytes): what a lane computed it reads again as its
 // operand, see tensor_arithmetic.cuh.
@@ -210,6 +211,132 @@ class WeightReader {
   int left_ = 0;  // blocks
   int next_ = 0;  // tile
   int slot_ = 0;
+};
+
+// ---- Samples
+
+/// The packed A_d and a warp's queue for them in shared memory. The warp takes pieces in turn: of each of its blocks of
+/// 16 × 16 in a tile the two halves of 8 units, of each half all parts.
+template <class Shape>
+struct SampleSource {
+  using T = typename Shape::Arithmetic::Value;
+  struct Piece {
+    T v[4];  ///< v[2h + j] of sample g + 8h, unit 2t + j
+  };
+  static constexpr int kPlanes = 32 * sizeof(Piece) / sizeof(Plane);
+  static constexpr int kLeastSlots = 2;
+
+  const TensorStream<T>& problem;
+  const StreamLayout& layout;
+
+  static constexpr std::int64_t slot_bytes() { return std::int64_t{Shape::kThreads} * sizeof(Piece); }
+  /// Pieces of a tile for the warp that has most.
+  static constexpr std::int64_t pieces(std::int64_t blocks, std::int64_t parts) {
+    return (Shape::kRowFragments * blocks + Shape::kWarps - 1) / Shape::kWarps * 2 * parts;
+  }
+
+  __device__ static int warp() { return static_cast<int>(threadIdx.x) / 32; }
+  __device__ static int lane() { return static_cast<int>(threadIdx.x) % 32; }
+  __device__ int blocks() const { return static_cast<int>(blocks_of(problem.pairs.units)); }
+  __device__ int items() const { return Shape::kRowFragments * blocks(); }
+  __device__ int parts() const { return 1 + problem.pairs.moving; }
+  /// Pieces of a tile for this warp.
+  __device__ int own_pieces() const {
+    return max(0, items() - warp() + Shape::kWarps - 1) / Shape::kWarps * 2 * parts();
+  }
+  __device__ int slots() const { return min(layout.slots, own_pieces()); }
+  __device__ int fragments() const { return static_cast<int>((problem.pairs.samples + kStreamRows - 1) / kStreamRows); }
+  __device__ std::int64_t part_planes() const { return problem.part_values / (sizeof(Plane) / sizeof(T)); }
+
+  /// The lane's values in a slot.
+  __device__ Plane* slot(int number) const {
+    auto* queue = reinterpret_cast<Plane*>(device::dynamic_shared<unsigned char>() + layout.samples);
+    return queue + (warp() * layout.slots + number) * kPlanes + lane();
+  }
+  /// The lane's values of a block of A_0. Fragments past the last sample's repeat it.
+  __device__ const Plane* block(int tile, int item) const {
+    const std::int64_t row = min(tile + item / blocks(), fragments() - 1);
+    return reinterpret_cast<const Plane*>(problem.pairs.base) + (row * blocks() + item % blocks()) * 2 * kPlanes +
+           lane();
+  }
+};
+
+/// Copies pieces of a tile into the warp's queue, in order.
+template <class Shape>
+class SampleCopies {
+ public:
+  using Source = SampleSource<Shape>;
+
+  SampleCopies() = default;
+  /// `count` pieces from `first` on; the tile begins with fragment `tile`.
+  __device__ SampleCopies(const Source& source, int tile, int first, int count)
+      : tile_(tile), left_(count), slot_(first % max(1, source.slots())) {
+    const int of_item = first % (2 * source.parts());
+    item_ = source.warp() + first / (2 * source.parts()) * Shape::kWarps;
+    half_ = of_item / source.parts();
+    part_ = of_item % source.parts();
+    if (left_ > 0) from_ = source.block(tile_, item_) + half_ * Source::kPlanes + part_ * source.part_planes();
+  }
+
+  /// Pieces that have not been copied yet.
+  __device__ int left() const { return left_; }
+
+  /// Every lane copies just what it will read itself, so that the queue needs no barrier. Leaves the commit.
+  __device__ __forceinline__ void copy(const Source& source) {
+    Plane* to = source.slot(slot_);
+#pragma unroll
+    for (int i = 0; i < Source::kPlanes; i += 32) device::copy_async<16>(to + i, from_ + i);
+    slot_ = slot_ + 1 == source.slots() ? 0 : slot_ + 1;
+    if (--left_ == 0) return;
+    from_ += source.part_planes();
+    if (++part_ < source.parts()) return;
+    part_ = 0;
+    from_ += Source::kPlanes - source.parts() * source.part_planes();
+    half_ = 1 - half_;
+    if (half_ != 0) return;
+    item_ += Shape::kWarps;
+    from_ = source.block(tile_, item_);
+  }
+
+ private:
+  const Plane* from_ = nullptr;
+  int tile_ = 0, left_ = 0, slot_ = 0;
+  int item_ = 0, half_ = 0, part_ = 0;
+};
+
+/// Takes the pieces of a tile out of the warp's queue, whose first slots() pieces have been copied, each in a group of
+/// its own, and copies the others.
+template <class Shape>
+class SampleReader {
+ public:
+  using Source = SampleSource<Shape>;
+  using Piece = typename Source::Piece;
+
+  __device__ SampleReader(const Source& source, int tile)
+      : copies_(source, tile, source.slots(), source.own_pieces() - source.slots()) {}
+
+  __device__ __forceinline__ Piece take(const Source& source) {
+    // Into the slot read last, whose values have been used.
+    if (slot_ >= 0 && copies_.left() > 0) copies_.copy(source);
+    device::copy_async_commit();  // with or without a copy: as many groups follow each piece
+    if (source.slots() > Source::kLeastSlots) {
+      device::copy_async_wait<Source::kLeastSlots>();
+    } else {
+      device::copy_async_wait<Source::kLeastSlots - 1>();
+    }
+    slot_ = slot_ + 1 == source.slots() ? 0 : slot_ + 1;
+    const Plane* from = source.slot(slot_);
+    Plane planes[Source::kPlanes / 32];
+#pragma unroll
+    for (int i = 0; i < Source::kPlanes / 32; ++i) planes[i] = from[32 * i];
+    Piece piece;
+    std::memcpy(&piece, planes, sizeof(Piece));
+    return piece;
+  }
+
+ private:
+  SampleCopies<Shape> copies_;
+  int slot_ = -1;
 };
 
 }  // namespace lossatlas::kernels

@@ -226,6 +226,8 @@ TEST_F(CudaTensorStream, BitsDoNotDependOnTheTile) {
     for (const Precision precision : kPrecisions) {
       const auto whole = losses_in(*on_cuda(instance), instance, precision);
       for (const std::size_t limit : {64 << 10, 80 << 10, 99 << 10, 120 << 10, 163 << 10}) {
+        // Two queues of doubles take 64 KiB: beside them resident weights have no room, nor has the kernel without.
+        if (precision == Precision::f64 && limit == 64 << 10) continue;
         emulator()->set_shared_limit(limit);
         EXPECT_TRUE(same_bits(losses_in(*on_cuda(instance), instance, precision), whole)) << limit;
       }

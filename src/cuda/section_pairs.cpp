@@ -133,9 +133,8 @@ class PairSection {
   std::int64_t shared_bytes() const { return workspace_.limits().shared_bytes; }
   std::int64_t classes() const { return plan_.outputs / plan_.heads; }
   std::int64_t group_rows() const { return std::min(kGroupRows, problem_.samples()); }
-  bool float_bias() const {
-    return (kernel_ == PairKernel::tensor || kernel_ == PairKernel::stream) && std::is_same_v<T, float>;
-  }
+  bool on_tensor_cores() const { return kernel_ == PairKernel::tensor || kernel_ == PairKernel::stream; }
+  bool float_bias() const { return on_tensor_cores() && std::is_same_v<T, float>; }
   Precision ran() const {
     if (in_half()) return Precision::fast;
     return std::is_same_v<T, double> ? Precision::f64 : Precision::f32;
@@ -190,13 +189,14 @@ class PairSection {
     }
   }
 
-  // A_d, in the order in which the tensor kernel reads them where that runs.
+  // A_d, in the order in which the kernel reads them.
   void load_units() {
-    if (kernel_ != PairKernel::tensor) {
+    if (!on_tensor_cores()) {
       base_ = sample_units<T>(workspace_, problem_, plan_, control_);
       return;
     }
-    const std::int64_t tile = shape_.rows(), each = kernels::packed_samples(units_, problem_.samples(), tile);
+    const std::int64_t tile = kernel_ == PairKernel::tensor ? shape_.rows() : kernels::kStreamRows;
+    const std::int64_t each = kernels::packed_samples(units_, problem_.samples(), tile);
     base_ = DeviceBuffer<T>(memory(), (1 + directions_.size()) * each);
     for_sample_units(workspace_, problem_, plan_, control_,
                      [&](std::int64_t part, std::int64_t first, std::int64_t rows, const double* from) {
@@ -417,7 +417,7 @@ class PairSection {
   PackedLayers<T> later_;
   std::optional<StreamLayers<T>> stream_, stream_again_;  // the second in f32, for points that leave half precision
   std::optional<PointUnits<double>> bias_chain_;
-  DeviceBuffer<T> base_;  // A: (parts, units, N), tensor kernel: packed; direct: the inputs (N, d) if converted
+  DeviceBuffer<T> base_;  // A: (parts, units, N), tensor cores: packed; direct: the inputs (N, d) if converted
   DeviceBuffer<float> unscales_;
   DeviceBuffer<std::int32_t> directions_;
   std::int64_t widths_[2] = {0, 0};

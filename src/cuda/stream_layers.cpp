@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "../kernels/tensor_pairs.hpp"
 #include "cuda/tensor_choice.hpp"
 
 namespace lossatlas::cuda {
@@ -50,6 +51,7 @@ kernels::StreamLayout layout_for(const SectionPlan& plan, Operands operands, std
   problem.pairs.depth = static_cast<std::int32_t>(sizes.layers.size());
   problem.pairs.heads = plan.heads;
   problem.pairs.samples = samples;
+  problem.pairs.moving = static_cast<std::int32_t>(plan.joint_sample.weight_directions.size());
   problem.operands = operands;
   problem.fixed_fragments = sizes.fixed;
   problem.moving_fragments = sizes.moving;
@@ -162,6 +164,7 @@ void StreamLayers<T>::run(const kernels::PairLosses<T>& pairs, const T* bias, co
   }
   kernels::TensorStream<T> problem;
   problem.pairs = pairs;
+  problem.part_values = kernels::packed_samples(pairs.units, pairs.samples, kernels::kStreamRows);
   problem.bias = bias;
   problem.operands = operands_;
   problem.layers = device_layers_.data();
