@@ -15,9 +15,9 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
 
-// kGroups: points that share a fragment of weights and the samples' A_d. kBlocks: of a multiprocessor; two hide each
-// other's waits, one may use all registers. One table serves all architectures: registers of a thread and of a
-// multiprocessor are the same on all; shared memory is the host's choice.
+// kGroups: points of a warp that share a fragment of weights. kBlocks: of a multiprocessor; two hide each other's
+// waits, one may use all registers. One table serves all architectures, whose registers of a thread and of a
+// multiprocessor are the same; their shared memory decides about stages, see TensorShape::choose_stages().
 template <class Arithmetic, int kWidth>
 struct TensorPolicy;
 template <>  // activations in f64 take more than the 128 registers that two blocks leave
@@ -68,6 +68,7 @@ struct Shared {
   double* sums;   // (points, H, tiles)
   T* alpha;       // (points, moving): of the joint layer
   int* in_range;  // (points, tiles)
+  T* stages;      // (stages, parts, blocks, fragment): A_d
   TensorLayer<Arithmetic>* layers;
   static_assert(sizeof(*layers) <= kTensorLayerBytes);
 
@@ -78,6 +79,7 @@ struct Shared {
     layers = reinterpret_cast<TensorLayer<Arithmetic>*>(sums + kTensorBlockPoints * shape.heads * kTiles);
     alpha = reinterpret_cast<T*>(layers + shape.depth);
     in_range = reinterpret_cast<int*>(alpha + kTensorBlockPoints * shape.moving);
+    stages = reinterpret_cast<T*>(device::dynamic_shared<unsigned char>() + shape.fixed_bytes());
   }
 };
 
@@ -87,6 +89,13 @@ struct BlockShare {
   int points;
   std::int64_t chunk;
 };
+
+// Tiles of a chunk.
+template <class Arithmetic>
+__device__ int chunk_tiles(const PairLosses<typename Arithmetic::Value>& pairs, std::int64_t chunk) {
+  const std::int64_t samples = min(pairs.samples - chunk * kChunkSamples, kChunkSamples);
+  return static_cast<int>(samples + Arithmetic::kRows - 1) / Arithmetic::kRows;
+}
 
 template <class Arithmetic>
 __device__ void load_layers(const TensorPairs<typename Arithmetic::Value>& args, const Shared<Arithmetic>& shared) {
@@ -126,6 +135,97 @@ __device__ void load_alpha(const PairLosses<typename Arithmetic::Value>& pairs, 
   }
 }
 
+// How the warps share what a block has to do: warps side by side have different points of one tile of samples.
+struct WarpGrid {
+  int points;  // warps along the points: a power of two
+  int blocks;  // of a stage
+  __device__ int tiles() const { return kWarps / points; }
+  __device__ int stage_units() const { return blocks / tiles(); }  // blocks of units of a tile
+};
+
+// A_d on their way from L2: stage after stage, each with some blocks of units of as many tiles as the warps have at
+// once, for every part. All threads copy; each stage is read by all warps, for all their points.
+template <class Arithmetic>
+class SampleStages {
+ public:
+  using T = typename Arithmetic::Value;
+  static constexpr int kFragment = Arithmetic::kRows * static_cast<int>(kBlockUnits);
+
+  // `first`: the chunk's first tile; a pass over its tiles has `chunk_rounds` rounds.
+  __device__ SampleStages(const TensorPairs<T>& args, T* stages, WarpGrid grid, int chunk_rounds, std::int64_t first)
+      : args_(args), stages_(stages), grid_(grid), chunk_rounds_(chunk_rounds), first_(first) {}
+
+  /// Values from one part to the next in a stage.
+  __device__ int part() const { return grid_.blocks * kFragment; }
+  /// Stages of a round.
+  __device__ int of_round() const {
+    return (static_cast<int>(blocks_of(args_.pairs.units)) + grid_.stage_units() - 1) / grid_.stage_units();
+  }
+
+  // Starts the copies for `rounds` rounds.
+  __device__ void start(int rounds) {
+    left_ = rounds * of_round();
+    for (int s = 1; s < count(); ++s) copy_next();
+  }
+
+  // The next stage, once it is there.
+  __device__ const T* take() {
+    if (count() > 2) {
+      device::copy_async_wait<1>();
+    } else {
+      device::copy_async_wait<0>();
+    }
+    __syncthreads();  // everybody's copies are there, and the stage read last may be overwritten
+    copy_next();
+    const T* stage = place(slot_);
+    slot_ = slot_ + 1 == count() ? 0 : slot_ + 1;
+    return stage;
+  }
+
+ private:
+  __device__ int count() const { return static_cast<int>(args_.shape.stages); }
+  __device__ int parts() const { return 1 + args_.pairs.moving; }
+  __device__ T* place(int slot) const { return stages_ + slot * parts() * part(); }
+
+  __device__ void copy_next() {
+    if (left_ > 0) {
+      copy(place(to_));
+      --left_;
+      to_ = to_ + 1 == count() ? 0 : to_ + 1;
+      if (++stage_ == of_round()) {
+        stage_ = 0;
+        round_ = round_ + 1 == chunk_rounds_ ? 0 : round_ + 1;
+      }
+    }
+    device::copy_async_commit();  // empty at the end, so that the count of groups stays
+  }
+
+  __device__ void copy(T* to) const {
+    constexpr int kValues = 16 / sizeof(T);  // of a copy
+    const std::int64_t blocks = blocks_of(args_.pairs.units);
+    const std::int64_t tiles = (args_.pairs.samples + Arithmetic::kRows - 1) / Arithmetic::kRows;
+    for (int i = static_cast<int>(threadIdx.x) * kValues; i < part(); i += kThreads * kValues) {
+      const int cell = i / kFragment;
+      const std::int64_t tile = first_ + round_ * grid_.tiles() + cell / grid_.stage_units();
+      const std::int64_t block = stage_ * grid_.stage_units() + cell % grid_.stage_units();
+      if (tile >= tiles || block >= blocks) continue;  // nobody reads it
+      const T* from = args_.pairs.base + (tile * blocks + block) * kFragment + i % kFragment;
+      for (int p = 0; p < parts(); ++p) {
+        device::copy_async<16>(to + p * part() + i, from);
+        from += tiles * blocks * kFragment;
+      }
+    }
+  }
+
+  const TensorPairs<T>& args_;
+  T* stages_;
+  WarpGrid grid_;
+  int chunk_rounds_;
+  std::int64_t first_;
+  int round_ = 0, stage_ = 0, to_ = 0, left_ = 0;  // what is copied next
+  int slot_ = 0;                                   // what is read next
+};
+
 // A lane's values of a block of A_d, packed.
 template <class Arithmetic>
 __device__ __forceinline__ void load_samples(const typename Arithmetic::Value* fragment,
@@ -156,18 +256,18 @@ struct GroupPoints {
   int point[kGroups];
 };
 
-// Inputs of the first later layer: a block of φ(A_0 + Σ_d α_d A_d + B) for one tile of samples at each group's point.
+// Inputs of the first later layer: a block of φ(A_0 + Σ_d α_d A_d + B) for one tile of samples, in a stage, at each
+// group's point.
 template <class Arithmetic, int kGroups>
 __device__ __forceinline__ void joint_inputs(const PairLosses<typename Arithmetic::Value>& pairs,
-                                             const typename Arithmetic::Value* samples, std::int64_t part_values,
-                                             int block, const GroupPoints<typename Arithmetic::Value, kGroups>& points,
+                                             const typename Arithmetic::Value* samples, int part, int block,
+                                             const GroupPoints<typename Arithmetic::Value, kGroups>& points,
                                              RowMaxima<Arithmetic, kGroups>& maxima,
                                              typename Arithmetic::Inputs (&inputs)[kGroups]) {
   using T = typename Arithmetic::Value;
   constexpr int kValues = Arithmetic::kValues;
   const int member = static_cast<int>(threadIdx.x) % 4;
   T x[2][kValues], z[kGroups][2][kValues];
-  samples += static_cast<std::int64_t>(block) * Arithmetic::kRows * kBlockUnits;
   load_samples<Arithmetic>(samples, x);
 #pragma unroll
   for (int r = 0; r < kGroups; ++r) {
@@ -180,7 +280,7 @@ __device__ __forceinline__ void joint_inputs(const PairLosses<typename Arithmeti
     }
   }
   for (int d = 0; d < pairs.moving; ++d) {
-    samples += part_values;
+    samples += part;
     load_samples<Arithmetic>(samples, x);
 #pragma unroll
     for (int r = 0; r < kGroups; ++r) {
@@ -199,70 +299,101 @@ __device__ __forceinline__ void joint_inputs(const PairLosses<typename Arithmeti
   }
 }
 
-// One tile of samples at each group's point, from A_d to the outputs. in_range: of each group, of all activations.
+// The sums of the first later layer: A_d of the warp's tile, stage after stage. A warp without a tile only passes the
+// barriers.
 template <class Arithmetic, int kTiles, int kGroups>
-__device__ __forceinline__ void run_layers(const PairLosses<typename Arithmetic::Value>& pairs,
-                                           const TensorLayer<Arithmetic>* layers,
-                                           const typename Arithmetic::Value* samples, std::int64_t part_values,
-                                           const GroupPoints<typename Arithmetic::Value, kGroups>& points,
-                                           TensorSums<Arithmetic, kTiles, kGroups>& sums, bool (&in_range)[kGroups]) {
-  RowMaxima<Arithmetic, kGroups> maxima;
+__device__ __forceinline__ void first_layer(const PairLosses<typename Arithmetic::Value>& pairs,
+                                            const TensorLayer<Arithmetic>& layer, const WarpGrid& grid,
+                                            SampleStages<Arithmetic>& stages, bool has_tile,
+                                            const GroupPoints<typename Arithmetic::Value, kGroups>& points,
+                                            RowMaxima<Arithmetic, kGroups>& maxima,
+                                            TensorSums<Arithmetic, kTiles, kGroups>& sums) {
+  const int units = grid.stage_units(), mine = static_cast<int>(threadIdx.x) / 32 / grid.points * units;
   sums.clear();
-  const int tiles = layers[0].tiles;
 #pragma unroll 1
-  for (int block = 0; block < layers[0].blocks; ++block) {
-    typename Arithmetic::Inputs inputs[kGroups];
-    joint_inputs<Arithmetic, kGroups>(pairs, samples, part_values, block, points, maxima, inputs);
-    sums.add_block(layers[0].weights + static_cast<std::int64_t>(block) * tiles * kFragmentWeights, tiles, inputs);
+  for (int first = 0; first < layer.blocks; first += units) {
+    const auto* samples = stages.take() + mine * SampleStages<Arithmetic>::kFragment;
+    const int last = has_tile ? min(first + units, layer.blocks) : 0;
+#pragma unroll 1
+    for (int block = first; block < last; ++block, samples += SampleStages<Arithmetic>::kFragment) {
+      typename Arithmetic::Inputs inputs[kGroups];
+      joint_inputs<Arithmetic, kGroups>(pairs, samples, stages.part(), block, points, maxima, inputs);
+      sums.add_block(layer.weights + static_cast<std::int64_t>(block) * layer.tiles * kFragmentWeights, layer.tiles,
+                     inputs);
+    }
   }
+}
+
+// From the sums of the first later layer to the outputs. in_range: of each group, of all activations.
+template <class Arithmetic, int kTiles, int kGroups>
+__device__ __forceinline__ void other_layers(const TensorLayer<Arithmetic>* layers, int depth,
+                                             RowMaxima<Arithmetic, kGroups>& maxima,
+                                             TensorSums<Arithmetic, kTiles, kGroups>& sums, bool (&in_range)[kGroups]) {
 #pragma unroll
   for (int r = 0; r < kGroups; ++r) in_range[r] = maxima.in_range(r);
 #pragma unroll 1
-  for (int l = 1; l < pairs.depth; ++l) {
+  for (int l = 1; l < depth; ++l) {
     typename Arithmetic::Inputs inputs[kTiles / 2][kGroups];
     hidden_inputs(layers[l - 1], sums, maxima, inputs);
 #pragma unroll
     for (int r = 0; r < kGroups; ++r) in_range[r] = maxima.in_range(r) && in_range[r];
     multiply_layer(layers[l], inputs, sums);
   }
-  finish_outputs(layers[pairs.depth - 1], sums);
+  finish_outputs(layers[depth - 1], sums);
 }
 
-// A warp has tiles warp, warp + kWarps, .. of the chunk; each passes through all points, so that its A_d stay near.
-template <class Arithmetic, int kWidth>
-__device__ void warp_tiles(const TensorPairs<typename Arithmetic::Value>& args, const BlockShare& share,
-                           const Shared<Arithmetic>& shared) {
-  using T = typename Arithmetic::Value;
-  constexpr int kGroups = TensorPolicy<Arithmetic, kWidth>::kGroups;
+// The losses of tile `tile` of the chunk at each group's point, from `first` on, to the sums in shared memory.
+template <class Arithmetic, int kTiles, int kGroups>
+__device__ __forceinline__ void store_losses(const PairLosses<typename Arithmetic::Value>& pairs,
+                                             const BlockShare& share, const Shared<Arithmetic>& shared, int tile,
+                                             int first, const TensorSums<Arithmetic, kTiles, kGroups>& sums,
+                                             const bool (&in_range)[kGroups]) {
   constexpr int kTilesOfChunk = Shared<Arithmetic>::kTiles;
-  const PairLosses<T>& pairs = args.pairs;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const auto heads = static_cast<int>(pairs.heads);
-  const std::int64_t tile_values = blocks_of(pairs.units) * kBlockUnits * Arithmetic::kRows;
-  const std::int64_t tiles = (pairs.samples + Arithmetic::kRows - 1) / Arithmetic::kRows;
-  const LossOfRows<T> of{pairs.loss, static_cast<int>(pairs.classes), pairs.samples, pairs.targets};
-  for (int i = static_cast<int>(threadIdx.x) / 32; i < kTilesOfChunk; i += kWarps) {
-    const std::int64_t tile = share.chunk * kTilesOfChunk + i;
-    if (tile >= tiles) return;
-#pragma unroll 1
-    for (int first = 0; first < share.points; first += kGroups) {
-      GroupPoints<T, kGroups> points{shared.alpha, args.bias + share.first_point * pairs.units, {}};
+  const LossOfRows<typename Arithmetic::Value> of{pairs.loss, static_cast<int>(pairs.classes), pairs.samples,
+                                                  pairs.targets};
+  const std::int64_t row = share.chunk * kChunkSamples + tile * Arithmetic::kRows;
 #pragma unroll
-      for (int r = 0; r < kGroups; ++r) points.point[r] = min(first + r, share.points - 1);
+  for (int r = 0; r < kGroups; ++r) {
+    const int point = first + r;
+#pragma unroll 1
+    for (int head = 0; head < heads; ++head) {
+      const double sum = tile_loss<Arithmetic, kTiles>(of, sums.d[r], head, row);
+      if (lane == 0 && point < share.points) shared.sums[(point * heads + head) * kTilesOfChunk + tile] = sum;
+    }
+    if (lane == 0 && point < share.points) shared.in_range[point * kTilesOfChunk + tile] = in_range[r];
+  }
+}
+
+// Pass after pass over the points, in each round after round over the tiles of the chunk.
+template <class Arithmetic, int kWidth>
+__device__ void run_block(const TensorPairs<typename Arithmetic::Value>& args, const BlockShare& share,
+                          const Shared<Arithmetic>& shared, const WarpGrid& grid) {
+  using T = typename Arithmetic::Value;
+  constexpr int kGroups = TensorPolicy<Arithmetic, kWidth>::kGroups;
+  const PairLosses<T>& pairs = args.pairs;
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  const int pass_points = grid.points * kGroups, tiles = chunk_tiles<Arithmetic>(pairs, share.chunk);
+  const int rounds = (tiles + grid.tiles() - 1) / grid.tiles();
+  SampleStages<Arithmetic> stages(args, shared.stages, grid, rounds, share.chunk * Shared<Arithmetic>::kTiles);
+  stages.start((share.points + pass_points - 1) / pass_points * rounds);
+#pragma unroll 1
+  for (int pass = 0; pass < share.points; pass += pass_points) {
+    const int first = pass + warp % grid.points * kGroups;
+    GroupPoints<T, kGroups> points{shared.alpha, args.bias + share.first_point * pairs.units, {}};
+#pragma unroll
+    for (int r = 0; r < kGroups; ++r) points.point[r] = min(first + r, share.points - 1);
+#pragma unroll 1
+    for (int tile = warp / grid.points; tile / grid.tiles() < rounds; tile += grid.tiles()) {
+      const bool works = tile < tiles && first < share.points;
+      RowMaxima<Arithmetic, kGroups> maxima;
       TensorSums<Arithmetic, kWidth / 8, kGroups> sums;
+      first_layer<Arithmetic, kWidth / 8, kGroups>(pairs, shared.layers[0], grid, stages, works, points, maxima, sums);
+      if (!works) continue;
       bool in_range[kGroups];
-      run_layers<Arithmetic, kWidth / 8, kGroups>(pairs, shared.layers, pairs.base + tile * tile_values,
-                                                  tiles * tile_values, points, sums, in_range);
-#pragma unroll
-      for (int r = 0; r < kGroups; ++r) {
-        const int point = first + r;
-#pragma unroll 1
-        for (int head = 0; head < heads; ++head) {
-          const double sum = tile_loss<Arithmetic, kWidth / 8>(of, sums.d[r], head, tile * Arithmetic::kRows);
-          if (lane == 0 && point < share.points) shared.sums[(point * heads + head) * kTilesOfChunk + i] = sum;
-        }
-        if (lane == 0 && point < share.points) shared.in_range[point * kTilesOfChunk + i] = in_range[r];
-      }
+      other_layers<Arithmetic, kWidth / 8, kGroups>(shared.layers, pairs.depth, maxima, sums, in_range);
+      store_losses<Arithmetic, kWidth / 8, kGroups>(pairs, share, shared, tile, first, sums, in_range);
     }
   }
 }
@@ -274,8 +405,7 @@ __device__ void reduce_tiles(const TensorPairs<typename Arithmetic::Value>& args
   constexpr int kTiles = Shared<Arithmetic>::kTiles;
   const auto& pairs = args.pairs;
   const auto heads = static_cast<int>(pairs.heads);
-  const std::int64_t samples = min(pairs.samples - share.chunk * kChunkSamples, kChunkSamples);
-  const int tiles = static_cast<int>(samples + Arithmetic::kRows - 1) / Arithmetic::kRows;
+  const int tiles = chunk_tiles<Arithmetic>(pairs, share.chunk);
   for (int i = static_cast<int>(threadIdx.x); i < share.points * heads; i += kThreads) {
     double sum = 0;
     for (int tile = 0; tile < tiles; ++tile) sum += shared.sums[i * kTiles + tile];
@@ -291,10 +421,11 @@ __device__ void reduce_tiles(const TensorPairs<typename Arithmetic::Value>& args
 }
 
 // Block b takes block_points points and one chunk of samples, a warp 16 (f64, wide: 8) samples and kGroups points at a
-// time: weights stay in shared memory, activations in registers, nothing but the sums is written.
+// time: weights stay in shared memory, A_d come once for all warps, activations stay in registers, nothing but the sums
+// is written.
 template <class Arithmetic, int kWidth>
 __global__ void __launch_bounds__(kThreads, TensorPolicy<Arithmetic, kWidth>::kBlocks)
-    tensor_pairs(const TensorPairs<typename Arithmetic::Value> args) {
+    tensor_pairs(const TensorPairs<typename Arithmetic::Value> args, const WarpGrid grid) {
   const Shared<Arithmetic> shared(args.shape);
   BlockShare share;
   share.first_point = blockIdx.x / args.pairs.chunks * args.pairs.block_points;
@@ -303,7 +434,7 @@ __global__ void __launch_bounds__(kThreads, TensorPolicy<Arithmetic, kWidth>::kB
   load_layers(args, shared);
   load_alpha(args.pairs, share, shared);
   __syncthreads();  // weights, biases, layers and α are complete
-  warp_tiles<Arithmetic, kWidth>(args, share, shared);
+  run_block<Arithmetic, kWidth>(args, share, shared, grid);
   __syncthreads();  // every warp's sums are
   reduce_tiles(args, share, shared);
 }
@@ -312,9 +443,14 @@ template <class Arithmetic, int kWidth>
 cudaError_t launch(const TensorPairs<typename Arithmetic::Value>& args, cudaStream_t stream) {
   const auto& pairs = args.pairs;
   const std::int64_t blocks = (pairs.points + pairs.block_points - 1) / pairs.block_points * pairs.chunks;
+  WarpGrid grid{kWarps, static_cast<int>(args.shape.stage_blocks)};
+  while (kWarps / grid.points < grid.blocks &&
+         grid.points / 2 * TensorPolicy<Arithmetic, kWidth>::kGroups >= pairs.block_points) {
+    grid.points /= 2;
+  }
   const device::LaunchShape shape{dim3(static_cast<unsigned>(blocks)), dim3(kThreads),
                                   static_cast<std::size_t>(args.shape.shared_bytes()), stream};
-  return device::launch(tensor_pairs<Arithmetic, kWidth>, shape, args);
+  return device::launch(tensor_pairs<Arithmetic, kWidth>, shape, args, grid);
 }
 
 template <class Arithmetic>

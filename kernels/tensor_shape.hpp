@@ -39,6 +39,8 @@ struct TensorShape {
   std::int64_t biases = 0;   ///< Σ out, each padded to whole blocks
   std::int64_t moving = 0;   ///< directions that move the joint layer's weights
   std::int64_t heads = 1;
+  std::int64_t stages = 0;        ///< of A_d in shared memory; 0: the kernel does not take the plan
+  std::int64_t stage_blocks = 0;  ///< of R samples × 16 units in a stage, with all their parts
 
   void add_layer(std::int64_t in, std::int64_t out) {
     width = std::max(width, out);
@@ -46,18 +48,33 @@ struct TensorShape {
     weights += packed_weights(in, out);
     biases += blocks_of(out) * kBlockUnits;
   }
-  std::int64_t value_bytes() const { return operands == Operands::f64 ? 8 : 4; }
-  std::int64_t weight_bytes() const { return operands == Operands::half ? 2 : value_bytes(); }
+  constexpr std::int64_t value_bytes() const { return operands == Operands::f64 ? 8 : 4; }
+  constexpr std::int64_t weight_bytes() const { return operands == Operands::half ? 2 : value_bytes(); }
   /// Samples of a warp at a time: f64 sums and inputs of a layer wider than 64 leave registers for 8 only.
-  std::int64_t rows() const { return operands == Operands::f64 && width > 64 ? 8 : 16; }
-  /// Shared memory of a block.
-  std::int64_t shared_bytes() const {
-    const std::int64_t tiles = kChunkSamples / rows();
-    return weight_bytes() * weights + value_bytes() * biases + kTensorLayerBytes * depth +
-           kTensorBlockPoints * (8 * heads * tiles + value_bytes() * moving + 4 * tiles);
+  constexpr std::int64_t rows() const { return operands == Operands::f64 && width > 64 ? 8 : 16; }
+  constexpr std::int64_t stage_bytes() const {
+    return stage_blocks * (1 + moving) * rows() * kBlockUnits * value_bytes();
   }
-  bool fits(std::int64_t shared_limit) const {
-    return depth > 0 && width <= kWidestTensorLayer && shared_bytes() <= shared_limit;
+  /// Shared memory of a block besides the stages.
+  constexpr std::int64_t fixed_bytes() const {
+    const std::int64_t tiles = kChunkSamples / rows();
+    const std::int64_t bytes = weight_bytes() * weights + value_bytes() * biases + kTensorLayerBytes * depth +
+                               kTensorBlockPoints * (8 * heads * tiles + value_bytes() * moving + 4 * tiles);
+    return (bytes + 15) / 16 * 16;
+  }
+  constexpr std::int64_t shared_bytes() const { return fixed_bytes() + stages * stage_bytes(); }
+  /// One stage is read while two, or one where shared memory is short, are on their way from L2. Stages of 4 blocks
+  /// amortise their barrier; of 163 or 227 KiB (sm_80, sm_90, sm_100) the weights of any layer leave room for them, of
+  /// 99 KiB (sm_86, sm_89, sm_120) those of the widest do not.
+  void choose_stages(std::int64_t shared_limit) {
+    constexpr std::int64_t kChoices[][2] = {{3, 4}, {2, 4}, {2, 2}, {2, 1}};
+    stages = 0;
+    if (depth == 0 || width > kWidestTensorLayer) return;
+    for (const auto& choice : kChoices) {
+      stages = choice[0], stage_blocks = choice[1];
+      if (shared_bytes() <= shared_limit) return;
+    }
+    stages = 0;
   }
 };
 

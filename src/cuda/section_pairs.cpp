@@ -173,7 +173,7 @@ class PairSection {
   void choose_kernel(Precision precision) {
     if (const auto operands = tensor_operands(plan_, precision, shared_bytes())) {
       kernel_ = PairKernel::tensor;
-      shape_ = tensor_shape(plan_, *operands);
+      shape_ = tensor_shape(plan_, *operands, shared_bytes());
       if (in_half()) {
         const std::vector<float> unscales = tensor_unscales(plan_);
         unscales_ = uploaded(memory(), std::span(unscales));
@@ -279,7 +279,7 @@ class PairSection {
     if (stream_again_) {
       stream_again_->run(fused_arguments(few), bias_of(scratch, few), scratch.stream, nullptr);
     } else {
-      run_tensor(scratch, few, tensor_shape(plan_, kernels::Operands::split), nullptr);
+      run_tensor(scratch, few, tensor_shape(plan_, kernels::Operands::split, shared_bytes()), nullptr);
     }
     mean_of_chunks(few, again.results.data());
     LOSSATLAS_CUDA(

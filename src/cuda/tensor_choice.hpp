@@ -24,12 +24,14 @@ inline double largest_weight(const ChainLayer& layer) {
   return top;
 }
 
-inline kernels::TensorShape tensor_shape(const SectionPlan& plan, kernels::Operands operands) {
+inline kernels::TensorShape tensor_shape(const SectionPlan& plan, kernels::Operands operands,
+                                         std::int64_t shared_limit) {
   kernels::TensorShape shape;
   shape.operands = operands;
   shape.moving = static_cast<std::int64_t>(plan.joint_sample.weight_directions.size());
   shape.heads = plan.heads;
   for (const ChainLayer& layer : plan.later) shape.add_layer(layer.in, layer.out);
+  shape.choose_stages(shared_limit);
   return shape;
 }
 
@@ -56,7 +58,7 @@ inline std::optional<kernels::Operands> tensor_operands(const SectionPlan& plan,
   return operands_for(precision, [&](kernels::Operands operands) {
     const auto fine = [&](const ChainLayer& layer) { return layer.shared() && weights_fit(layer, operands); };
     return plan.kind == PlanKind::joint && std::all_of(plan.later.begin(), plan.later.end(), fine) &&
-           tensor_shape(plan, operands).fits(shared_limit);
+           tensor_shape(plan, operands, shared_limit).stages > 0;
   });
 }
 
