@@ -190,10 +190,18 @@ check_tests() {
 # A few of each: the tools slow kernels down a hundredfold.
 readonly section_tests='*SizesStraddleTheTiles:*OutputsOfASampleFreePlan:*NonFinitePointsStayWhereTheyAre'
 readonly backend_tests='*LossesAccuracyAndGradient:*LastLayersMatchTheCpu'
+readonly pair_tests='*InfiniteActivationsKeepTheirLimits:*HeadsOfVeryDifferentScales*'
+readonly stream_tests='*LayersOfSeveralPasses:*SamplesAndDirections'
+readonly hessian_tests='*MatchesTheCpuAtTheBordersOfTiles:*ProductsMatchTheCpu'
 
 sanitizer() {
   command -v compute-sanitizer && return
   ls "$(dirname "$nvcc")/compute-sanitizer" 2>/dev/null
+}
+
+# check_with STEP TEST FILTER: a test program under the tool of check_memory.
+check_with() {
+  run_step "$1" 120 "$program" "${options[@]}" "$build/bin/$2" --gtest_filter="$3"
 }
 
 check_memory() {
@@ -205,10 +213,11 @@ check_memory() {
     run_step "$tool-fragments" 60 "$program" "${options[@]}" "$build/bin/fragments_gpu_test"
     # What the libraries' own kernels do in shared memory is theirs.
     [[ $tool == memcheck ]] || options+=(--kernel-name kernel_substring=lossatlas)
-    run_step "$tool-sections" 120 "$program" "${options[@]}" "$build/bin/cuda_section_test" \
-      --gtest_filter="$section_tests"
-    run_step "$tool-backend" 120 "$program" "${options[@]}" "$build/bin/cuda_backend_test" \
-      --gtest_filter="$backend_tests"
+    check_with "$tool-sections" cuda_section_test "$section_tests"
+    check_with "$tool-backend" cuda_backend_test "$backend_tests"
+    check_with "$tool-pairs" cuda_tensor_test "$pair_tests"
+    check_with "$tool-stream" cuda_tensor_stream_test "$stream_tests"
+    check_with "$tool-hessian" cuda_hessian_test "$hessian_tests"
   done
 }
 

@@ -9,7 +9,7 @@ if(NOT CMAKE_CUDA_COMPILER)
 endif()
 
 # 'native' fails without a GPU, so look for one; without it Ampere and Hopper.
-if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
   execute_process(COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader OUTPUT_VARIABLE capability
                   RESULT_VARIABLE no_gpu ERROR_QUIET OUTPUT_STRIP_TRAILING_WHITESPACE)
   if(NOT no_gpu AND capability MATCHES "^([0-9]+)\\.([0-9])")

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <sstream>
 
@@ -10,13 +11,17 @@ namespace {
 
 constexpr std::int64_t kMaxPoints = std::int64_t{1} << 62;
 
+double step_of(const Axis& axis) { return (axis.hi - axis.lo) / static_cast<double>(axis.points - 1); }
+
+double coordinate(const Axis& axis, double step, std::int64_t k) {
+  if (k == 0) return axis.lo;
+  if (k == axis.points - 1) return axis.hi;
+  return axis.lo + static_cast<double>(k) * step;
+}
+
 }  // namespace
 
-double Axis::at(std::int64_t k) const {
-  if (k == 0) return lo;
-  if (k == points - 1) return hi;
-  return lo + static_cast<double>(k) * ((hi - lo) / static_cast<double>(points - 1));
-}
+double Axis::at(std::int64_t k) const { return coordinate(*this, step_of(*this), k); }
 
 Grid::Grid(std::vector<Axis> axes) : axes_(std::move(axes)), size_(1) {
   require(!axes_.empty(), "Grid", "received no axes, expected at least 1");
@@ -51,6 +56,28 @@ void Grid::point(std::int64_t g, std::span<double> alpha) const {
   for (std::size_t i = axes_.size(); i-- > 0;) {
     alpha[i] = axes_[i].at(g % axes_[i].points);
     g /= axes_[i].points;
+  }
+}
+
+void Grid::points(std::int64_t first, std::int64_t count, std::span<double> alpha) const {
+  const auto z = axes_.size();
+  require(count >= 0 && alpha.size() == static_cast<std::size_t>(count) * z, "Grid::points", "received room for ",
+          alpha.size(), " coordinates, expected ", count, " points of ", z);
+  require(first >= 0 && count <= size_ - first, "Grid::points", "received points ", first, " to ", first + count - 1,
+          ", expected 0 to ", size_ - 1);
+  if (count == 0) return;
+  const Axis& fastest = axes_.back();
+  const double step = step_of(fastest);
+  std::vector<double> row(z);
+  for (double* to = alpha.data(); count > 0;) {
+    point(first, row);
+    const std::int64_t begin = first % fastest.points, end = std::min(begin + count, fastest.points);
+    for (std::int64_t k = begin; k < end; ++k, to += z) {
+      std::copy(row.begin(), row.end() - 1, to);
+      to[z - 1] = coordinate(fastest, step, k);
+    }
+    first += end - begin;
+    count -= end - begin;
   }
 }
 

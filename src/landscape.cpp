@@ -70,11 +70,8 @@ std::int64_t check_points(const Section& section, std::span<const double> points
 
 /// All points of a grid (G, z).
 std::vector<double> grid_points(const Grid& grid) {
-  const auto z = static_cast<std::size_t>(grid.rank());
-  std::vector<double> points(static_cast<std::size_t>(grid.size()) * z);
-  for (std::int64_t g = 0; g < grid.size(); ++g) {
-    grid.point(g, std::span(points).subspan(static_cast<std::size_t>(g) * z, z));
-  }
+  std::vector<double> points(static_cast<std::size_t>(grid.size() * grid.rank()));
+  grid.points(0, grid.size(), points);
   return points;
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdio>
 #include <iomanip>
+#include <numeric>
 #include <sstream>
 
 #include "check.hpp"
@@ -203,6 +204,29 @@ void plan_joint(SectionPlan& plan, const Planner& planner, std::int64_t joint) {
   if (last && plan.loss == Loss::mean_squared_error && plan.joint_point.in == 0) plan.kind = PlanKind::quadratic;
 }
 
+Units first_units(std::int64_t count) {
+  Units units(static_cast<std::size_t>(count));
+  std::iota(units.begin(), units.end(), 0);
+  return units;
+}
+
+void plan_direct(SectionPlan& plan, const Planner& planner, const Network& network) {
+  plan.kind = PlanKind::direct;
+  Units below = first_units(network.inputs());
+  for (std::int64_t l = 0; l < planner.depth(); ++l) {
+    Units units = first_units(std::get<Dense>(network.layers()[static_cast<std::size_t>(l)]).out);
+    plan.later.push_back(planner.extract(l, units, below, true));
+    below = std::move(units);
+  }
+}
+
+// The affine layer costs 2z FLOP a unit instead of 2 for each of its inputs: with many directions of few inputs the
+// direct plan is cheaper. It has to be by far, since its kernels fuse less. Neither N nor G may decide: a point's bits
+// do not depend on what it is evaluated with.
+bool direct_is_cheaper(const SectionPlan& plan) {
+  return plan.kind == PlanKind::joint && 2 * plan.network_flop < plan.cost(1, 1, Precision::f64).pair_flop;
+}
+
 }  // namespace
 
 SectionPlan plan_section(const Network& network, Loss loss, const Section& section, Plan choice) {
@@ -224,22 +248,16 @@ SectionPlan plan_section(const Network& network, Loss loss, const Section& secti
     plan.network_flop += 2.0 * static_cast<double>(dense.in) * static_cast<double>(dense.out);
   }
   if (choice == Plan::direct) {
-    plan.kind = PlanKind::direct;
-    const auto everything = [&](std::int64_t layers) {
-      Units units(static_cast<std::size_t>(
-          layers == 0 ? network.inputs()
-                      : std::get<Dense>(network.layers()[static_cast<std::size_t>(layers - 1)]).out));
-      for (std::size_t i = 0; i < units.size(); ++i) units[i] = static_cast<std::int32_t>(i);
-      return units;
-    };
-    for (std::int64_t l = 0; l < network.depth(); ++l) {
-      plan.later.push_back(planner.extract(l, everything(l + 1), everything(l), true));
-    }
+    plan_direct(plan, planner, network);
     return plan;
   }
   const std::int64_t joint = planner.joint_layer();
   if (joint < network.depth()) {
+    const SectionPlan empty = plan;
     plan_joint(plan, planner, joint);
+    if (!direct_is_cheaper(plan)) return plan;
+    plan = empty;
+    plan_direct(plan, planner, network);
     return plan;
   }
   plan.kind = PlanKind::sample_free;

@@ -9,7 +9,8 @@
 //
 // with c_0 = 1 and c_d = α_d. Only the layers above j see G·N rows. The known shortcuts are cases of this rule: a
 // cached prefix and an affine first touched layer (all units below j sample-only), Theorem 2 of [C19] (sample-only
-// beside point-only units), Theorem 1 (no joint unit at all: G rows in all and the label statistics).
+// beside point-only units), Theorem 1 (no joint unit at all: G rows in all and the label statistics). Where the affine
+// split has more directions than the layer has inputs by so much that it costs twice the direct plan, that is taken.
 #pragma once
 
 #include <cstdint>
@@ -81,7 +82,8 @@ struct SectionPlan {
   std::string explain(std::int64_t samples, std::int64_t points, Precision precision) const;
 };
 
-/// The plan of a section, from the support of its origin and directions; O((z+1)·M).
+/// The plan of a section, from the support of its origin and directions and the counted work of a point and sample;
+/// O((z+1)·M).
 SectionPlan plan_section(const Network& network, Loss loss, const Section& section, Plan choice);
 
 /// "12.3 GFLOP": three digits and a prefix.

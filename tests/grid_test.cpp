@@ -29,6 +29,23 @@ TEST(Grid, RowMajorOrder) {
   EXPECT_EQ(grid.describe(), "[0, 1] × [10, 12], 2 × 3 points");
 }
 
+TEST(Grid, RunsOfPointsAreThePoints) {
+  for (const Grid& grid :
+       {Grid({{-1, 1.1, 7}}), Grid({{0, 0.3, 5}, {2, 2, 1}}), Grid({{0, 1, 3}, {1, 3, 4}, {-5, 7, 6}})}) {
+    const auto z = static_cast<std::size_t>(grid.rank());
+    for (std::int64_t first = 0; first <= grid.size(); ++first) {
+      for (std::int64_t count = 0; count <= grid.size() - first; ++count) {
+        std::vector<double> run(static_cast<std::size_t>(count) * z), one(z);
+        grid.points(first, count, run);
+        for (std::int64_t g = 0; g < count; ++g) {
+          grid.point(first + g, one);
+          ASSERT_TRUE(std::equal(one.begin(), one.end(), run.begin() + g * grid.rank())) << first << ' ' << count;
+        }
+      }
+    }
+  }
+}
+
 TEST(Grid, LargeCountsDoNotOverflow) {
   const std::int64_t n = std::int64_t{1} << 20;
   const Grid grid = Grid::unit({n, n, 8});
@@ -48,6 +65,8 @@ TEST(Grid, BadArguments) {
   std::vector<double> alpha(2);
   EXPECT_ERROR(Grid::unit({3}).point(0, alpha), InvalidArgument, "2 coordinates");
   EXPECT_ERROR(Grid::unit({3, 3}).point(9, alpha), InvalidArgument, "point 9");
+  EXPECT_ERROR(Grid::unit({3, 3}).points(0, 2, alpha), InvalidArgument, "2 points of 2");
+  EXPECT_ERROR(Grid::unit({3, 3}).points(9, 1, alpha), InvalidArgument, "0 to 8");
 }
 
 }  // namespace

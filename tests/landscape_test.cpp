@@ -124,7 +124,7 @@ TEST(Landscape, EveryPlanAgreesWithTheOracleAndWithDirect) {
     const Loss loss = random.below(2) ? Loss::cross_entropy : Loss::mean_squared_error;
     const Problem problem{mlp(widths, activation, {.bias = bias, .heads = heads}),
                           random_data(1 + random.below(40), widths[0], classes, loss, random.bits()), loss};
-    const std::int64_t rank = 1 + random.below(4);
+    const std::int64_t rank = 1 + random.below(8);
     const Section section = random_section(problem.network, random, rank);
     const std::vector<double> points = random_points(5, rank, random.bits());
     const Landscape landscape(problem.network, problem.data, loss);
@@ -136,7 +136,7 @@ TEST(Landscape, EveryPlanAgreesWithTheOracleAndWithDirect) {
     ASSERT_LT(worst_error(problem, section, points, single), 1e-6) << i << '\n' << single.plan;
     ++kinds[planned.plan.substr(0, planned.plan.find_first_of(" \n", 6))];
   }
-  for (const char* kind : {"plan: joint", "plan: sample-free", "plan: quadratic"}) EXPECT_GT(kinds[kind], 3) << kind;
+  for (const char* kind : {"plan: joint", "plan: sample-free", "plan: quadratic", "plan: direct"}) EXPECT_GT(kinds[kind], 3) << kind;
 }
 
 TEST(Landscape, GridsOfAnyShape) {

@@ -147,6 +147,19 @@ TEST(SectionPlan, TotalsOfACachedPrefixByHand) {
   EXPECT_NE(text.find("special functions: 710 k\n"), std::string::npos) << text;
 }
 
+// 2z FLOP a unit of the affine layer against twice those of the whole network.
+TEST(SectionPlan, ManyDirectionsOfFewInputsAreDirect) {
+  const Network network = mlp({2, 6, 3}, Activation::tanh);
+  const std::vector<std::size_t> all = {0, 1, 2, 3};
+  const double direct = 2 * 2 * 6 + 2 * 6 * 3;
+  for (const std::int64_t rank : {5, 6, 7, 8, 9, 10, 11, 12}) {
+    const double joint = 2 * static_cast<double>(rank) * 6 + 6 + 2 * 6 * 3;
+    const SectionPlan p = plan(network, section_in(network, all, rank));
+    EXPECT_EQ(p.kind, 2 * direct < joint ? PlanKind::direct : PlanKind::joint) << rank;
+    EXPECT_LE(p.cost(1, 1, Precision::f64).pair_flop, 2 * direct) << rank;
+  }
+}
+
 TEST(SectionPlan, AReluIsNoSpecialFunction) {
   const Network network = mlp({5, 6, 7, 3}, Activation::relu);
   const PlanCost cost = plan(network, section_in(network, {0, 1, 2, 3, 4, 5})).cost(1000, 64, Precision::f32);

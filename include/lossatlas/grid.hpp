@@ -37,6 +37,8 @@ class LOSSATLAS_API Grid {
   std::vector<std::int64_t> shape() const;
   /// α of point g into alpha (z).
   void point(std::int64_t g, std::span<double> alpha) const;
+  /// α of points first..first+count−1 into alpha (count, z).
+  void points(std::int64_t first, std::int64_t count, std::span<double> alpha) const;
   /// "[0, 1] × [0, 1], 128 × 128 points".
   std::string describe() const;
 

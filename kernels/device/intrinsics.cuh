@@ -19,7 +19,7 @@ namespace lossatlas::device {
 __device__ __forceinline__ std::uint32_t to_tf32(float x) {
   std::uint32_t bits;
   asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
-  return bits;
+  return bits & 0xffffe000u;  // the ISA does not say what they are
 }
 
 /// Two floats rounded to half precision (nearest, ties to even).

@@ -11,6 +11,7 @@
 #include <thrust/iterator/counting_iterator.h>
 #include <thrust/system/cuda/execution_policy.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <new>
@@ -20,7 +21,7 @@ namespace lossatlas::device {
 /// Device memory that is enough to find indices among `count`: a state of at most 16 bytes for each group of elements.
 constexpr std::int64_t index_workspace(std::int64_t count) { return 16 * count + 4096; }
 
-/// Hands out one piece of memory, once.
+/// Hands out pieces of one memory, in turn.
 class WorkspaceAllocator {
  public:
   using value_type = unsigned char;
@@ -28,12 +29,17 @@ class WorkspaceAllocator {
   WorkspaceAllocator(void* memory, std::int64_t bytes) : memory_(static_cast<value_type*>(memory)), bytes_(bytes) {}
   value_type* allocate(std::ptrdiff_t bytes) {
     if (bytes > bytes_) throw std::bad_alloc();
-    bytes_ = 0;
-    return memory_;
+    value_type* const piece = memory_;
+    const std::int64_t taken = std::min<std::int64_t>((bytes + kAlign - 1) / kAlign * kAlign, bytes_);
+    memory_ += taken;
+    bytes_ -= taken;
+    return piece;
   }
   void deallocate(value_type*, std::size_t) {}
 
  private:
+  static constexpr std::int64_t kAlign = 256;  // as cudaMalloc gives
+
   value_type* memory_;
   std::int64_t bytes_;
 };

@@ -174,7 +174,7 @@ Loss read_loss(const std::string& text) {
 
 void add_precision(CLI::App& command, std::string& precision) {
   command
-      .add_option("--precision", precision, "Arithmetic of the surface; f32 is accurate to about 1e-7, fast to 1e-4")
+      .add_option("--precision", precision, "Arithmetic of the surface; f32 is accurate to about 1e-7, fast to 1e-4, in narrow layers 2e-3")
       ->check(CLI::IsMember({"f64", "f32", "fast"}))
       ->type_name("P")
       ->capture_default_str();
