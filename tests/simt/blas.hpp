@@ -129,7 +129,7 @@ inline bool submit(const LibraryHandle& handle, const char* name, std::vector<Us
   if (fate == Machine::LaunchFate::refused) return false;
   m.push(*queue, [&m, name, fate, uses = std::move(uses), work = std::move(work)] {
     for (const Use& use : uses) m.verify(use, name, Site{});
-    if (fate == Machine::LaunchFate::faults) throw Fault(cudaErrorLaunchFailure, "a fault that a test planted");
+    throw_if_planted(fate);
     const OneThread one_thread;
     work();
     m.check_guards(Site{});

@@ -12,7 +12,7 @@ struct Counts {
   std::int64_t host_allocations;
   std::int64_t streams, events, handles;
   std::int64_t allocation_calls;  ///< of memory, streams, events and handles
-  std::int64_t launches;          ///< of kernels and library routines
+  std::int64_t launches;          ///< of kernels, library routines and algorithms
   std::int64_t live() const { return device_allocations + host_allocations + streams + events + handles; }
 };
 
@@ -39,6 +39,7 @@ struct Control {
   void (*destroy_stream)(void* stream);
   void (*set_device)(int index);
   int (*device)();
+  int (*last_error)();  ///< cudaGetLastError() of this thread
 };
 
 }  // namespace simt

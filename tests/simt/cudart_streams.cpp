@@ -49,7 +49,7 @@ cudaError_t launch(Machine& m, KernelCall kernel, cudaStream_t stream) {
   if (fate == Machine::LaunchFate::refused) return cudaErrorLaunchOutOfResources;
   m.push(*queue, [&m, fate, uses = uses_of(m, kernel), kernel = std::move(kernel)] {
     for (const Use& use : uses) m.verify(use, "a kernel", kernel.site);
-    if (fate == Machine::LaunchFate::faults) throw Fault(cudaErrorLaunchFailure, "a fault that a test planted");
+    throw_if_planted(fate);
     try {
       run(kernel);
     } catch (const Error& e) {
@@ -69,10 +69,13 @@ cudaError_t enqueue(KernelCall kernel, cudaStream_t stream) {
 
 cudaError_t enqueue(std::function<void()> work, std::vector<const void*> pointers, cudaStream_t stream, Site site) {
   return with_stream(stream, [&](Machine& m, CUstream_st& queue) {
+    const Machine::LaunchFate fate = m.next_launch();
+    if (fate == Machine::LaunchFate::refused) return cudaErrorLaunchOutOfResources;
     std::vector<Use> uses;
     for (const void* pointer : pointers) uses.push_back(m.use(pointer, 0));
-    m.push(queue, [&m, uses, work = std::move(work), site] {
+    m.push(queue, [&m, fate, uses, work = std::move(work), site] {
       for (const Use& use : uses) m.verify(use, "an algorithm", site);
+      throw_if_planted(fate);
       work();
     });
     return cudaSuccess;

@@ -233,6 +233,7 @@ extern "C" const simt::Control* simt_control() {
       .destroy_stream = [](void* stream) { cudaStreamDestroy(static_cast<cudaStream_t>(stream)); },
       .set_device = [](int index) { cudaSetDevice(index); },
       .device = [] { return simt::current_device(); },
+      .last_error = [] { return static_cast<int>(cudaGetLastError()); },
   };
   return &control;
 }

@@ -170,6 +170,11 @@ class Machine {
   std::int64_t allocation_calls_ = 0, launches_ = 0;
 };
 
+/// In work that was launched: the fault that a test planted into it.
+inline void throw_if_planted(Machine::LaunchFate fate) {
+  if (fate == Machine::LaunchFate::faults) throw Fault(cudaErrorLaunchFailure, "a fault that a test planted");
+}
+
 /// The device that the calling thread has made current.
 int& current_device();
 

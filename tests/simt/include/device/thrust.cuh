@@ -6,6 +6,7 @@
 #include <thrust/copy.h>
 #include <thrust/iterator/counting_iterator.h>
 #include <thrust/system/cpp/execution_policy.h>
+#include <thrust/system_error.h>
 
 namespace lossatlas::device {
 
@@ -16,7 +17,7 @@ template <class T, class Predicate>
 std::int64_t indices_if(cudaStream_t stream, const T* values, std::int64_t count, std::int32_t* to, void* workspace,
                         Predicate predicate, simt::Site site = simt::Site::current()) {
   const auto require_success = [](cudaError_t status) {
-    if (status != cudaSuccess) throw std::runtime_error(cudaGetErrorString(status));
+    if (status != cudaSuccess) throw thrust::system_error(status, thrust::generic_category());
   };
   require_success(cudaMemsetAsync(static_cast<unsigned char*>(workspace) + index_workspace(count) - 1, 0, 1, stream));
   std::int64_t kept = 0;
