@@ -161,7 +161,7 @@ int device_count() {
                        "; install or update it");
   require<DeviceError>(status != cudaErrorNoDevice && !(status == cudaSuccess && count == 0), "Device::cuda",
                        "found no NVIDIA GPU, expected at least one; check CUDA_VISIBLE_DEVICES or use Device::cpu()");
-  LOSSATLAS_CUDA(status);
+  check(status, "cudaGetDeviceCount", __FILE__, __LINE__);
   return count;
 }
 

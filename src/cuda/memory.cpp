@@ -21,7 +21,7 @@ void* Memory::allocate(std::int64_t bytes) {
                               "network or f32"),
                       held_ + bytes);
   }
-  LOSSATLAS_CUDA(status);
+  check(status, "cudaMalloc", __FILE__, __LINE__);
   held_ += bytes;
   return memory;
 }
@@ -35,7 +35,7 @@ void* Memory::allocate_pinned(std::int64_t bytes) {
                               " bytes of page-locked memory, expected that much free; free host memory"),
                       bytes);
   }
-  LOSSATLAS_CUDA(status);
+  check(status, "cudaMallocHost", __FILE__, __LINE__);
   return memory;
 }
 

@@ -1,5 +1,7 @@
 #include "cuda/status.hpp"
 
+#include <algorithm>
+#include <array>
 #include <string>
 #include <string_view>
 
@@ -10,11 +12,9 @@
 namespace lossatlas::cuda {
 namespace {
 
-constexpr std::string_view kLaunch = "kernels::launch_";
-
 thread_local const char* last_launch = nullptr;
 
-/// "launch_dense" of "kernels::launch_dense(batch, stream)".
+/// "kernels::launch_dense" of "kernels::launch_dense(batch, stream)".
 std::string_view name_of(std::string_view call) { return call.substr(0, call.find_first_of("(<")); }
 
 std::string_view file_name(std::string_view path) { return path.substr(path.rfind('/') + 1); }
@@ -28,33 +28,48 @@ std::string describe(std::string_view call, const char* file, int line, std::str
   throw OutOfMemory(describe(call, file, line, "out of memory") + "; free memory of the device", 0);
 }
 
-}  // namespace
-
-void check(cudaError_t status, const char* call, const char* file, int line) {
-  const char* before = last_launch;
-  if (status == cudaSuccess) {
-    if (std::string_view(call).starts_with(kLaunch)) last_launch = call;
-    return;
-  }
-  cudaGetLastError();  // a failed call's status would be reported again by the next launch
-  if (status == cudaErrorMemoryAllocation) throw_out_of_memory(call, file, line);
-  std::string text = describe(call, file, line, cudaGetErrorString(status));
-  if (before != nullptr) text += "; the kernel launched before it was " + std::string(name_of(before));
+[[noreturn]] void throw_device_error(std::string_view call, const char* file, int line, std::string_view status) {
+  std::string text = describe(call, file, line, status);
+  if (last_launch != nullptr) text += "; launched before it was " + std::string(name_of(last_launch));
   throw DeviceError(text);
 }
 
+/// As cublasDgemm does, and cublasCreate and cusolverDnXpotrf_bufferSize do not.
+bool puts_work_on_device(std::string_view call) {
+  const std::string_view name = name_of(call);
+  if (name.starts_with("cuda")) return false;
+  return std::ranges::none_of(std::array{"Create", "Set", "_bufferSize"},
+                              [&](std::string_view part) { return name.find(part) != std::string_view::npos; });
+}
+
+/// A failed call's status would be reported again by the next launch.
+void forget_status() { cudaGetLastError(); }
+
+void note_success(const char* call) {
+  if (puts_work_on_device(call)) last_launch = call;
+}
+
+}  // namespace
+
+void check(cudaError_t status, const char* call, const char* file, int line) {
+  if (status == cudaSuccess) return note_success(call);
+  forget_status();
+  if (status == cudaErrorMemoryAllocation) throw_out_of_memory(call, file, line);
+  throw_device_error(call, file, line, cudaGetErrorString(status));
+}
+
 void check(cublasStatus_t status, const char* call, const char* file, int line) {
-  if (status == CUBLAS_STATUS_SUCCESS) return;
-  cudaGetLastError();
+  if (status == CUBLAS_STATUS_SUCCESS) return note_success(call);
+  forget_status();
   if (status == CUBLAS_STATUS_ALLOC_FAILED) throw_out_of_memory(call, file, line);
-  throw DeviceError(describe(call, file, line, cublasGetStatusName(status)));
+  throw_device_error(call, file, line, cublasGetStatusName(status));
 }
 
 void check(cusolverStatus_t status, const char* call, const char* file, int line) {
-  if (status == CUSOLVER_STATUS_SUCCESS) return;
-  cudaGetLastError();
+  if (status == CUSOLVER_STATUS_SUCCESS) return note_success(call);
+  forget_status();
   if (status == CUSOLVER_STATUS_ALLOC_FAILED) throw_out_of_memory(call, file, line);
-  throw DeviceError(describe(call, file, line, "cuSOLVER status " + std::to_string(static_cast<int>(status))));
+  throw_device_error(call, file, line, "cuSOLVER status " + std::to_string(static_cast<int>(status)));
 }
 
 }  // namespace lossatlas::cuda

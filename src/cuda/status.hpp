@@ -8,7 +8,8 @@
 namespace lossatlas::cuda {
 
 /// Throw unless the call succeeded: OutOfMemory where device memory ran out, DeviceError with the call, its place and
-/// its status otherwise. As a kernel's error shows at a later call, the message also names this thread's last launch.
+/// its status otherwise. As the error of what a launch put on the device shows at a later call, the message also names
+/// this thread's last launch, of a kernel or of a library's routine.
 void check(cudaError_t status, const char* call, const char* file, int line);
 void check(cublasStatus_t status, const char* call, const char* file, int line);
 void check(cusolverStatus_t status, const char* call, const char* file, int line);
