@@ -12,6 +12,7 @@
 #include <lossatlas/error.hpp>
 
 #include "cuda_device.hpp"
+#include "planted_failures.hpp"
 #include "random.hpp"
 #include "reference/oracle.hpp"
 
@@ -198,54 +199,6 @@ TEST_F(CudaBackend, FeaturesThatAreNotFiniteAreRefused) {
 
 // ---- planted failures -----------------------------------------------------------------------------------------------
 
-/// operation(landscape) with its k-th allocation failing, k = 1, 2, .. until none is left: each time a clear error or
-/// the right bits, nothing leaked, and the next call as if nothing had been.
-template <class Operation>
-void fail_every_allocation(const Instance& instance, Operation&& operation) {
-  const simt::Control& control = *emulator();
-  const std::vector<double> expected = operation(*on_cuda(instance));
-  const std::int64_t before = control.counts().live();
-  for (std::int64_t k = 1; k < 200; ++k) {
-    bool failed = false;
-    {
-      control.reset();
-      control.fail_allocation(k);
-      std::unique_ptr<DeviceLandscape> landscape;
-      try {
-        landscape = on_cuda(instance);
-        EXPECT_TRUE(same_bits(operation(*landscape), expected)) << k;  // a smaller tile did it
-      } catch (const OutOfMemory& error) {
-        failed = true;
-        EXPECT_NE(std::string(error.what()).find("memory"), std::string::npos) << error.what();
-      } catch (const DeviceError& error) {
-        failed = true;
-        EXPECT_GT(std::string(error.what()).size(), 30u) << error.what();
-      }
-      const bool reached = control.counts().allocation_calls >= k;
-      control.fail_allocation(0);
-      if (!landscape) landscape = on_cuda(instance);
-      EXPECT_TRUE(same_bits(operation(*landscape), expected)) << k;
-      if (!reached) {
-        EXPECT_GT(k, 3);
-        EXPECT_FALSE(failed);
-        landscape.reset();
-        EXPECT_EQ(control.counts().live(), before);
-        return;
-      }
-    }
-    EXPECT_EQ(control.counts().live(), before) << k;
-  }
-  ADD_FAILURE() << "200 allocations were not enough";
-}
-
-class CudaFailures : public CudaBackend {
- protected:
-  void SetUp() override {
-    CudaBackend::SetUp();
-    if (missing_device().empty() && !emulator()) GTEST_SKIP() << "needs the planted failures of the emulated device";
-  }
-};
-
 TEST_F(CudaFailures, AllocationsOfSections) {
   for (Problem problem : kinds()) {
     problem.samples = 9;
@@ -340,6 +293,26 @@ TEST_F(CudaFailures, AFaultIsADeviceErrorThatNamesALaunch) {
     std::cout << error.what() << '\n';
   }
   EXPECT_THROW(section(*landscape, instance, Precision::f64), DeviceError) << "a fault stays";
+}
+
+// The fault of the last launch shows at the wait for it.
+TEST_F(CudaFailures, AFaultInALibraryIsADeviceErrorThatNamesTheRoutine) {
+  const Instance instance = make_instance({.widths = {2, 3, 2}, .samples = 5, .seed = 3});
+  const auto landscape = on_cuda(instance);
+  const auto factor = [&] {
+    const auto rule = [](const MatrixSize& size) { return size.frobenius; };
+    landscape->hessian_factor(instance.section.origin, HessianPart::full, rule, {});
+  };
+  emulator()->reset();
+  factor();
+  emulator()->fault_launch(emulator()->counts().launches);
+  try {
+    factor();
+    ADD_FAILURE() << "the fault was not noticed";
+  } catch (const DeviceError& error) {
+    EXPECT_NE(std::string(error.what()).find("launched before it was cusolverDnXpotrf"), std::string::npos)
+        << error.what();
+  }
 }
 
 TEST_F(CudaFailures, WorksOnTheCallersStreamAndRestoresItsDevice) {

@@ -14,6 +14,7 @@
 #include <lossatlas/hessian.hpp>
 
 #include "cuda_device.hpp"
+#include "planted_failures.hpp"
 #include "random.hpp"
 #include "reference/oracle.hpp"
 
@@ -312,13 +313,7 @@ TEST_F(CudaHessian, SpectraOfNonFiniteHessiansAreRefused) {
 
 // ---- failures -------------------------------------------------------------------------------------------------------
 
-class CudaHessianFailures : public CudaHessian {
- protected:
-  void SetUp() override {
-    CudaHessian::SetUp();
-    if (missing_device().empty() && !emulator()) GTEST_SKIP() << "needs the planted failures of the emulated device";
-  }
-};
+class CudaHessianFailures : public CudaFailures {};
 
 /// Hessian, products and spectrum in a row.
 std::vector<double> everything(const DeviceLandscape& landscape, const std::vector<double>& theta) {
@@ -334,32 +329,7 @@ std::vector<double> everything(const DeviceLandscape& landscape, const std::vect
 TEST_F(CudaHessianFailures, EveryAllocation) {
   const Instance one = make_instance({.widths = {2, 3, 2, 2}, .samples = 5, .seed = 3});
   const std::vector<double>& theta = one.section.origin;
-  const simt::Control& control = *emulator();
-  const auto expected = everything(*on_cuda(one), theta);
-  const std::int64_t before = control.counts().live();
-  bool reached = true;
-  for (std::int64_t k = 1; reached; ++k) {
-    ASSERT_LT(k, 400);
-    {
-      control.reset();
-      const auto landscape = on_cuda(one);
-      const std::int64_t until_here = control.counts().allocation_calls;
-      control.fail_allocation(k);
-      bool failed = false;
-      try {
-        everything(*landscape, theta);
-      } catch (const OutOfMemory&) {
-        failed = true;
-      } catch (const DeviceError&) {
-        failed = true;
-      }
-      reached = control.counts().allocation_calls >= until_here + k;
-      EXPECT_EQ(failed, reached) << k;
-      control.fail_allocation(0);
-      EXPECT_TRUE(same_bits(everything(*landscape, theta), expected)) << k;
-    }
-    EXPECT_EQ(control.counts().live(), before) << k;
-  }
+  fail_every_allocation(one, [&](const DeviceLandscape& landscape) { return everything(landscape, theta); });
 }
 
 TEST_F(CudaHessianFailures, AMatrixThatDoesNotFitIsRefusedWithItsBytes) {

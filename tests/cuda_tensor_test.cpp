@@ -12,6 +12,7 @@
 
 #include "cuda/tensor_choice.hpp"
 #include "cuda_device.hpp"
+#include "planted_failures.hpp"
 #include "random.hpp"
 #include "reference/oracle.hpp"
 
@@ -437,24 +438,10 @@ TEST_F(CudaTensor, NoAllocationMayFailSilently) {
     Instance instance =
         make_instance({.widths = {3, 5, 2}, .activation = Activation::relu, .bias = Bias::none, .support = support});
     instance.points[0] = 1e6;
-    const auto landscape = on_cuda(instance);
-    const auto whole = section(*landscape, instance, Precision::fast);
-    const std::int64_t before = emulator()->counts().live();
-    int failed = 0;
-    for (bool passed = false; !passed; ++failed) {
-      ASSERT_LT(failed, 100);
-      emulator()->fail_allocation(failed + 1);
-      try {
-        EXPECT_TRUE(same_bits(section(*landscape, instance, Precision::fast), whole));
-        passed = emulator()->counts().allocation_calls <= failed;
-      } catch (const OutOfMemory&) {
-      }
-      emulator()->reset();
-      EXPECT_EQ(emulator()->counts().live(), before);
-      EXPECT_TRUE(same_bits(section(*landscape, instance, Precision::fast), whole));
-      emulator()->reset();
-    }
-    EXPECT_GT(failed, 10);
+    const std::int64_t allocations = fail_every_allocation(instance, [&](const DeviceLandscape& landscape) {
+      return section(landscape, instance, Precision::fast);
+    });
+    EXPECT_GT(allocations, 10);
   }
 }
 

@@ -61,8 +61,10 @@ class WorkspacePool {
   Lease lend() {
     const std::lock_guard lock(mutex_);
     if (idle_.empty()) {
-      idle_.reserve(++made_);  // so that taking back cannot fail
-      return {*this, std::make_unique<Workspace>(of_caller_, limits_)};
+      idle_.reserve(made_ + 1);  // so that taking back cannot fail
+      auto workspace = std::make_unique<Workspace>(of_caller_, limits_);
+      ++made_;
+      return {*this, std::move(workspace)};
     }
     std::unique_ptr<Workspace> workspace = std::move(idle_.back());
     idle_.pop_back();
