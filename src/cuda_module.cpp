@@ -4,6 +4,8 @@
 #include <cstring>
 #include <filesystem>
 #include <mutex>
+#include <string>
+#include <system_error>
 
 #include <dlfcn.h>
 
@@ -18,11 +20,28 @@ constexpr const char* kFileName = "liblossatlas_cuda.so";
 constexpr const char* kVariable = "LOSSATLAS_CUDA_MODULE";
 constexpr const char* kAdvice = "; use Device::cpu()";
 
+/// The value of LOSSATLAS_CUDA_MODULE, if it has one.
+const char* named_module() {
+  const char* named = std::getenv(kVariable);
+  return named != nullptr && *named != '\0' ? named : nullptr;
+}
+
 /// The module beside the file that holds this function.
 std::filesystem::path file_beside_library() {
   Dl_info info{};
   if (dladdr(reinterpret_cast<const void*>(&cuda_module), &info) == 0 || info.dli_fname == nullptr) return kFileName;
   return std::filesystem::path(info.dli_fname).parent_path() / kFileName;
+}
+
+/// Absolute: what has no slash dlopen() looks for elsewhere.
+std::filesystem::path module_file() {
+  std::error_code ignored;
+  return named_module() ? std::filesystem::absolute(named_module(), ignored) : file_beside_library();
+}
+
+bool is_there(const std::filesystem::path& file) {
+  std::error_code ignored;
+  return std::filesystem::exists(file, ignored);
 }
 
 /// Looks for the driver before the module is opened, which takes seconds.
@@ -53,14 +72,13 @@ const CudaModule& open_module(const std::filesystem::path& file) {
 }
 
 const CudaModule& find_module() {
-  const char* named = std::getenv(kVariable);
-  if (named != nullptr && *named != '\0') {
-    require<DeviceError>(std::filesystem::exists(named), "Device::cuda", "received ", kVariable, "=", named,
+  const std::filesystem::path file = module_file();
+  if (const char* named = named_module()) {
+    require<DeviceError>(is_there(file), "Device::cuda", "received ", kVariable, "=", named,
                          ", expected a file that exists");
-    return open_module(named);
+    return open_module(file);
   }
-  const std::filesystem::path file = file_beside_library();
-  require<DeviceError>(std::filesystem::exists(file), "Device::cuda", "found no CUDA module (", file.string(),
+  require<DeviceError>(is_there(file), "Device::cuda", "found no CUDA module (", file.string(),
                        "), expected it beside the library; build lossatlas with CUDA", kAdvice);
   require_driver();
   return open_module(file);
@@ -74,6 +92,11 @@ const CudaModule& cuda_module() {
   const std::lock_guard lock(mutex);
   if (module == nullptr) module = &find_module();
   return *module;
+}
+
+std::string cuda_module_file() {
+  const std::filesystem::path file = module_file();
+  return is_there(file) ? file.string() : "";
 }
 
 }  // namespace lossatlas

@@ -370,8 +370,11 @@ TEST_F(Cli, InfoIsJsonOnRequest) {
   EXPECT_EQ(json["version"], version());
   EXPECT_NE(json["libraries"].get<std::string>().find("zlib 1."), std::string::npos);
   EXPECT_TRUE(json["cuda"]["devices"].empty());
+  EXPECT_EQ(json["cuda"]["module"], "");
   EXPECT_NE(json["cuda"]["missing"].get<std::string>().find("/nonexistent/module.so"), std::string::npos);
-  EXPECT_NE(run("info").out.find(version()), std::string::npos);
+  const std::string words = run("info").out;
+  EXPECT_NE(words.find(version()), std::string::npos);
+  EXPECT_NE(words.find("no CUDA module"), std::string::npos) << words;
 }
 
 TEST_F(Cli, ReproduceListsAndTabulates) {

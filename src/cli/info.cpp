@@ -29,14 +29,14 @@ Gpus find_gpus() {
 
 void info(bool json) {
   const Gpus gpus = find_gpus();
-  const std::string host = Device::cpu().describe();
+  const std::string host = Device::cpu().describe(), module = cuda_module_file();
   if (json) {
     print({{"version", version()},
            {"cpu", host},
            {"simd", simd_target()},
            {"blas", blas_library()},
            {"libraries", other_libraries()},
-           {"cuda", {{"devices", gpus.devices}, {"missing", gpus.missing}}}});
+           {"cuda", {{"module", module}, {"devices", gpus.devices}, {"missing", gpus.missing}}}});
     return;
   }
   std::printf("lossatlas  %s\n", version());
@@ -44,6 +44,7 @@ void info(bool json) {
   std::printf("simd       %s\n", simd_target());
   std::printf("blas       %s\n", blas_library().c_str());
   std::printf("libraries  %s\n", other_libraries().c_str());
+  std::printf("module     %s\n", module.empty() ? "no CUDA module" : module.c_str());
   for (const std::string& device : gpus.devices) std::printf("cuda       %s\n", device.c_str());
   if (gpus.devices.empty()) std::printf("cuda       %s\n", gpus.missing.c_str());
 }
