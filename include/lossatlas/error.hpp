@@ -32,7 +32,8 @@ class LOSSATLAS_API DeviceError : public Error {
   using Error::Error;
 };
 
-/// Memory ran out even for the smallest tile; `bytes()` says how much was needed.
+/// Memory ran out even for the smallest tile; `bytes()` says how much was needed, 0 where that is not known: for a
+/// stream, an event or a library's handle.
 class LOSSATLAS_API OutOfMemory : public Error {
  public:
   OutOfMemory(const std::string& message, std::int64_t bytes) : Error(message), bytes_(bytes) {}
