@@ -19,6 +19,13 @@ grep -rlF -e "$work/first" -e "$root" "$libdir/cmake" "$libdir/pkgconfig" && fai
 echo "-- installed program"
 "$prefix/bin/lossatlas" --help >/dev/null || fail "the installed program does not start"
 
+if [[ -e $build/lib/liblossatlas_cuda.so ]]; then
+  echo "-- installed CUDA module"
+  [[ -e $libdir/liblossatlas_cuda.so ]] || fail "the CUDA module is not beside the library"
+  "$prefix/bin/lossatlas" info | grep -q '^module  *.*/a prefix/.*/liblossatlas_cuda.so$' ||
+    fail "the installed program does not find the CUDA module"
+fi
+
 echo "-- find_package"
 export CMAKE_PREFIX_PATH="$prefix" CXX="$compiler"
 quietly cmake -S "$root/examples/consumer" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release
