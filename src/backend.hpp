@@ -44,20 +44,32 @@ struct ShiftedFactor {
   std::string device;  ///< what looked for it
 };
 
+/// A section plan made ready: what does not depend on the point is computed and stays on the device. Used by one thread
+/// at a time; its landscape and its plan outlive it.
+class DeviceSection {
+ public:
+  virtual ~DeviceSection() = default;
+
+  /// That runs: f64 for a quadratic plan, f32 for `fast` where no kernel in half precision takes the plan.
+  virtual Precision precision() const = 0;
+  /// losses (G, H) at points (G, z). Bits do not depend on how points are cut into calls or tiles.
+  virtual void losses(std::span<const double> points, const Control& control, std::span<double> losses) = 0;
+};
+
 /// One network, data set and loss on one device. All calls are const and may run concurrently.
 class DeviceLandscape {
  public:
   virtual ~DeviceLandscape() = default;
 
-  /// losses (G, H) of a plan at points (G, z); returns the precision that ran. Bits do not depend on how points are cut
-  /// into calls or tiles.
-  virtual Precision section_losses(const SectionPlan& plan, std::span<const double> points, Precision precision,
-                                   const Control& control, std::span<double> losses) const = 0;
+  /// Sets a plan up; heeds a requested stop, reports no progress.
+  virtual std::unique_ptr<DeviceSection> section(const SectionPlan& plan, Precision precision,
+                                                 const Control& control) const = 0;
   /// outputs (G, H·C) of a sample-free plan at points (G, z), f64.
   virtual void section_outputs(const SectionPlan& plan, std::span<const double> points, const Control& control,
                                std::span<double> outputs) const = 0;
   /// losses (H) and accuracy (H; NaN for real targets) at θ (M).
-  virtual void evaluate(std::span<const double> theta, std::span<double> losses, std::span<double> accuracy) const = 0;
+  virtual void evaluate(std::span<const double> theta, const Control& control, std::span<double> losses,
+                        std::span<double> accuracy) const = 0;
   /// ∇R (M) over samples first..last−1, averaged over those.
   virtual void gradient(std::span<const double> theta, std::int64_t first, std::int64_t last,
                         std::span<double> gradient) const = 0;

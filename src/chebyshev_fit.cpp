@@ -4,12 +4,12 @@
 #include <limits>
 #include <sstream>
 
-#include "backend.hpp"
 #include "chebyshev_decay.hpp"
 #include "chebyshev_nodes.hpp"
 #include "chebyshev_surface.hpp"
 #include "chebyshev_tensor.hpp"
 #include "check.hpp"
+#include "prepared_section.hpp"
 
 namespace lossatlas {
 namespace {
@@ -37,13 +37,12 @@ std::optional<Activation> moving_kink(const SectionPlan& plan) {
 /// The growth of one interpolant.
 class Growth {
  public:
-  Growth(const Landscape& landscape, const Section& section, std::vector<ChebyshevAxis> box, std::int64_t points,
-         const EvaluateOptions& options)
-      : samples_(landscape, section, std::move(box), points, options), points_(points) {
+  Growth(PreparedSection& section, std::vector<ChebyshevAxis> box, std::int64_t points, const EvaluateOptions& options)
+      : samples_(section, std::move(box), points, options.control), points_(points) {
     fit_.report.tolerance = options.tolerance;
     fit_.report.nodes.assign(samples_.axes().size(), 0);
     fit_.report.estimate = fit_.report.held_out_error = std::numeric_limits<double>::quiet_NaN();
-    fit_.report.scale.assign(static_cast<std::size_t>(landscape.network().heads()), 0.0);
+    fit_.report.scale.assign(static_cast<std::size_t>(section.landscape().network().heads()), 0.0);
   }
 
   ChebyshevFit run(const SectionPlan& plan) {
@@ -167,24 +166,31 @@ class Growth {
 
 }  // namespace
 
-ChebyshevFit fit_box(const Landscape& landscape, const Section& section, std::vector<ChebyshevAxis> box,
-                     std::int64_t points, const EvaluateOptions& options) {
+std::vector<ChebyshevAxis> box_of(const Grid& grid) {
+  std::vector<ChebyshevAxis> box;
+  for (const Axis& axis : grid.axes()) {
+    const auto [lo, hi] = std::minmax({axis.at(0), axis.at(axis.points - 1)});
+    box.push_back({lo, hi, 0});
+  }
+  return box;
+}
+
+ChebyshevFit fit_box(PreparedSection& section, std::vector<ChebyshevAxis> box, std::int64_t points,
+                     const EvaluateOptions& options) {
   require(options.tolerance > 0 && options.tolerance < 1, "fit_chebyshev", "received tolerance ", options.tolerance,
           ", expected more than 0 and less than 1, relative to the largest |L|");
-  const SectionPlan plan = plan_section(landscape.network(), landscape.loss(), section, Plan::automatic);
-  return Growth(landscape, section, std::move(box), points, options).run(plan);
+  const Landscape& landscape = section.landscape();
+  const SectionPlan plan =
+      plan_section(landscape.network(), landscape.loss(), section.section(), Plan::automatic, options.control);
+  return Growth(section, std::move(box), points, options).run(plan);
 }
 
 ChebyshevFit fit_chebyshev(const Landscape& landscape, const Section& section, const Grid& grid,
                            const EvaluateOptions& options) {
   require(grid.rank() == section.rank(), "fit_chebyshev", "received a grid of ", grid.rank(), " axes for ",
           section.rank(), " directions, expected one axis each");
-  std::vector<ChebyshevAxis> box;
-  for (const Axis& axis : grid.axes()) {
-    const auto [lo, hi] = std::minmax({axis.at(0), axis.at(axis.points - 1)});
-    box.push_back({lo, hi, 0});
-  }
-  return fit_box(landscape, section, std::move(box), grid.size(), options);
+  PreparedSection prepared(landscape, section, options);
+  return fit_box(prepared, box_of(grid), grid.size(), options);
 }
 
 }  // namespace lossatlas

@@ -58,10 +58,9 @@ double held_out_count(std::span<const std::int64_t> nodes, std::int64_t points) 
   return std::floor(std::max({16 * (free + 1), product / 16, share}));
 }
 
-ChebyshevNodes::ChebyshevNodes(const Landscape& landscape, const Section& section, std::vector<ChebyshevAxis> box,
-                               std::int64_t points, EvaluateOptions options)
-    : landscape_(landscape), section_(section), points_(points), options_(std::move(options)), axes_(std::move(box)) {
-  options_.method = Method::pointwise;
+ChebyshevNodes::ChebyshevNodes(PreparedSection& section, std::vector<ChebyshevAxis> box, std::int64_t points,
+                               Control control)
+    : section_(section), points_(points), control_(std::move(control)), axes_(std::move(box)) {
   for (ChebyshevAxis& axis : axes_) axis.nodes = 0;
 }
 
@@ -100,21 +99,22 @@ void ChebyshevNodes::grow(std::span<const std::int64_t> nodes) {
                   held_out_);
   points.insert(points.end(), held_out_.begin() + more, held_out_.end());
   if (points.empty()) return;
-  const Surface surface = landscape_.evaluate(section_, points, options_);
-  const auto heads = static_cast<std::size_t>(surface.heads);
-  precision_ = surface.precision;
-  evaluations_ += surface.size();
+  const auto count = static_cast<std::int64_t>(points.size() / axes.size());
+  std::vector<double> losses(static_cast<std::size_t>(count) * heads());
+  section_.losses(points, control_, losses);
+  precision_ = section_.precision(control_);
+  evaluations_ += count;
 
   // Old nodes keep their order among the new grid's.
   std::vector<double> values;
-  values.reserve(fresh.size() * heads);
-  auto old_loss = values_.cbegin(), new_loss = surface.losses.cbegin();
+  values.reserve(fresh.size() * heads());
+  auto old_loss = values_.cbegin(), new_loss = losses.cbegin();
   for (const char is_new : fresh) {
     auto& source = is_new ? new_loss : old_loss;
-    values.insert(values.end(), source, source + static_cast<std::ptrdiff_t>(heads));
-    source += static_cast<std::ptrdiff_t>(heads);
+    values.insert(values.end(), source, source + static_cast<std::ptrdiff_t>(heads()));
+    source += static_cast<std::ptrdiff_t>(heads());
   }
-  held_out_losses_.insert(held_out_losses_.end(), new_loss, surface.losses.cend());
+  held_out_losses_.insert(held_out_losses_.end(), new_loss, losses.cend());
   values_ = std::move(values);
   axes_ = std::move(axes);
 }
@@ -122,18 +122,18 @@ void ChebyshevNodes::grow(std::span<const std::int64_t> nodes) {
 bool ChebyshevNodes::finite() const { return all_finite(values_) && all_finite(held_out_losses_); }
 
 std::vector<double> ChebyshevNodes::scale() const {
-  std::vector<double> scale(static_cast<std::size_t>(landscape_.network().heads()), 0.0);
+  std::vector<double> scale(heads(), 0.0);
   raise(values_, scale);
   raise(held_out_losses_, scale);
   return scale;
 }
 
 ChebyshevInterpolant ChebyshevNodes::interpolant() const {
-  return ChebyshevInterpolant::through(axes_, landscape_.network().heads(), values_, threads(), options_.control);
+  return ChebyshevInterpolant::through(axes_, static_cast<std::int64_t>(heads()), values_, threads(), control_);
 }
 
 double ChebyshevNodes::held_out_error(const ChebyshevInterpolant& interpolant) const {
-  const std::vector<double> unit = scale(), predicted = interpolant.evaluate(held_out_, threads(), options_.control);
+  const std::vector<double> unit = scale(), predicted = interpolant.evaluate(held_out_, threads(), control_);
   double worst = 0;
   for (std::size_t at = 0; at < predicted.size(); ++at) {
     const double error = std::abs(predicted[at] - held_out_losses_[at]);

@@ -7,7 +7,9 @@
 #include <vector>
 
 #include <lossatlas/chebyshev.hpp>
-#include <lossatlas/landscape.hpp>
+#include <lossatlas/progress.hpp>
+
+#include "prepared_section.hpp"
 
 namespace lossatlas {
 
@@ -18,9 +20,8 @@ double held_out_count(std::span<const std::int64_t> nodes, std::int64_t points);
 /// What was evaluated of L on a box.
 class ChebyshevNodes {
  public:
-  /// Ranges of the box, for G points; the number of nodes is not looked at. options.method is not looked at, either.
-  ChebyshevNodes(const Landscape& landscape, const Section& section, std::vector<ChebyshevAxis> box,
-                 std::int64_t points, EvaluateOptions options);
+  /// Ranges of the box, for G points; the number of nodes is not looked at.
+  ChebyshevNodes(PreparedSection& section, std::vector<ChebyshevAxis> box, std::int64_t points, Control control);
 
   /// How many evaluations grow(nodes) would make; a double, as it may be any number.
   double cost(std::span<const std::int64_t> nodes) const;
@@ -38,14 +39,14 @@ class ChebyshevNodes {
   double held_out_error(const ChebyshevInterpolant& interpolant) const;
 
  private:
-  int threads() const { return std::max(1, landscape_.device().threads()); }
+  int threads() const { return std::max(1, section_.landscape().device().threads()); }
+  std::size_t heads() const { return static_cast<std::size_t>(section_.landscape().network().heads()); }
   /// Coordinates of the nodes that `axes` has more than axes_, in order, and in `fresh` whether a node is one of them.
   std::vector<double> new_points(std::span<const ChebyshevAxis> axes, std::vector<char>& fresh) const;
 
-  const Landscape& landscape_;
-  const Section& section_;
+  PreparedSection& section_;
   std::int64_t points_ = 0;
-  EvaluateOptions options_;
+  Control control_;
   std::vector<ChebyshevAxis> axes_;      ///< nodes 0: nothing evaluated yet
   std::vector<double> held_out_;         ///< (n, z)
   std::vector<double> held_out_losses_;  ///< (n, H)

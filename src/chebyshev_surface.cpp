@@ -28,9 +28,8 @@ std::vector<ChebyshevAxis> box_of(std::span<const double> points, std::size_t ra
 }
 
 /// Puts R of the exact parameters where the surface is at an end of its section; returns how many evaluations it took.
-std::int64_t evaluate_ends(const Landscape& landscape, const Section& section, const EvaluateOptions& pointwise,
-                           Surface& surface) {
-  const auto z = static_cast<std::size_t>(section.rank()), heads = static_cast<std::size_t>(surface.heads);
+std::int64_t evaluate_ends(PreparedSection& section, const Control& control, Surface& surface) {
+  const auto z = static_cast<std::size_t>(section.section().rank()), heads = static_cast<std::size_t>(surface.heads);
   std::vector<double> ends, alpha(z);
   std::vector<std::size_t> places;
   for (std::size_t g = 0; g < static_cast<std::size_t>(surface.size()); ++g) {
@@ -44,11 +43,12 @@ std::int64_t evaluate_ends(const Landscape& landscape, const Section& section, c
     places.push_back(g);
   }
   if (places.empty()) return 0;
-  const Surface exact = landscape.evaluate(section, ends, pointwise);
+  std::vector<double> exact(places.size() * heads);
+  section.losses(ends, control, exact);
   for (std::size_t e = 0; e < places.size(); ++e) {
-    for (std::size_t h = 0; h < heads; ++h) surface.losses[places[e] * heads + h] = exact.losses[e * heads + h];
+    for (std::size_t h = 0; h < heads; ++h) surface.losses[places[e] * heads + h] = exact[e * heads + h];
   }
-  return exact.size();
+  return static_cast<std::int64_t>(places.size());
 }
 
 std::string nodes_text(std::span<const std::int64_t> nodes) {
@@ -81,10 +81,9 @@ std::string given_up(const ChebyshevReport& report) {
   return "\nmethod: pointwise; chebyshev was given up: " + report.reason;
 }
 
-Surface pointwise_surface(const Landscape& landscape, const Section& section, const Grid& grid,
-                          std::span<const double> list, const EvaluateOptions& pointwise, ChebyshevReport report) {
-  Surface surface =
-      list.empty() ? landscape.evaluate(section, grid, pointwise) : landscape.evaluate(section, list, pointwise);
+Surface pointwise_surface(PreparedSection& section, const Grid& grid, std::span<const double> list,
+                          const Control& control, ChebyshevReport report) {
+  Surface surface = section.surface(grid, list, control);
   surface.plan += given_up(report);
   report.evaluations += surface.size();
   report.precision = surface.precision;
@@ -100,13 +99,11 @@ Surface chebyshev_surface(const Landscape& landscape, const Section& section, co
   const auto seconds = [start] {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   };
-  EvaluateOptions pointwise = options;
-  pointwise.method = Method::pointwise;
-  ChebyshevFit fit = list.empty() ? fit_chebyshev(landscape, section, grid, options)
-                                  : fit_box(landscape, section, box_of(list, static_cast<std::size_t>(section.rank())),
-                                            grid.size(), options);
+  PreparedSection prepared(landscape, section, options);
+  const auto box = list.empty() ? box_of(grid) : box_of(list, static_cast<std::size_t>(section.rank()));
+  ChebyshevFit fit = fit_box(prepared, box, grid.size(), options);
   if (!fit.interpolant) {
-    Surface surface = pointwise_surface(landscape, section, grid, list, pointwise, std::move(fit.report));
+    Surface surface = pointwise_surface(prepared, grid, list, options.control, std::move(fit.report));
     surface.seconds = seconds();
     return surface;
   }
@@ -126,15 +123,14 @@ Surface chebyshev_surface(const Landscape& landscape, const Section& section, co
                       static_cast<std::int64_t>(std::min(bytes, 9e18)));
   }
   if (!section.ends.empty()) {
-    const std::int64_t spent = evaluate_ends(landscape, section, pointwise, surface);
+    const std::int64_t spent = evaluate_ends(prepared, options.control, surface);
     fit.report.evaluations += spent;
     fit.report.saved -= spent;
   }
   for (const double loss : surface.losses) surface.nonfinite += !std::isfinite(loss);
   surface.device = landscape.device().describe();
   surface.precision = fit.report.precision;
-  const SectionPlan plan = plan_section(landscape.network(), landscape.loss(), section, options.plan);
-  surface.plan = plan.explain(landscape.data().size(), fit.report.evaluations, surface.precision) +
+  surface.plan = prepared.plan().explain(landscape.data().size(), fit.report.evaluations, surface.precision) +
                  stages(p, fit.report, list.empty() ? p.flop(grid) : list_flop(p, grid.size()));
   surface.chebyshev = std::move(fit.report);
   surface.seconds = seconds();

@@ -9,12 +9,16 @@
 #include <lossatlas/landscape.hpp>
 
 #include "plan.hpp"
+#include "prepared_section.hpp"
 
 namespace lossatlas {
 
+/// The box of a grid, as ranges of axes.
+std::vector<ChebyshevAxis> box_of(const Grid& grid);
+
 /// fit_chebyshev() on a box whose axes give the ranges (their nodes are not looked at), for `points` points.
-ChebyshevFit fit_box(const Landscape& landscape, const Section& section, std::vector<ChebyshevAxis> box,
-                     std::int64_t points, const EvaluateOptions& options);
+ChebyshevFit fit_box(PreparedSection& section, std::vector<ChebyshevAxis> box, std::int64_t points,
+                     const EvaluateOptions& options);
 
 /// The surface at the points (G, z) of a list or, if that is empty, at those of the grid.
 Surface chebyshev_surface(const Landscape& landscape, const Section& section, const Grid& grid,

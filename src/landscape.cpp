@@ -1,15 +1,11 @@
-#include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <limits>
-#include <new>
 
 #include <lossatlas/landscape.hpp>
 
 #include "backend.hpp"
 #include "chebyshev_surface.hpp"
 #include "check.hpp"
-#include "section_end.hpp"
+#include "prepared_section.hpp"
 
 namespace lossatlas {
 
@@ -20,10 +16,6 @@ struct Landscape::State {
   Device device;
   std::shared_ptr<const Backend> backend;
   std::unique_ptr<DeviceLandscape> on_device;
-
-  /// The surface at a list of points (G, z), or, if that is empty, at those of the grid.
-  Surface surface(const Section& section, const Grid& grid, std::span<const double> list,
-                  const EvaluateOptions& options) const;
 };
 
 namespace {
@@ -68,24 +60,6 @@ std::int64_t check_points(const Section& section, std::span<const double> points
   return static_cast<std::int64_t>(points.size()) / z;
 }
 
-/// All points of a grid (G, z).
-std::vector<double> grid_points(const Grid& grid) {
-  std::vector<double> points(static_cast<std::size_t>(grid.size() * grid.rank()));
-  grid.points(0, grid.size(), points);
-  return points;
-}
-
-/// The losses (G, H) at the ends of a section that gives their exact parameters, where θ₀ + θᵢ would round.
-void evaluate_ends(const DeviceLandscape& on_device, const Section& section, std::span<const double> points,
-                   std::int64_t heads, std::span<double> losses) {
-  const auto z = static_cast<std::size_t>(section.rank()), h = static_cast<std::size_t>(heads);
-  std::vector<double> accuracy(h);
-  for (std::size_t g = 0; g < points.size() / z; ++g) {
-    const auto alpha = points.subspan(g * z, z);
-    if (is_end(alpha)) on_device.evaluate(section.at(alpha), losses.subspan(g * h, h), accuracy);
-  }
-}
-
 }  // namespace
 
 Landscape::Landscape(Network network, Dataset data, Loss loss, Device device) {
@@ -102,39 +76,6 @@ Landscape::~Landscape() = default;
 Landscape::Landscape(Landscape&&) noexcept = default;
 Landscape& Landscape::operator=(Landscape&&) noexcept = default;
 
-Surface Landscape::State::surface(const Section& section, const Grid& grid, std::span<const double> list,
-                                  const EvaluateOptions& options) const {
-  const auto start = std::chrono::steady_clock::now();
-  const SectionPlan plan = plan_section(network, loss, section, options.plan);
-  const std::int64_t numbers = section.rank() + network.heads();  // a point, and its losses
-  const auto out_of_memory = [&] {
-    const double bytes = 8.0 * static_cast<double>(grid.size()) * static_cast<double>(numbers);
-    return OutOfMemory(message("Landscape::evaluate", "received ", grid.size(), " points, which take ", bytes,
-                               " bytes, expected fewer; use a smaller grid"),
-                       static_cast<std::int64_t>(std::min(bytes, 9e18)));
-  };
-  if (grid.size() > std::numeric_limits<std::int64_t>::max() / 8 / numbers) throw out_of_memory();
-  Surface result;
-  std::vector<double> points;
-  try {
-    if (list.empty()) points = grid_points(grid);
-    result.points.assign(list.begin(), list.end());
-    result.losses.resize(static_cast<std::size_t>(grid.size() * network.heads()));
-  } catch (const std::bad_alloc&) {
-    throw out_of_memory();
-  }
-  if (list.empty()) list = points;
-  result.grid = grid;
-  result.heads = network.heads();
-  result.precision = on_device->section_losses(plan, list, options.precision, options.control, result.losses);
-  if (!section.ends.empty()) evaluate_ends(*on_device, section, list, result.heads, result.losses);
-  for (const double loss : result.losses) result.nonfinite += !std::isfinite(loss);
-  result.device = backend->describe();
-  result.plan = plan.explain(data.size(), grid.size(), result.precision);
-  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return result;
-}
-
 const DeviceLandscape& on_device(const Landscape& landscape) { return *landscape.state_->on_device; }
 
 const Network& Landscape::network() const { return state_->network; }
@@ -146,7 +87,7 @@ Evaluation Landscape::evaluate(std::span<const double> theta) const {
   check_theta(network(), theta, "Landscape::evaluate");
   const auto heads = static_cast<std::size_t>(network().heads());
   Evaluation result{std::vector<double>(heads), std::vector<double>(heads)};
-  state_->on_device->evaluate(theta, result.losses, result.accuracy);
+  state_->on_device->evaluate(theta, {}, result.losses, result.accuracy);
   return result;
 }
 
@@ -161,7 +102,7 @@ Surface Landscape::evaluate(const Section& section, const Grid& grid, const Eval
   require(grid.rank() == section.rank(), "Landscape::evaluate", "received a grid of ", grid.rank(), " axes for ",
           section.rank(), " directions, expected one axis each");
   if (options.method == Method::chebyshev) return chebyshev_surface(*this, section, grid, {}, options);
-  return state_->surface(section, grid, {}, options);
+  return PreparedSection(*this, section, options).surface(grid, {}, options.control);
 }
 
 Surface Landscape::evaluate(const Section& section, std::span<const double> points,
@@ -169,13 +110,13 @@ Surface Landscape::evaluate(const Section& section, std::span<const double> poin
   const std::int64_t count = check_points(section, points, "Landscape::evaluate");
   const Grid numbers({Axis{0, static_cast<double>(count - 1), count}});
   if (options.method == Method::chebyshev) return chebyshev_surface(*this, section, numbers, points, options);
-  return state_->surface(section, numbers, points, options);
+  return PreparedSection(*this, section, options).surface(numbers, points, options.control);
 }
 
 std::vector<double> Landscape::outputs(const Section& section, std::span<const double> points,
                                        const Control& control) const {
   const std::int64_t count = check_points(section, points, "Landscape::outputs");
-  const SectionPlan plan = plan_section(network(), loss(), section, Plan::automatic);
+  const SectionPlan plan = plan_section(network(), loss(), section, Plan::automatic, control);
   require(plan.kind == PlanKind::sample_free, "Landscape::outputs",
           "received a section on which the output depends on the input, expected one that cuts it off (Theorem 1)");
   std::vector<double> result(static_cast<std::size_t>(count * network().outputs()));

@@ -65,8 +65,8 @@ class TiledInputs {
   void features(const Proposals& units, Activation activation, int threads, const Control& control, Use&& use) const {
     const std::int64_t lanes = kernels_.rows, tiles = cpu::ceil_divide(rows_, lanes);
     const std::int64_t padded = cpu::padded_units(kernels_, units.count);
-    auto weights = AlignedBuffer<T>::zeroed(padded * width_), biases = AlignedBuffer<T>::zeroed(padded);
-    cpu::pack_weights(kernels_, units.weights.data(), units.count, width_, weights.data());
+    AlignedBuffer<T> weights(padded * width_), biases = AlignedBuffer<T>::zeroed(padded);
+    cpu::pack_weights(kernels_, units.weights.data(), units.count, width_, control, weights.data());
     for (std::int64_t j = 0; j < units.count; ++j)
       biases.data()[j] = static_cast<T>(units.biases[static_cast<std::size_t>(j)]);
     const cpu::PackedLayer<T> layer{width_, units.count, activation, weights.data(), biases.data()};

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "check.hpp"
+#include "parallel.hpp"
 
 namespace lossatlas {
 namespace {
@@ -29,7 +30,8 @@ struct UnitFlags {
 
 class Planner {
  public:
-  Planner(const Network& network, const Section& section) : network_(network), section_(section) {
+  Planner(const Network& network, const Section& section, const Control& control)
+      : network_(network), section_(section), control_(control) {
     for (std::int64_t l = 0; l < network.depth(); ++l) supports_.push_back(support(l));
     mark_dependence();
     mark_live();
@@ -112,6 +114,7 @@ class Planner {
     result.bias_moved = result.moved;
     for (std::size_t k = 0; k < result.used.size(); ++k) result.used[k] = weight.data[k] != 0;
     for (std::int64_t i = 0; i < section_.rank(); ++i) {
+      check_stop(control_);
       const auto view = network_.view(section_.direction(i), index);
       for (std::size_t k = 0; k < result.used.size(); ++k) {
         if (view.weight.data[k] == 0) continue;
@@ -158,6 +161,7 @@ class Planner {
                       const Units& cols) const {
     const auto weight = network_.view(theta, index).weight;
     for (const std::int32_t row : rows) {
+      check_stop(control_);
       for (const std::int32_t col : cols) to.push_back(weight(row, col));
     }
   }
@@ -180,6 +184,7 @@ class Planner {
 
   const Network& network_;
   const Section& section_;
+  const Control& control_;
   std::vector<Support> supports_;
   std::vector<UnitFlags> flags_;
 };
@@ -229,7 +234,8 @@ bool direct_is_cheaper(const SectionPlan& plan) {
 
 }  // namespace
 
-SectionPlan plan_section(const Network& network, Loss loss, const Section& section, Plan choice) {
+SectionPlan plan_section(const Network& network, Loss loss, const Section& section, Plan choice,
+                         const Control& control) {
   require(section.parameters() == network.parameter_count(), "plan_section", "received a section of ",
           section.parameters(), " parameters, expected ", network.parameter_count(), " of ", network.describe());
   require(section.rank() >= 1 && section.directions.size() % section.origin.size() == 0, "plan_section", "received ",
@@ -237,7 +243,7 @@ SectionPlan plan_section(const Network& network, Loss loss, const Section& secti
   require(section.ends.empty() || section.ends.size() == section.directions.size(), "plan_section", "received ",
           section.ends.size(), " entries of ends, expected none or the ", section.directions.size(),
           " of the directions");
-  const Planner planner(network, section);
+  const Planner planner(network, section, control);
   SectionPlan plan;
   plan.loss = loss;
   plan.rank = section.rank();

@@ -23,6 +23,7 @@
 #include <lossatlas/landscape.hpp>
 #include <lossatlas/loss.hpp>
 #include <lossatlas/network.hpp>
+#include <lossatlas/progress.hpp>
 #include <lossatlas/section.hpp>
 
 namespace lossatlas {
@@ -83,8 +84,9 @@ struct SectionPlan {
 };
 
 /// The plan of a section, from the support of its origin and directions and the counted work of a point and sample;
-/// O((z+1)·M).
-SectionPlan plan_section(const Network& network, Loss loss, const Section& section, Plan choice);
+/// O((z+1)·M). Heeds a requested stop.
+SectionPlan plan_section(const Network& network, Loss loss, const Section& section, Plan choice,
+                         const Control& control = {});
 
 /// "12.3 GFLOP": three digits and a prefix.
 std::string quantity(double value, const char* unit);

@@ -195,7 +195,7 @@ std::vector<double> damped_step(const Regression& regression, std::span<const do
 
 double Regression::loss(std::span<const double> theta) const {
   std::vector<double> losses(static_cast<std::size_t>(network.heads())), accuracy(losses.size());
-  landscape.evaluate(theta, losses, accuracy);
+  landscape.evaluate(theta, {}, losses, accuracy);
   return std::accumulate(losses.begin(), losses.end(), 0.0);
 }
 

@@ -12,6 +12,7 @@
 #include "check.hpp"
 #include "io/checksum.hpp"
 #include "io/file_context.hpp"
+#include "prepared_section.hpp"
 #include "section_end.hpp"
 #include "section_file_stream.hpp"
 
@@ -97,62 +98,51 @@ std::vector<IdentityPart> identity_of(const Landscape& landscape, const Section&
 class SectionSource {
  public:
   SectionSource(const Landscape& landscape, const Section& section, const Grid& grid, const EvaluateOptions& options)
-      : landscape_(landscape), section_(section), grid_(grid), options_(options) {
-    options_.control = {};
-    options_.method = Method::pointwise;
-  }
+      : landscape_(landscape), section_(section), grid_(grid), options_(options) {}
 
-  /// The fit, where the method has one.
-  void prepare(Method method, const Control& control) {
-    if (method == Method::pointwise) return;
-    EvaluateOptions options = options_;
-    options.control = control;
-    fit_ = fit_chebyshev(landscape_, section_, grid_, options);
-    ran_ = fit_->report.precision;
+  /// The set-up, and the fit where the method has one.
+  void prepare(const Control& control) {
+    prepared_.emplace(landscape_, section_, options_);
+    if (options_.method == Method::chebyshev) {
+      fit_ = fit_box(*prepared_, box_of(grid_), grid_.size(), options_);
+      ran_ = fit_->report.precision;
+    }
+    if (interpolates() && section_.ends.empty()) return prepared_.reset();
+    ran_ = prepared_->precision(control);
   }
 
   void evaluate(std::int64_t first, std::int64_t count, const Control& control, std::span<double> losses) {
-    const auto z = static_cast<std::size_t>(grid_.rank());
-    std::vector<double> points(static_cast<std::size_t>(count) * z);
-    for (std::int64_t g = 0; g < count; ++g)
-      grid_.point(first + g, std::span(points).subspan(static_cast<std::size_t>(g) * z, z));
-    if (!fit_ || !fit_->interpolant) return evaluate_pointwise(points, control, losses);
+    std::vector<double> points(static_cast<std::size_t>(count * grid_.rank()));
+    grid_points(grid_, first, points);
+    if (!interpolates()) return prepared_->losses(points, control, losses);
     std::ranges::copy(fit_->interpolant->evaluate(points, std::max(1, landscape_.device().threads()), control),
                       losses.begin());
     if (!section_.ends.empty()) evaluate_ends(points, {{}, control.stop}, losses);
   }
 
-  void describe(Method method, SectionFileReport& report) {
-    if (!ran_) {  // every tile was there: one point tells what would have run
-      std::vector<double> losses(static_cast<std::size_t>(landscape_.network().heads()));
-      evaluate(0, 1, {}, losses);
+  void describe(SectionFileReport& report) {
+    if (!ran_) {  // every tile was there: what would have run
+      prepared_.emplace(landscape_, section_, options_);
+      ran_ = prepared_->precision({{}, options_.control.stop});
     }
-    report.device = device_.empty() ? landscape_.device().describe() : device_;
-    report.precision = ran_.value_or(options_.precision);
+    report.device = landscape_.device().describe();
+    report.precision = *ran_;
     EvaluateOptions told = options_;
     told.precision = report.precision;
-    const std::int64_t grid_points = grid_.size();
     if (!fit_) {
-      told.method = method;
-      report.plan = landscape_.explain(section_, grid_points, told);
+      report.plan = landscape_.explain(section_, grid_.size(), told);
       return;
     }
     ChebyshevReport& chebyshev = report.chebyshev.emplace(fit_->report);
-    chebyshev.evaluations += fit_->interpolant ? end_points_ : report.points;
+    chebyshev.evaluations += interpolates() ? end_points_ : report.points;
     chebyshev.saved = report.points - chebyshev.evaluations;
-    report.plan = landscape_.explain(section_, fit_->interpolant ? chebyshev.evaluations : grid_points, told) +
+    told.method = Method::pointwise;
+    report.plan = landscape_.explain(section_, interpolates() ? chebyshev.evaluations : grid_.size(), told) +
                   method_lines(*fit_, grid_);
   }
 
  private:
-  void evaluate_pointwise(std::span<const double> points, const Control& control, std::span<double> losses) {
-    EvaluateOptions options = options_;
-    options.control = control;
-    Surface surface = landscape_.evaluate(section_, points, options);
-    std::ranges::copy(surface.losses, losses.begin());
-    device_ = std::move(surface.device);
-    ran_ = surface.precision;
-  }
+  bool interpolates() const { return fit_ && fit_->interpolant; }
 
   /// At the given ends the losses are of exactly their parameters, whatever the method.
   void evaluate_ends(std::span<const double> points, const Control& control, std::span<double> losses) {
@@ -161,7 +151,7 @@ class SectionSource {
     for (std::size_t g = 0; g < points.size() / z; ++g) {
       const auto alpha = points.subspan(g * z, z);
       if (!is_end(alpha)) continue;
-      evaluate_pointwise(alpha, control, losses.subspan(g * heads, heads));
+      prepared_->losses(alpha, control, losses.subspan(g * heads, heads));
       ++end_points_;
     }
   }
@@ -169,9 +159,9 @@ class SectionSource {
   const Landscape& landscape_;
   const Section& section_;
   const Grid& grid_;
-  EvaluateOptions options_;
+  const EvaluateOptions& options_;
+  std::optional<PreparedSection> prepared_;
   std::optional<ChebyshevFit> fit_;
-  std::string device_;
   std::optional<Precision> ran_;
   std::int64_t end_points_ = 0;  ///< evaluated exactly in place of the interpolant
 };
@@ -185,14 +175,13 @@ SectionFileReport write_section(const std::filesystem::path& file, const Landsca
           " directions of ", section.parameters(), " parameters, expected one axis for each and the network's ",
           landscape.network().parameter_count(), " parameters");
   SectionSource losses(landscape, section, grid, options.evaluate);
-  const Method method = options.evaluate.method;
   const TileSource source{.identity = identity_of(landscape, section, grid, options.evaluate),
                           .grid = grid,
                           .heads = landscape.network().heads(),
                           .evaluate = [&](auto... arguments) { losses.evaluate(arguments...); },
-                          .prepare = [&](const Control& control) { losses.prepare(method, control); }};
+                          .prepare = [&](const Control& control) { losses.prepare(control); }};
   SectionFileReport report = stream_section(file, source, options);
-  losses.describe(method, report);
+  losses.describe(report);
   return report;
 }
 

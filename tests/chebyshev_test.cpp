@@ -267,7 +267,8 @@ TEST(Chebyshev, TheEstimateHoldsOnSharpLines) {
 TEST(Chebyshev, WhatIsNotFiniteIsNoSmallError) {
   Random random(29);
   const Case c = random_case({.layers = 2, .rank = 1}, random);
-  ChebyshevNodes nodes(c.landscape, c.section, {{-1, 1, 0}}, 1000, {});
+  PreparedSection section(c.landscape, c.section, {});
+  ChebyshevNodes nodes(section, {{-1, 1, 0}}, 1000, {});
   nodes.grow(std::vector<std::int64_t>{9});
   for (const double bad : {std::nan(""), std::numeric_limits<double>::infinity()}) {
     std::vector<double> coefficients(9, 1e-3);
@@ -318,8 +319,8 @@ TEST(Chebyshev, NestedNodesAreEvaluatedOnce) {
   EXPECT_EQ(report.held_out_points, std::max<std::int64_t>(grid.size() / 1024, product(report.nodes) / 16));
   EXPECT_EQ(report.evaluations, product(report.nodes) + report.held_out_points);
 
-  ChebyshevNodes at_once(c.landscape, c.section, {fit.interpolant->axes().begin(), fit.interpolant->axes().end()},
-                         grid.size(), {});
+  PreparedSection section(c.landscape, c.section, {});
+  ChebyshevNodes at_once(section, {fit.interpolant->axes().begin(), fit.interpolant->axes().end()}, grid.size(), {});
   at_once.grow(report.nodes);
   EXPECT_EQ(at_once.evaluations(), report.evaluations);
   EXPECT_TRUE(std::ranges::equal(at_once.interpolant().coefficients(), fit.interpolant->coefficients()));

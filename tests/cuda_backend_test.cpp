@@ -63,7 +63,7 @@ TEST_F(CudaBackend, LossesAccuracyAndGradient) {
     const std::vector<double>& theta = one.section.origin;
     const auto heads = static_cast<std::size_t>(one.network.heads());
     std::vector<double> losses(heads), accuracy(heads), slope(theta.size());
-    landscape->evaluate(theta, losses, accuracy);
+    landscape->evaluate(theta, {}, losses, accuracy);
     const auto expected = reference::losses(one.network, theta, one.data, one.loss);
     const double scale = largest(expected) + reference::mean_max_output(one.network, theta, one.data);
     EXPECT_LE(max_difference(losses, expected), 1e-13 * scale);
@@ -97,7 +97,7 @@ TEST_F(CudaBackend, NonFiniteLossesStayInTheirHead) {
   const Dataset data = Dataset::classification({1, 2}, 1, {0, 1}, 2);
   std::vector<double> losses(2), accuracy(2);
   const std::vector<double> theta = {0, std::numeric_limits<double>::quiet_NaN(), 1, 0};
-  on_cuda(network, data, Loss::cross_entropy)->evaluate(theta, losses, accuracy);
+  on_cuda(network, data, Loss::cross_entropy)->evaluate(theta, {}, losses, accuracy);
   EXPECT_TRUE(std::isnan(losses[0]));
   EXPECT_NEAR(losses[1], (std::log1p(std::exp(-1.0)) + std::log1p(std::exp(2.0))) / 2, 1e-15);
   EXPECT_EQ(accuracy, (std::vector<double>{0, 0.5}));
@@ -111,7 +111,7 @@ TEST_F(CudaBackend, RefusesWrongSizes) {
   EXPECT_THROW(landscape->gradient(theta, 2, 2, theta), InvalidArgument);
   EXPECT_THROW(landscape->gradient(theta, 0, 5, theta), InvalidArgument);
   EXPECT_THROW(landscape->gauss_newton_product(theta, shorter, theta), InvalidArgument);
-  EXPECT_THROW(landscape->evaluate(shorter, two, two), InvalidArgument);
+  EXPECT_THROW(landscape->evaluate(shorter, {}, two, two), InvalidArgument);
   EXPECT_THROW(landscape->solve_last_layer(theta, 0, {}), InvalidArgument);  // cross entropy
   EXPECT_THROW(Device::cuda({.index = 99}), DeviceError);
 }
@@ -143,7 +143,7 @@ double fitted_loss(const Instance& fit, const LastLayer& last) {
   std::copy(last.weights.begin(), last.weights.end(), layer.weight.data);
   std::copy(last.bias.begin(), last.bias.end(), layer.bias.begin());
   std::vector<double> losses(static_cast<std::size_t>(fit.network.heads())), accuracy(losses.size());
-  on_cpu(fit)->evaluate(theta, losses, accuracy);
+  on_cpu(fit)->evaluate(theta, {}, losses, accuracy);
   return losses[0];
 }
 
@@ -228,7 +228,7 @@ TEST_F(CudaFailures, AllocationsOfGradients) {
     std::vector<double> result(theta.size() + 2), product(theta.size());
     landscape.gradient(theta, 0, 9, std::span(result).first(theta.size()));
     landscape.gauss_newton_product(theta, theta, product);
-    landscape.evaluate(theta, std::span(result).subspan(theta.size(), 1), std::span(result).last(1));
+    landscape.evaluate(theta, {}, std::span(result).subspan(theta.size(), 1), std::span(result).last(1));
     result.insert(result.end(), product.begin(), product.end());
     return result;
   });

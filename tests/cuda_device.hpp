@@ -69,10 +69,19 @@ inline SectionPlan plan_of(const Instance& instance, Plan choice = Plan::automat
   return plan_section(instance.network, instance.loss, instance.section, choice);
 }
 
+/// losses (G, H) by a set-up for this call alone; returns the precision that ran.
+inline Precision section_losses(const DeviceLandscape& landscape, const SectionPlan& plan,
+                                std::span<const double> points, Precision precision, const Control& control,
+                                std::span<double> losses) {
+  const auto section = landscape.section(plan, precision, control);
+  section->losses(points, control, losses);
+  return section->precision();
+}
+
 inline std::vector<double> section(const DeviceLandscape& landscape, const Instance& instance, Precision precision,
                                    Plan choice = Plan::automatic, const Control& control = {}) {
   std::vector<double> losses(static_cast<std::size_t>(instance.count() * instance.network.heads()), -1.0);
-  landscape.section_losses(plan_of(instance, choice), instance.points, precision, control, losses);
+  section_losses(landscape, plan_of(instance, choice), instance.points, precision, control, losses);
   return losses;
 }
 

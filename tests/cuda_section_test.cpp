@@ -243,6 +243,39 @@ TEST_F(CudaSection, BitsDoNotDependOnRunsCutsOrThreads) {
   }
 }
 
+TEST_F(CudaSection, OneSetUpServesManyCallsAlsoAfterOneThatFailed) {
+  std::stop_source stopped;
+  stopped.request_stop();
+  const Control stop{{}, stopped.get_token()};
+  for (const Problem& problem : kinds()) {
+    const Instance instance = make_instance(problem);
+    const auto rank = static_cast<std::size_t>(instance.section.rank());
+    const auto points = std::span<const double>(instance.points);
+    const auto landscape = on_cuda(instance);
+    for (const Plan choice : {Plan::automatic, Plan::direct}) {
+      const auto whole = section(*landscape, instance, Precision::fast, choice);
+      const SectionPlan plan = plan_of(instance, choice);
+      EXPECT_THROW(landscape->section(plan, Precision::fast, stop), Interrupted);
+      const auto ready = landscape->section(plan, Precision::fast, {});
+      std::vector<double> losses(whole.size(), -1.0);
+      for (std::size_t first = 0, size = 1; first < points.size() / rank; first += size, size = size % 7 + 3) {
+        const std::size_t count = std::min(size, points.size() / rank - first);
+        ready->losses(points.subspan(first * rank, count * rank), {}, std::span(losses).subspan(first * 2, count * 2));
+      }
+      EXPECT_TRUE(same_bits(losses, whole));
+      EXPECT_THROW(ready->losses(points, stop, losses), Interrupted);
+      if (emulator()) {
+        emulator()->set_memory_limit(1);
+        EXPECT_THROW(ready->losses(points, {}, losses), OutOfMemory);
+        emulator()->reset();
+      }
+      losses.assign(whole.size(), -1.0);
+      ready->losses(points, {}, losses);
+      EXPECT_TRUE(same_bits(losses, whole));
+    }
+  }
+}
+
 // The first limit at which the section fails is a tile of one point; every larger one must give the same bits.
 TEST_F(CudaSection, LittleMemoryGivesTheSameBitsOrSaysHowMuch) {
   if (!emulator()) GTEST_SKIP() << "needs the settable memory limit of the emulated device";
@@ -370,7 +403,7 @@ TEST_F(CudaSection, ReturnsThePrecisionThatRan) {
     const SectionPlan plan = plan_of(instance);
     std::vector<double> losses(static_cast<std::size_t>(instance.count() * 2));
     const auto ran = [&](Precision wanted) {
-      return landscape->section_losses(plan, instance.points, wanted, {}, losses);
+      return section_losses(*landscape, plan, instance.points, wanted, {}, losses);
     };
     const Precision single = plan.kind == PlanKind::quadratic ? Precision::f64 : Precision::f32;
     EXPECT_EQ(ran(Precision::f64), Precision::f64);

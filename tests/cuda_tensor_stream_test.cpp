@@ -35,7 +35,7 @@ void report(const char* what, const Worst& worst) {
 
 std::vector<double> losses_in(const DeviceLandscape& landscape, const Instance& instance, Precision precision) {
   std::vector<double> losses(static_cast<std::size_t>(instance.count() * instance.network.heads()), -1.0);
-  EXPECT_EQ(landscape.section_losses(plan_of(instance), instance.points, precision, {}, losses), precision);
+  EXPECT_EQ(section_losses(landscape, plan_of(instance), instance.points, precision, {}, losses), precision);
   return losses;
 }
 
@@ -74,7 +74,7 @@ bool streams(const Instance& instance, Precision precision) {
   for (std::int64_t launch = 1;; ++launch) {
     emulator()->fail_launch(launch);
     try {
-      landscape->section_losses(plan_of(instance), instance.points, precision, {}, losses);
+      section_losses(*landscape, plan_of(instance), instance.points, precision, {}, losses);
       return false;
     } catch (const DeviceError& error) {
       if (std::string(error.what()).find("from kernels::launch_tensor_stream (") != std::string::npos) return true;

@@ -38,7 +38,7 @@ void report(const char* what, const Worst& worst) {
 Precision ran(const DeviceLandscape& landscape, const Instance& instance, Precision precision,
               std::vector<double>& losses) {
   losses.assign(static_cast<std::size_t>(instance.count() * instance.network.heads()), -1.0);
-  return landscape.section_losses(plan_of(instance), instance.points, precision, {}, losses);
+  return section_losses(landscape, plan_of(instance), instance.points, precision, {}, losses);
 }
 
 // All three precisions against the formulas, in units of |loss| + mean max |p|; the tensor kernel has to take each.

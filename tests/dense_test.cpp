@@ -101,7 +101,7 @@ class DenseAgainstOracle : public testing::TestWithParam<Case> {
 
 TEST_P(DenseAgainstOracle, LossesAndAccuracy) {
   std::vector<double> losses(heads), accuracy(heads);
-  evaluate(problem, theta, losses, accuracy);
+  evaluate(problem, theta, {}, losses, accuracy);
   const auto expected = reference::losses(one.network, theta, one.data, one.loss);
   const double scale = largest(expected) + reference::mean_max_output(one.network, theta, one.data);
   EXPECT_LE(max_difference(losses, expected), 1e-13 * scale);
@@ -168,7 +168,7 @@ TEST(Dense, SameBitsForAnyNumberOfThreads) {
   for (int threads : {1, 2, 3, 7}) {
     const Problem problem{network, data, Loss::cross_entropy, threads};
     std::vector<double> loss(1), accuracy(1), slope(theta.size()), product(theta.size());
-    evaluate(problem, theta, loss, accuracy);
+    evaluate(problem, theta, {}, loss, accuracy);
     gradient(problem, theta, 0, data.size(), slope);
     gauss_newton_product(problem, theta, v, product);
     std::vector<double> all = loss;
@@ -187,7 +187,7 @@ TEST(Dense, NonFiniteLossesStayInTheirHead) {
   const Dataset data = Dataset::classification({1, 2}, 1, {0, 1}, 2);
   std::vector<double> losses(2), accuracy(2);
   const std::vector<double> theta = {0, std::numeric_limits<double>::quiet_NaN(), 1, 0};
-  evaluate({network, data, Loss::cross_entropy, 1}, theta, losses, accuracy);
+  evaluate({network, data, Loss::cross_entropy, 1}, theta, {}, losses, accuracy);
   EXPECT_TRUE(std::isnan(losses[0]));
   EXPECT_NEAR(losses[1], (std::log1p(std::exp(-1.0)) + std::log1p(std::exp(2.0))) / 2, 1e-15);
   EXPECT_EQ(accuracy, (std::vector<double>{0, 0.5}));
@@ -222,7 +222,7 @@ TEST(Dense, RefusesWrongSizes) {
   EXPECT_THROW(gradient(problem, theta, 2, 2, theta), InvalidArgument);
   EXPECT_THROW(gradient(problem, theta, 0, 5, theta), InvalidArgument);
   EXPECT_THROW(gauss_newton_product(problem, theta, shorter, theta), InvalidArgument);
-  EXPECT_THROW(evaluate(problem, shorter, two, two), InvalidArgument);
+  EXPECT_THROW(evaluate(problem, shorter, {}, two, two), InvalidArgument);
 }
 
 }  // namespace

@@ -47,8 +47,9 @@ Expected naive(const Instance& instance) {
 std::vector<double> run(const SectionPlan& plan, const Instance& instance, Precision precision, int threads = 2,
                         const Control& control = {}) {
   std::vector<double> losses(static_cast<std::size_t>(instance.count() * instance.network.heads()), -1.0);
-  cpu::section_losses(plan, instance.data, label_statistics(instance.data), instance.points, precision, threads,
-                      control, losses);
+  const LabelStatistics statistics = label_statistics(instance.data);
+  cpu::make_section(plan, instance.data, statistics, precision, threads, control)
+      ->losses(instance.points, control, losses);
   return losses;
 }
 
@@ -234,10 +235,8 @@ TEST(SectionExecutor, ThePerfectFitOfAQuadraticIsFree) {
 TEST(SectionExecutor, ReturnsThePrecisionThatRan) {
   const auto ran = [](const Problem& problem, Precision precision) {
     const Instance instance = make_instance(problem);
-    std::vector<double> losses(static_cast<std::size_t>(instance.count()));
-    return cpu::section_losses(plan_section(instance.network, instance.loss, instance.section, Plan::automatic),
-                               instance.data, label_statistics(instance.data), instance.points, precision, 1, {},
-                               losses);
+    const auto plan = plan_section(instance.network, instance.loss, instance.section, Plan::automatic);
+    return cpu::make_section(plan, instance.data, label_statistics(instance.data), precision, 1, {})->precision();
   };
   const Problem dense{.widths = {3, 5, 2}};
   EXPECT_EQ(ran(dense, Precision::f64), Precision::f64);
@@ -273,13 +272,13 @@ TEST(SectionExecutor, BitsDoNotDependOnThreadsOrCuts) {
         EXPECT_TRUE(same_bits(reference, run(plan, instance, precision, 1)));
         EXPECT_TRUE(same_bits(reference, run(plan, instance, precision, 2)));
         EXPECT_TRUE(same_bits(reference, run(plan, instance, precision, 3)));
-        std::vector<double> pieces;
-        Instance piece = instance;
+        const LabelStatistics statistics = label_statistics(instance.data);
+        const auto section = cpu::make_section(plan, instance.data, statistics, precision, 2, {});
+        std::vector<double> pieces(reference.size());
         for (std::int64_t first = 0, size = 1; first < instance.count(); first += size, size = size % 5 + 1) {
-          const std::int64_t last = std::min(instance.count(), first + size);
-          piece.points.assign(instance.points.begin() + first * 2, instance.points.begin() + last * 2);
-          const auto losses = run(plan, piece, precision, 2);
-          pieces.insert(pieces.end(), losses.begin(), losses.end());
+          const auto at = static_cast<std::size_t>(2 * first);
+          const auto count = static_cast<std::size_t>(2 * std::min(instance.count() - first, size));
+          section->losses(std::span(instance.points).subspan(at, count), {}, std::span(pieces).subspan(at, count));
         }
         EXPECT_TRUE(same_bits(reference, pieces));
       }
@@ -362,6 +361,27 @@ TEST(SectionExecutor, AStopEndsLongWorkSoon) {
   stopper.join();
   const std::chrono::duration<double> late = std::chrono::steady_clock::now() - requested;
   EXPECT_LT(late.count(), 0.5) << "the goal is 0.1 s; the bound leaves room for a loaded machine";
+}
+
+TEST(SectionExecutor, AStopEndsTheSetUpAndACallAndTheNextCallIsWhole) {
+  std::stop_source stopped;
+  stopped.request_stop();
+  const Control stop{{}, stopped.get_token()};
+  for (const Problem& problem : kinds()) {
+    const Instance instance = make_instance(problem);
+    const LabelStatistics statistics = label_statistics(instance.data);
+    for (const Plan choice : {Plan::automatic, Plan::direct}) {
+      SCOPED_TRACE(std::to_string(static_cast<int>(problem.support)));
+      const auto plan = plan_section(instance.network, instance.loss, instance.section, choice);
+      EXPECT_THROW(cpu::make_section(plan, instance.data, statistics, Precision::f64, 2, stop), Interrupted);
+      const auto section = cpu::make_section(plan, instance.data, statistics, Precision::f64, 2, {});
+      std::vector<double> losses(static_cast<std::size_t>(instance.count() * 2));
+      EXPECT_THROW(section->losses(instance.points, stop, losses), Interrupted);
+      section->losses(instance.points, {}, losses);
+      EXPECT_TRUE(same_bits(losses, run(plan, instance, Precision::f64)));
+    }
+    EXPECT_THROW(plan_section(instance.network, instance.loss, instance.section, Plan::automatic, stop), Interrupted);
+  }
 }
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)

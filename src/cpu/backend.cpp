@@ -1,6 +1,5 @@
 #include "backend.hpp"
 
-#include <algorithm>
 #include <new>
 #include <stdexcept>
 #include <utility>
@@ -41,21 +40,20 @@ class CpuLandscape final : public DeviceLandscape {
         loss_(loss),
         threads_(threads) {}
 
-  Precision section_losses(const SectionPlan& plan, std::span<const double> points, Precision precision,
-                           const Control& control, std::span<double> losses) const override {
-    return allocating("section_losses", section_bytes(plan, points, precision), [&] {
-      return cpu::section_losses(plan, data_, statistics_, points, precision, threads_, control, losses);
-    });
+  std::unique_ptr<DeviceSection> section(const SectionPlan& plan, Precision precision,
+                                         const Control& control) const override {
+    return make_section(plan, data_, statistics_, precision, threads_, control);
   }
 
   void section_outputs(const SectionPlan& plan, std::span<const double> points, const Control& control,
                        std::span<double> outputs) const override {
-    allocating("section_outputs", section_bytes(plan, points, Precision::f64),
-               [&] { cpu::section_outputs(plan, points, threads_, control, outputs); });
+    cpu::section_outputs(plan, points, threads_, control, outputs);
   }
 
-  void evaluate(std::span<const double> theta, std::span<double> losses, std::span<double> accuracy) const override {
-    allocating("evaluate", evaluate_bytes(problem()), [&] { cpu::evaluate(problem(), theta, losses, accuracy); });
+  void evaluate(std::span<const double> theta, const Control& control, std::span<double> losses,
+                std::span<double> accuracy) const override {
+    allocating("evaluate", evaluate_bytes(problem()),
+               [&] { cpu::evaluate(problem(), theta, control, losses, accuracy); });
   }
 
   void gradient(std::span<const double> theta, std::int64_t first, std::int64_t last,
@@ -93,11 +91,6 @@ class CpuLandscape final : public DeviceLandscape {
 
  private:
   Problem problem() const { return {network_, data_, loss_, threads_}; }
-
-  std::int64_t section_bytes(const SectionPlan& plan, std::span<const double> points, Precision precision) const {
-    const std::int64_t count = static_cast<std::int64_t>(points.size()) / std::max<std::int64_t>(1, plan.rank);
-    return plan.cost(data_.size(), count, precision).workspace;
-  }
 
   Network network_;
   Dataset data_;

@@ -185,7 +185,7 @@ void require_parameters(const Problem& problem, std::size_t size, const char* fu
 
 }  // namespace
 
-void evaluate(const Problem& problem, std::span<const double> theta, std::span<double> losses,
+void evaluate(const Problem& problem, std::span<const double> theta, const Control& control, std::span<double> losses,
               std::span<double> accuracy) {
   require_parameters(problem, theta.size(), "evaluate", "theta");
   const SingleThreadedBlas guard;
@@ -194,7 +194,7 @@ void evaluate(const Problem& problem, std::span<const double> theta, std::span<d
   std::vector<double> sums(static_cast<std::size_t>(count * heads));
   std::vector<std::int64_t> right(sums.size());
   Passes passes(problem, theta);
-  parallel_for(count, problem.threads, [&](std::int64_t chunk, int thread) {
+  parallel_for(count, problem.threads, {{}, control.stop}, "samples", [&](std::int64_t chunk, int thread) {
     const std::int64_t first = chunk * kChunk, rows = std::min(kChunk, samples - first);
     Pass& pass = passes.of(thread);
     pass.forward_pass(first, rows);

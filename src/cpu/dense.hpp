@@ -8,6 +8,7 @@
 #include <lossatlas/dataset.hpp>
 #include <lossatlas/loss.hpp>
 #include <lossatlas/network.hpp>
+#include <lossatlas/progress.hpp>
 
 #include "cpu/blas.hpp"
 
@@ -24,8 +25,8 @@ struct Problem {
 };
 
 /// losses (H) and accuracy (H) at θ (M). A sample is right when its first largest output is the label, wrong when an
-/// output of the head is NaN; NaN for real targets.
-void evaluate(const Problem& problem, std::span<const double> theta, std::span<double> losses,
+/// output of the head is NaN; NaN for real targets. Throws Interrupted; reports no progress.
+void evaluate(const Problem& problem, std::span<const double> theta, const Control& control, std::span<double> losses,
               std::span<double> accuracy);
 
 /// ∇R (M) averaged over samples first..last−1. Throws InvalidArgument on an empty range or a wrong size.

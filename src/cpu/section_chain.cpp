@@ -8,7 +8,7 @@ namespace {
 std::int64_t count(const std::vector<std::int32_t>& directions) { return static_cast<std::int64_t>(directions.size()); }
 
 // [W_0 W_1 .. W_k | b_1 .. b_q] with bias b_0.
-ChainLayer augmented(const ChainLayer& layer) {
+ChainLayer augmented(const ChainLayer& layer, const Control& control) {
   const std::int64_t weight_parts = 1 + count(layer.weight_directions);
   const std::int64_t bias_parts = count(layer.bias_directions);
   ChainLayer result;
@@ -17,6 +17,7 @@ ChainLayer augmented(const ChainLayer& layer) {
   result.activation = layer.activation;
   result.weights.reserve(static_cast<std::size_t>(result.in * result.out));
   for (std::int64_t unit = 0; unit < layer.out; ++unit) {
+    check_stop(control);
     for (std::int64_t part = 0; part < weight_parts; ++part) {
       const double* row = layer.weights.data() + (part * layer.out + unit) * layer.in;
       result.weights.insert(result.weights.end(), row, row + layer.in);
@@ -32,9 +33,11 @@ ChainLayer augmented(const ChainLayer& layer) {
 }  // namespace
 
 template <class T>
-PointChain<T>::PointChain(const SectionKernels<T>& kernels, std::span<const ChainLayer> layers) : kernels_(&kernels) {
+PointChain<T>::PointChain(const SectionKernels<T>& kernels, std::span<const ChainLayer> layers, const Control& control)
+    : kernels_(&kernels) {
   for (const ChainLayer& layer : layers) {
-    steps_.push_back({layer.in, layer.weight_directions, layer.bias_directions, {kernels, augmented(layer)}});
+    steps_.push_back(
+        {layer.in, layer.weight_directions, layer.bias_directions, {kernels, augmented(layer, control), control}});
     width_ = std::max({width_, steps_.back().product.in(), layer.out});
   }
 }
@@ -75,23 +78,25 @@ void load_inputs(const Dataset& data, std::int64_t first, std::int64_t rows, T* 
   }
 }
 
-SampleChain::SampleChain(const SectionPlan& plan, const Dataset& data)
+SampleChain::SampleChain(const SectionPlan& plan, const Dataset& data, const Control& control)
     : kernels_(&section_kernels<double>()),
       data_(&data),
-      joint_(*kernels_, plan.joint_sample),
+      joint_(*kernels_, plan.joint_sample, control),
       parts_(1 + count(plan.joint_sample.weight_directions)),
       width_(std::max({data.features(), plan.joint_sample.in, plan.joint_sample.out})) {
   for (const ChainLayer& layer : plan.sample_chain) {
-    layers_.emplace_back(*kernels_, layer);
+    layers_.emplace_back(*kernels_, layer, control);
     width_ = std::max(width_, layer.out);
   }
 }
 
-std::pair<const double*, double*> SampleChain::activations(std::int64_t first, double* scratch) const {
+std::pair<const double*, double*> SampleChain::activations(std::int64_t first, const Control& control,
+                                                           double* scratch) const {
   double* inputs = scratch;
   double* outputs = scratch + width_ * rows();
   load_inputs(*data_, first, rows(), inputs);
   for (const PackedParts<double>& layer : layers_) {
+    check_stop(control);
     kernels_->dense(layer.origin(), inputs, outputs);
     std::swap(inputs, outputs);
   }

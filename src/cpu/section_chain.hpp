@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <lossatlas/dataset.hpp>
+#include <lossatlas/progress.hpp>
 
 #include "cpu/section_pack.hpp"
 #include "plan.hpp"
@@ -20,7 +21,7 @@ namespace lossatlas::cpu {
 template <class T>
 class PointChain {
  public:
-  PointChain(const SectionKernels<T>& kernels, std::span<const ChainLayer> layers);
+  PointChain(const SectionKernels<T>& kernels, std::span<const ChainLayer> layers, const Control& control);
 
   /// Values of scratch memory that run() needs.
   std::int64_t scratch() const { return 2 * width_ * kernels_->rows; }
@@ -48,16 +49,17 @@ void load_points(std::span<const double> points, std::int64_t rank, std::int64_t
 /// A_d = W_{j,d} a_{j−1}(x_n) of a joint or quadratic plan, R samples at a time, in f64.
 class SampleChain {
  public:
-  SampleChain(const SectionPlan& plan, const Dataset& data);
+  SampleChain(const SectionPlan& plan, const Dataset& data, const Control& control);
 
   std::int64_t rows() const { return kernels_->rows; }  ///< R
   std::int64_t scratch() const { return 2 * width_ * rows(); }
 
   /// use(d, A_d (units, R)) for d = 0..parts−1 at samples first..first+R−1; rows past the data repeat the last sample.
   template <class Use>
-  void tile(std::int64_t first, double* scratch, Use&& use) const {
-    const auto [inputs, outputs] = activations(first, scratch);
+  void tile(std::int64_t first, const Control& control, double* scratch, Use&& use) const {
+    const auto [inputs, outputs] = activations(first, control, scratch);
     for (std::int64_t d = 0; d < parts_; ++d) {
+      check_stop(control);
       kernels_->dense(joint_.part(d), inputs, outputs);
       use(d, static_cast<const double*>(outputs));
     }
@@ -65,7 +67,7 @@ class SampleChain {
 
  private:
   /// a_{j−1} (m_{j−1}, R) in one half of the scratch memory, and the other half.
-  std::pair<const double*, double*> activations(std::int64_t first, double* scratch) const;
+  std::pair<const double*, double*> activations(std::int64_t first, const Control& control, double* scratch) const;
 
   const SectionKernels<double>* kernels_;
   const Dataset* data_;

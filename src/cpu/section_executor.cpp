@@ -1,10 +1,9 @@
 #include "cpu/section_executor.hpp"
 
 #include <algorithm>
-#include <new>
+#include <type_traits>
 #include <vector>
 
-#include "check.hpp"
 #include "cpu/section_chain.hpp"
 #include "cpu/section_joint.hpp"
 #include "cpu/section_kernel.hpp"
@@ -15,30 +14,16 @@
 namespace lossatlas::cpu {
 namespace {
 
-// Runs `work`; when memory runs out says how many bytes it needed.
-template <class Work>
-void with_memory(const char* function, std::int64_t bytes, Work&& work) {
-  try {
-    work();
-  } catch (const std::bad_alloc&) {
-    throw OutOfMemory(message(function, "received a section that needs ", bytes,
-                              " bytes, expected that much free memory; use fewer samples or f32"),
-                      bytes);
-  }
-}
-
-std::int64_t values(std::span<const ChainLayer> layers) {
-  std::int64_t sum = 0;
-  for (const ChainLayer& layer : layers) sum += static_cast<std::int64_t>(layer.weights.size() + layer.biases.size());
-  return sum;
+template <class T>
+std::int64_t chain_bytes(const SectionPlan& plan) {
+  return 2 * count_values(plan.point_chain) * static_cast<std::int64_t>(sizeof(T));
 }
 
 // use(first, last, outputs (H·C, R), scratch) for every tile of R points of a sample-free plan; scratch (H, R).
 template <class T, class Use>
-void for_point_tiles(const SectionPlan& plan, std::span<const double> points, int threads, const Control& control,
-                     Use&& use) {
+void for_point_tiles(const SectionPlan& plan, const PointChain<T>& chain, std::span<const double> points, int threads,
+                     const Control& control, Use&& use) {
   const SectionKernels<T>& kernels = section_kernels<T>();
-  const PointChain<T> chain(kernels, plan.point_chain);
   const std::int64_t count = static_cast<std::int64_t>(points.size()) / plan.rank;
   struct Scratch {
     AlignedBuffer<T> alpha, chain;
@@ -60,68 +45,72 @@ void for_point_tiles(const SectionPlan& plan, std::span<const double> points, in
 }
 
 template <class T>
-void sample_free_losses(const SectionPlan& plan, const LabelStatistics& statistics, std::span<const double> points,
-                        int threads, const Control& control, std::span<double> losses) {
-  const SectionKernels<T>& kernels = section_kernels<T>();
-  std::vector<T> mean;
-  for (const double value : statistics.mean) mean.push_back(static_cast<T>(value));
-  for_point_tiles<T>(
-      plan, points, threads, control, [&](std::int64_t first, std::int64_t last, const T* outputs, double* scratch) {
-        const StatisticTile<T> tile{plan.loss, plan.heads,  plan.outputs / plan.heads,
-                                    outputs,   mean.data(), statistics.variance};
-        kernels.statistic_losses(tile, scratch);
-        for (std::int64_t g = first; g < last; ++g) {
-          for (std::int64_t head = 0; head < plan.heads; ++head) {
-            losses[static_cast<std::size_t>(g * plan.heads + head)] = scratch[head * kernels.rows + g - first];
-          }
+class SampleFreeSection final : public DeviceSection {
+ public:
+  SampleFreeSection(const SectionPlan& plan, const LabelStatistics& statistics, int threads, const Control& control)
+      : plan_(plan),
+        chain_(section_kernels<T>(), plan.point_chain, control),
+        variance_(statistics.variance),
+        threads_(threads) {
+    for (const double value : statistics.mean) mean_.push_back(static_cast<T>(value));
+  }
+
+  Precision precision() const override { return std::is_same_v<T, double> ? Precision::f64 : Precision::f32; }
+
+  void losses(std::span<const double> points, const Control& control, std::span<double> losses) override {
+    const SectionKernels<T>& kernels = section_kernels<T>();
+    const auto tile = [&](std::int64_t first, std::int64_t last, const T* outputs, double* scratch) {
+      kernels.statistic_losses({plan_.loss, plan_.heads, plan_.outputs / plan_.heads, outputs, mean_.data(), variance_},
+                               scratch);
+      for (std::int64_t g = first; g < last; ++g) {
+        for (std::int64_t head = 0; head < plan_.heads; ++head) {
+          losses[static_cast<std::size_t>(g * plan_.heads + head)] = scratch[head * kernels.rows + g - first];
         }
-      });
-}
+      }
+    };
+    with_memory(chain_bytes<T>(plan_), [&] { for_point_tiles<T>(plan_, chain_, points, threads_, control, tile); });
+  }
+
+ private:
+  const SectionPlan& plan_;
+  PointChain<T> chain_;
+  std::vector<T> mean_;
+  double variance_;
+  int threads_;
+};
 
 template <class T>
-void losses_in(const SectionPlan& plan, const Dataset& data, const LabelStatistics& statistics,
-               std::span<const double> points, int threads, const Control& control, std::span<double> losses) {
-  if (plan.kind == PlanKind::sample_free) {
-    const std::int64_t bytes = 2 * values(plan.point_chain) * static_cast<std::int64_t>(sizeof(T));
-    with_memory("section_losses", bytes,
-                [&] { sample_free_losses<T>(plan, statistics, points, threads, control, losses); });
-  } else {
-    with_memory("section_losses", pair_bytes<T>(plan, data),
-                [&] { pair_losses<T>(plan, data, points, threads, control, losses); });
-  }
+std::unique_ptr<DeviceSection> section_in(const SectionPlan& plan, const Dataset& data,
+                                          const LabelStatistics& statistics, int threads, const Control& control) {
+  if (plan.kind != PlanKind::sample_free) return pair_section<T>(plan, data, threads, control);
+  return with_memory(chain_bytes<T>(plan),
+                     [&] { return std::make_unique<SampleFreeSection<T>>(plan, statistics, threads, control); });
 }
 
 }  // namespace
 
-Precision section_losses(const SectionPlan& plan, const Dataset& data, const LabelStatistics& statistics,
-                         std::span<const double> points, Precision precision, int threads, const Control& control,
-                         std::span<double> losses) {
-  if (plan.kind == PlanKind::quadratic) {
-    const std::int64_t squares = plan.heads * (plan.rank + 1) * (plan.rank + 1);
-    const std::int64_t bytes = 8 * (values(plan.sample_chain) + data.size() / 256 * squares);
-    with_memory("section_losses", bytes, [&] { quadratic_losses(plan, data, points, threads, control, losses); });
-    return Precision::f64;
-  }
-  if (precision == Precision::f64) {
-    losses_in<double>(plan, data, statistics, points, threads, control, losses);
-    return Precision::f64;
-  }
-  losses_in<float>(plan, data, statistics, points, threads, control, losses);
-  return Precision::f32;
+std::unique_ptr<DeviceSection> make_section(const SectionPlan& plan, const Dataset& data,
+                                            const LabelStatistics& statistics, Precision precision, int threads,
+                                            const Control& control) {
+  const Control stop{{}, control.stop};
+  if (plan.kind == PlanKind::quadratic) return quadratic_section(plan, data, threads, stop);
+  return precision == Precision::f64 ? section_in<double>(plan, data, statistics, threads, stop)
+                                     : section_in<float>(plan, data, statistics, threads, stop);
 }
 
 void section_outputs(const SectionPlan& plan, std::span<const double> points, int threads, const Control& control,
                      std::span<double> outputs) {
   const std::int64_t rows = section_kernels<double>().rows;
-  with_memory("section_outputs", 16 * values(plan.point_chain), [&] {
-    for_point_tiles<double>(plan, points, threads, control,
-                            [&](std::int64_t first, std::int64_t last, const double* tile, double*) {
-                              for (std::int64_t g = first; g < last; ++g) {
-                                for (std::int64_t c = 0; c < plan.outputs; ++c) {
-                                  outputs[static_cast<std::size_t>(g * plan.outputs + c)] = tile[c * rows + g - first];
-                                }
-                              }
-                            });
+  const auto store = [&](std::int64_t first, std::int64_t last, const double* tile, double*) {
+    for (std::int64_t g = first; g < last; ++g) {
+      for (std::int64_t c = 0; c < plan.outputs; ++c) {
+        outputs[static_cast<std::size_t>(g * plan.outputs + c)] = tile[c * rows + g - first];
+      }
+    }
+  };
+  with_memory(chain_bytes<double>(plan), [&] {
+    const PointChain<double> chain(section_kernels<double>(), plan.point_chain, control);
+    for_point_tiles<double>(plan, chain, points, threads, control, store);
   });
 }
 

@@ -2,21 +2,23 @@
 // target, never on the number of threads or on how points are cut into calls.
 #pragma once
 
+#include <memory>
 #include <span>
 
 #include <lossatlas/dataset.hpp>
 #include <lossatlas/device.hpp>
 #include <lossatlas/progress.hpp>
 
+#include "backend.hpp"
 #include "plan.hpp"
 
 namespace lossatlas::cpu {
 
-/// losses (G, H) of a plan at points (G, z) on `threads` threads; returns the precision that ran (a quadratic plan is
-/// f64 whatever was asked for; fast is f32). Throws Interrupted, OutOfMemory.
-Precision section_losses(const SectionPlan& plan, const Dataset& data, const LabelStatistics& statistics,
-                         std::span<const double> points, Precision precision, int threads, const Control& control,
-                         std::span<double> losses);
+/// A plan made ready on `threads` threads; the arguments but `control` outlive it. A quadratic plan is f64 whatever was
+/// asked for; fast is f32. This and the section's calls throw Interrupted, OutOfMemory.
+std::unique_ptr<DeviceSection> make_section(const SectionPlan& plan, const Dataset& data,
+                                            const LabelStatistics& statistics, Precision precision, int threads,
+                                            const Control& control);
 
 /// outputs (G, H·C) of a sample-free plan at points (G, z), in f64. Throws Interrupted, OutOfMemory.
 void section_outputs(const SectionPlan& plan, std::span<const double> points, int threads, const Control& control,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <type_traits>
 #include <vector>
 
 #include "cpu/section_chain.hpp"
@@ -66,52 +67,42 @@ struct Cut {
   }
 };
 
+// Bytes of A_d (direct: of the inputs), of the targets and of the packed later layers.
 template <class T>
-class PairRun {
+std::int64_t pair_bytes(const SectionPlan& plan, const Dataset& data) {
+  const bool direct = plan.kind == PlanKind::direct;
+  const std::int64_t parts = 1 + static_cast<std::int64_t>(plan.joint_sample.weight_directions.size());
+  const std::int64_t units = direct ? data.features() : parts * plan.joint_sample.out;
+  const std::int64_t values =
+      round_up(data.size(), section_kernels<T>().rows) * (units + (data.has_labels() ? 1 : data.outputs()));
+  return (values + count_values(plan.later)) * static_cast<std::int64_t>(sizeof(T));
+}
+
+template <class T>
+class PairSection final : public DeviceSection {
  public:
-  PairRun(const SectionPlan& plan, const Dataset& data, std::span<const double> points, int threads,
-          const Control& control)
+  PairSection(const SectionPlan& plan, const Dataset& data, int threads, const Control& control)
       : plan_(plan),
         data_(data),
-        points_(points),
         threads_(threads),
-        control_(control),
-        point_chain_(section_kernels<double>(), point_layers(plan)),
-        cut_(plan, data.size(), point_count(), section_kernels<double>().rows, moving(), threads),
+        point_chain_(section_kernels<double>(), point_layers(plan), control),
         tiles_(ceil_divide(data.size(), rows())),
         units_(plan.kind == PlanKind::direct ? data.features() : plan.joint_sample.out),
         base_size_(static_cast<std::int64_t>(1 + coefficient_directions().size()) * units_ * rows()),
-        width_(units_) {
+        width_(units_),
+        scratch_(static_cast<std::size_t>(threads)) {
     for (const ChainLayer& layer : plan.later) {
-      later_.emplace_back(kernels_, layer);
+      later_.emplace_back(kernels_, layer, control);
       width_ = std::max(width_, layer.out);
     }
-    load_targets();
-    load_base();
+    load_targets(control);
+    load_base(control);
   }
 
-  void run(std::span<double> losses) {
-    const std::int64_t groups = ceil_divide(cut_.chunks, cut_.item_chunks);
-    const std::int64_t total = ceil_divide(point_count(), cut_.item_points) * groups;
-    std::vector<std::unique_ptr<Scratch>> scratch(static_cast<std::size_t>(threads_));
-    for (std::int64_t first = 0; first < point_count(); first += cut_.block_points) {
-      const std::int64_t last = std::min(point_count(), first + cut_.block_points);
-      const std::int64_t before = first / cut_.item_points * groups;
-      std::vector<double> sums(static_cast<std::size_t>((last - first) * cut_.chunks * plan_.heads), 0.0);
-      const auto item = [&](std::int64_t index, int thread) {
-        auto& own = scratch[static_cast<std::size_t>(thread)];
-        if (!own) own = std::make_unique<Scratch>(*this);
-        const std::int64_t g = first + index / groups * cut_.item_points;
-        const std::int64_t chunk = index % groups * cut_.item_chunks;
-        run_item(*own, {g, std::min(last, g + cut_.item_points)},
-                 {chunk, std::min(cut_.chunks, chunk + cut_.item_chunks)},
-                 sums.data() + (g - first) * cut_.chunks * plan_.heads);
-      };
-      parallel_for(ceil_divide(last - first, cut_.item_points) * groups, threads_, shifted(before, total), "section",
-                   item);
-      reduce(sums, losses.subspan(static_cast<std::size_t>(first * plan_.heads),
-                                  static_cast<std::size_t>((last - first) * plan_.heads)));
-    }
+  Precision precision() const override { return std::is_same_v<T, double> ? Precision::f64 : Precision::f32; }
+
+  void losses(std::span<const double> points, const Control& control, std::span<double> losses) override {
+    with_memory(pair_bytes<T>(plan_, data_), [&] { run({points, control}, losses); });
   }
 
  private:
@@ -120,15 +111,21 @@ class PairRun {
     std::int64_t last;
   };
 
+  // What one call is for.
+  struct Call {
+    std::span<const double> points;
+    const Control& control;
+  };
+
   // Memory of one thread.
   struct Scratch {
-    explicit Scratch(const PairRun& run)
-        : tile(2 * run.width_ * run.rows()),
-          alpha(run.plan_.rank * section_kernels<double>().rows),
-          chain(run.point_chain_.scratch()),
-          bias(section_kernels<double>().rows * run.units_) {
+    explicit Scratch(const PairSection& section)
+        : tile(2 * section.width_ * section.rows()),
+          alpha(section.plan_.rank * section_kernels<double>().rows),
+          chain(section.point_chain_.scratch()),
+          bias(section_kernels<double>().rows * section.units_) {
       std::int64_t size = 0;
-      for (const PackedParts<T>& layer : run.later_) size += layer.scratch();
+      for (const PackedParts<T>& layer : section.later_) size += layer.scratch();
       weights = AlignedBuffer<T>(size);
     }
     AlignedBuffer<T> tile;        // two activations (width, R)
@@ -142,56 +139,82 @@ class PairRun {
   };
 
   std::int64_t rows() const { return kernels_.rows; }
-  std::int64_t point_count() const { return static_cast<std::int64_t>(points_.size()) / plan_.rank; }
   bool moving() const {
     return std::any_of(plan_.later.begin(), plan_.later.end(), [](const ChainLayer& l) { return !l.shared(); });
   }
   const std::vector<std::int32_t>& coefficient_directions() const { return plan_.joint_sample.weight_directions; }
 
-  Control shifted(std::int64_t before, std::int64_t total) const {
-    Control control{{}, control_.stop};
-    if (control_.progress) {
-      control.progress = [this, before, total](const ProgressEvent& event) {
-        control_.progress({event.stage, before + event.done, total});
+  void run(const Call& call, std::span<double> losses) {
+    const std::int64_t points = static_cast<std::int64_t>(call.points.size()) / plan_.rank;
+    const Cut cut(plan_, data_.size(), points, section_kernels<double>().rows, moving(), threads_);
+    const std::int64_t groups = ceil_divide(cut.chunks, cut.item_chunks);
+    const std::int64_t total = ceil_divide(points, cut.item_points) * groups;
+    for (std::int64_t first = 0; first < points; first += cut.block_points) {
+      const std::int64_t last = std::min(points, first + cut.block_points);
+      const std::int64_t before = first / cut.item_points * groups;
+      std::vector<double> sums(static_cast<std::size_t>((last - first) * cut.chunks * plan_.heads), 0.0);
+      const auto item = [&](std::int64_t index, int thread) {
+        auto& own = scratch_[static_cast<std::size_t>(thread)];
+        if (!own) own = std::make_unique<Scratch>(*this);
+        const std::int64_t g = first + index / groups * cut.item_points;
+        const std::int64_t chunk = index % groups * cut.item_chunks;
+        run_item(call, cut, *own, {g, std::min(last, g + cut.item_points)},
+                 {chunk, std::min(cut.chunks, chunk + cut.item_chunks)},
+                 sums.data() + (g - first) * cut.chunks * plan_.heads);
       };
+      parallel_for(ceil_divide(last - first, cut.item_points) * groups, threads_, shifted(call.control, before, total),
+                   "section", item);
+      reduce(cut, sums,
+             losses.subspan(static_cast<std::size_t>(first * plan_.heads),
+                            static_cast<std::size_t>((last - first) * plan_.heads)));
     }
-    return control;
   }
 
-  void load_targets() {
+  static Control shifted(const Control& control, std::int64_t before, std::int64_t total) {
+    Control shifted{{}, control.stop};
+    if (control.progress) {
+      shifted.progress = [&control, before, total](const ProgressEvent& event) {
+        control.progress({event.stage, before + event.done, total});
+      };
+    }
+    return shifted;
+  }
+
+  void load_targets(const Control& control) {
     const std::int64_t classes = plan_.outputs / plan_.heads;
     const bool has_labels = data_.has_labels();
     const std::int64_t width = has_labels ? 1 : classes;
     targets_ = AlignedBuffer<T>(tiles_ * rows() * width);
-    for (std::int64_t row = 0; row < tiles_ * rows(); ++row) {
-      const std::int64_t n = std::min(row, data_.size() - 1);
-      T* at = targets_.data() + row / rows() * width * rows() + row % rows();
-      if (has_labels) {
-        *at = static_cast<T>(data_.labels()[static_cast<std::size_t>(n)]);
-      } else {
-        for (std::int64_t c = 0; c < classes; ++c) at[c * rows()] = static_cast<T>(data_.target(n, c));
+    parallel_for(tiles_, threads_, control, "targets", [&](std::int64_t tile, int) {
+      T* to = targets_.data() + tile * width * rows();
+      for (std::int64_t row = 0; row < rows(); ++row) {
+        const std::int64_t n = std::min(tile * rows() + row, data_.size() - 1);
+        if (has_labels) {
+          to[row] = static_cast<T>(data_.labels()[static_cast<std::size_t>(n)]);
+        } else {
+          for (std::int64_t c = 0; c < classes; ++c) to[c * rows() + row] = static_cast<T>(data_.target(n, c));
+        }
       }
-    }
+    });
   }
 
   // base_ (tiles, 1 + directions, units, R): the inputs of a direct plan, the A_d of a joint one.
-  void load_base() {
+  void load_base(const Control& control) {
     base_ = AlignedBuffer<T>(tiles_ * base_size_);
-    const Control stop{{}, control_.stop};
     if (plan_.kind == PlanKind::direct) {
-      parallel_for(tiles_, threads_, stop, "inputs", [&](std::int64_t tile, int) {
+      parallel_for(tiles_, threads_, control, "inputs", [&](std::int64_t tile, int) {
         load_inputs(data_, tile * rows(), rows(), base_.data() + tile * base_size_);
       });
       return;
     }
-    const SampleChain chain(plan_, data_);
+    const SampleChain chain(plan_, data_, control);
     std::vector<AlignedBuffer<double>> scratch(static_cast<std::size_t>(threads_));
-    parallel_for(tiles_ * (rows() / chain.rows()), threads_, stop, "samples", [&](std::int64_t index, int thread) {
+    parallel_for(tiles_ * (rows() / chain.rows()), threads_, control, "samples", [&](std::int64_t index, int thread) {
       auto& own = scratch[static_cast<std::size_t>(thread)];
       if (own.size() == 0) own = AlignedBuffer<double>(chain.scratch());
       const std::int64_t first = index * chain.rows();
       T* tile = base_.data() + first / rows() * base_size_ + first % rows();
-      chain.tile(first, own.data(), [&](std::int64_t d, const double* part) {
+      chain.tile(first, control, own.data(), [&](std::int64_t d, const double* part) {
         for (std::int64_t unit = 0; unit < units_; ++unit) {
           T* to = tile + (d * units_ + unit) * rows();
           const double* from = part + unit * chain.rows();
@@ -202,32 +225,34 @@ class PairRun {
   }
 
   // sums (points, chunks of N, H) += the losses of every pair of the item.
-  void run_item(Scratch& scratch, Interval points, Interval chunks, double* sums) const {
-    if (plan_.kind == PlanKind::joint) form_bias(scratch, points);
-    const std::int64_t chunk_tiles = cut_.chunk / rows();
+  void run_item(const Call& call, const Cut& cut, Scratch& scratch, Interval points, Interval chunks,
+                double* sums) const {
+    if (plan_.kind == PlanKind::joint) form_bias(call, scratch, points);
+    const std::int64_t chunk_tiles = cut.chunk / rows();
     const Interval tiles{chunks.first * chunk_tiles, std::min(tiles_, chunks.last * chunk_tiles)};
     const auto pair = [&](std::int64_t p, std::int64_t tile) {
-      run_tile(scratch, p, tile, sums + (p * cut_.chunks + tile / chunk_tiles) * plan_.heads);
+      check_stop(call.control);
+      run_tile(scratch, p, tile, sums + (p * cut.chunks + tile / chunk_tiles) * plan_.heads);
     };
     const std::int64_t count = points.last - points.first;
     if (moving()) {
       for (std::int64_t p = 0; p < count; ++p) {
-        set_point(scratch, points.first + p);
+        set_point(call, scratch, points.first + p);
         for (std::int64_t tile = tiles.first; tile < tiles.last; ++tile) pair(p, tile);
       }
     } else {
       for (std::int64_t tile = tiles.first; tile < tiles.last; ++tile) {
         for (std::int64_t p = 0; p < count; ++p) {
-          set_point(scratch, points.first + p);
+          set_point(call, scratch, points.first + p);
           pair(p, tile);
         }
       }
     }
   }
 
-  void form_bias(Scratch& scratch, Interval points) const {
+  void form_bias(const Call& call, Scratch& scratch, Interval points) const {
     const std::int64_t lanes = section_kernels<double>().rows;
-    load_points(points_, plan_.rank, points.first, points.last, lanes, scratch.alpha.data());
+    load_points(call.points, plan_.rank, points.first, points.last, lanes, scratch.alpha.data());
     const double* bias = point_chain_.run(scratch.alpha.data(), scratch.chain.data());
     for (std::int64_t p = 0; p < points.last - points.first; ++p) {
       for (std::int64_t unit = 0; unit < units_; ++unit) {
@@ -236,13 +261,14 @@ class PairRun {
     }
   }
 
-  void set_point(Scratch& scratch, std::int64_t g) const {
-    const double* alpha = points_.data() + g * plan_.rank;
+  void set_point(const Call& call, Scratch& scratch, std::int64_t g) const {
+    const double* alpha = call.points.data() + g * plan_.rank;
     scratch.point.assign(alpha, alpha + plan_.rank);
     const std::span<const T> point = scratch.point;
     scratch.layers.clear();
     T* weights = scratch.weights.data();
     for (const PackedParts<T>& layer : later_) {
+      if (!layer.shared()) check_stop(call.control);
       scratch.layers.push_back(layer.form(kernels_, point, scratch.coefficients, weights));
       weights += layer.scratch();
     }
@@ -276,12 +302,12 @@ class PairRun {
   }
 
   // losses (points, H) = Σ over chunks / N, in the order of the chunks.
-  void reduce(const std::vector<double>& sums, std::span<double> losses) const {
+  void reduce(const Cut& cut, const std::vector<double>& sums, std::span<double> losses) const {
     const std::int64_t heads = plan_.heads;
     for (std::int64_t i = 0; i < static_cast<std::int64_t>(losses.size()); ++i) {
       double sum = 0;
-      for (std::int64_t chunk = 0; chunk < cut_.chunks; ++chunk) {
-        sum += sums[static_cast<std::size_t>((i / heads * cut_.chunks + chunk) * heads + i % heads)];
+      for (std::int64_t chunk = 0; chunk < cut.chunks; ++chunk) {
+        sum += sums[static_cast<std::size_t>((i / heads * cut.chunks + chunk) * heads + i % heads)];
       }
       losses[static_cast<std::size_t>(i)] = sum / static_cast<double>(data_.size());
     }
@@ -289,12 +315,9 @@ class PairRun {
 
   const SectionPlan& plan_;
   const Dataset& data_;
-  std::span<const double> points_;
   int threads_;
-  const Control& control_;
   const SectionKernels<T>& kernels_ = section_kernels<T>();
   PointChain<double> point_chain_;
-  Cut cut_;
   std::int64_t tiles_;
   std::int64_t units_;      // m_j; direct: d
   std::int64_t base_size_;  // values of base_ for one tile
@@ -302,33 +325,19 @@ class PairRun {
   std::vector<PackedParts<T>> later_;
   AlignedBuffer<T> targets_;  // labels (tiles, R) or targets (tiles, C, R)
   AlignedBuffer<T> base_;
+  std::vector<std::unique_ptr<Scratch>> scratch_;  // (threads)
 };
 
 }  // namespace
 
 template <class T>
-std::int64_t pair_bytes(const SectionPlan& plan, const Dataset& data) {
-  const bool direct = plan.kind == PlanKind::direct;
-  const std::int64_t parts = 1 + static_cast<std::int64_t>(plan.joint_sample.weight_directions.size());
-  const std::int64_t units = direct ? data.features() : parts * plan.joint_sample.out;
-  auto values = round_up(data.size(), section_kernels<T>().rows) * (units + (data.has_labels() ? 1 : data.outputs()));
-  for (const ChainLayer& layer : plan.later) {
-    values += static_cast<std::int64_t>(layer.weights.size() + layer.biases.size());
-  }
-  return values * static_cast<std::int64_t>(sizeof(T));
+std::unique_ptr<DeviceSection> pair_section(const SectionPlan& plan, const Dataset& data, int threads,
+                                            const Control& control) {
+  return with_memory(pair_bytes<T>(plan, data),
+                     [&] { return std::make_unique<PairSection<T>>(plan, data, threads, control); });
 }
 
-template <class T>
-void pair_losses(const SectionPlan& plan, const Dataset& data, std::span<const double> points, int threads,
-                 const Control& control, std::span<double> losses) {
-  PairRun<T>(plan, data, points, threads, control).run(losses);
-}
-
-template std::int64_t pair_bytes<float>(const SectionPlan&, const Dataset&);
-template std::int64_t pair_bytes<double>(const SectionPlan&, const Dataset&);
-template void pair_losses<float>(const SectionPlan&, const Dataset&, std::span<const double>, int, const Control&,
-                                 std::span<double>);
-template void pair_losses<double>(const SectionPlan&, const Dataset&, std::span<const double>, int, const Control&,
-                                  std::span<double>);
+template std::unique_ptr<DeviceSection> pair_section<float>(const SectionPlan&, const Dataset&, int, const Control&);
+template std::unique_ptr<DeviceSection> pair_section<double>(const SectionPlan&, const Dataset&, int, const Control&);
 
 }  // namespace lossatlas::cpu

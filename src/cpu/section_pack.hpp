@@ -5,16 +5,46 @@
 #include <cstdint>
 #include <new>
 #include <span>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
+#include <lossatlas/error.hpp>
+#include <lossatlas/progress.hpp>
+
+#include "check.hpp"
 #include "cpu/section_kernel.hpp"
+#include "parallel.hpp"
 #include "plan.hpp"
 
 namespace lossatlas::cpu {
 
 inline std::int64_t round_up(std::int64_t value, std::int64_t step) { return (value + step - 1) / step * step; }
 inline std::int64_t ceil_divide(std::int64_t value, std::int64_t step) { return (value + step - 1) / step; }
+
+/// work(), with a failed allocation made into an OutOfMemory that says how many bytes the section needs.
+template <class Work>
+auto with_memory(std::int64_t bytes, Work&& work) {
+  const auto out_of_memory = [bytes] {
+    return OutOfMemory(message("section_losses", "received a section that needs ", bytes,
+                               " bytes, expected that much free memory; use fewer samples or f32"),
+                       bytes);
+  };
+  try {
+    return work();
+  } catch (const std::bad_alloc&) {
+    throw out_of_memory();
+  } catch (const std::length_error&) {
+    throw out_of_memory();
+  }
+}
+
+/// Weights and biases of layers.
+inline std::int64_t count_values(std::span<const ChainLayer> layers) {
+  std::int64_t sum = 0;
+  for (const ChainLayer& layer : layers) sum += static_cast<std::int64_t>(layer.weights.size() + layer.biases.size());
+  return sum;
+}
 
 /// `size` values on a cache line; throws std::bad_alloc.
 template <class T>
@@ -54,13 +84,15 @@ std::int64_t padded_units(const SectionKernels<T>& kernels, std::int64_t out) {
   return full + round_up(out - full, kernels.step);
 }
 
-/// Packs W (out, in), row-major, into panels (in, units); `packed` holds padded_units(out)·in zeros.
+/// Packs W (out, in), row-major, into panels (in, units); `packed` holds padded_units(out)·in values.
 template <class T>
 void pack_weights(const SectionKernels<T>& kernels, const double* weights, std::int64_t out, std::int64_t in,
-                  T* packed) {
+                  const Control& control, T* packed) {
   const std::int64_t padded = padded_units(kernels, out);
   for (std::int64_t first = 0; first < out; first += kernels.panel) {
+    check_stop(control);
     const std::int64_t units = std::min(kernels.panel, padded - first);
+    std::fill_n(packed + first * in, units * in, T(0));
     for (std::int64_t u = 0; u < std::min(units, out - first); ++u) {
       const double* row = weights + (first + u) * in;
       for (std::int64_t k = 0; k < in; ++k) packed[first * in + k * units + u] = static_cast<T>(row[k]);
@@ -79,7 +111,7 @@ void choose(std::span<const T> alpha, const std::vector<std::int32_t>& direction
 template <class T>
 class PackedParts {
  public:
-  PackedParts(const SectionKernels<T>& kernels, const ChainLayer& layer)
+  PackedParts(const SectionKernels<T>& kernels, const ChainLayer& layer, const Control& control)
       : in_(layer.in),
         out_(layer.out),
         activation_(layer.activation),
@@ -90,10 +122,12 @@ class PackedParts {
     const auto bias_parts = 1 + static_cast<std::int64_t>(bias_directions_.size());
     weight_size_ = round_up(padded * in_, kernels.rows);
     bias_size_ = round_up(padded, kernels.rows);
-    weights_ = AlignedBuffer<T>::zeroed(weight_parts * weight_size_);
+    weights_ = AlignedBuffer<T>(weight_parts * weight_size_);
     biases_ = AlignedBuffer<T>::zeroed(bias_parts * bias_size_);
     for (std::int64_t part = 0; part < weight_parts; ++part) {
-      pack_weights(kernels, layer.weights.data() + part * out_ * in_, out_, in_, weights_.data() + part * weight_size_);
+      T* packed = weights_.data() + part * weight_size_;
+      pack_weights(kernels, layer.weights.data() + part * out_ * in_, out_, in_, control, packed);
+      std::fill(packed + padded * in_, packed + weight_size_, T(0));
     }
     for (std::int64_t part = 0; !layer.biases.empty() && part < bias_parts; ++part) {
       const double* bias = layer.biases.data() + part * out_;

@@ -64,10 +64,12 @@ class Residuals {
   void factor(std::int64_t first, std::int64_t last, const Control& control, double* factor) {
     std::fill(matrix_.begin(), matrix_.end(), 0.0);
     for (std::int64_t sample = first; sample < last; sample += chain_.rows()) {
-      check_stop(control);
       const std::int64_t valid = std::min(chain_.rows(), last - sample);
-      fill(sample, valid);
-      for (std::int64_t head = 0; head < plan_.heads; ++head) triangularise(at(head, 0), rows_, columns_);
+      fill(sample, valid, control);
+      for (std::int64_t head = 0; head < plan_.heads; ++head) {
+        check_stop(control);
+        triangularise(at(head, 0), rows_, columns_);
+      }
     }
     for (std::int64_t column = 0; column < plan_.heads * columns_; ++column) {
       std::copy_n(matrix_.data() + column * rows_, columns_, factor + column * columns_);
@@ -86,7 +88,7 @@ class Residuals {
     }
   }
 
-  void fill(std::int64_t first, std::int64_t valid) {
+  void fill(std::int64_t first, std::int64_t valid, const Control& control) {
     for (std::int64_t column = 0; column < plan_.heads * columns_; ++column) {
       std::fill_n(matrix_.data() + column * rows_ + columns_, rows_ - columns_, 0.0);
     }
@@ -96,7 +98,7 @@ class Residuals {
       const std::int64_t column = part == 0 ? 0 : 1 + bias.bias_directions[part - 1];
       set_column(column, valid, [&](std::int64_t output, std::int64_t) { return values[output]; });
     }
-    chain_.tile(first, scratch_.data(), [&](std::int64_t d, const double* part) {
+    chain_.tile(first, control, scratch_.data(), [&](std::int64_t d, const double* part) {
       const std::int64_t column =
           d == 0 ? 0 : 1 + plan_.joint_sample.weight_directions[static_cast<std::size_t>(d - 1)];
       set_column(column, valid, [&](std::int64_t output, std::int64_t n) { return part[output * chain_.rows() + n]; });
@@ -117,12 +119,12 @@ class Residuals {
 
 // The factors (chunks, H, z+1, z+1) of all chunks, and from them, in order, the one of all samples.
 std::vector<double> factor_all(const SectionPlan& plan, const Dataset& data, int threads, const Control& control) {
-  const SampleChain chain(plan, data);
+  const SampleChain chain(plan, data, control);
   const std::int64_t columns = plan.rank + 1;
   const std::int64_t size = plan.heads * columns * columns;
   const std::int64_t chunks = ceil_divide(data.size(), kChunkSamples);
   std::vector<double> factors(static_cast<std::size_t>(chunks * size));
-  parallel_for(chunks, threads, Control{{}, control.stop}, "samples", [&](std::int64_t chunk, int) {
+  parallel_for(chunks, threads, control, "samples", [&](std::int64_t chunk, int) {
     const std::int64_t first = chunk * kChunkSamples;
     Residuals(plan, data, chain)
         .factor(first, std::min(data.size(), first + kChunkSamples), control, factors.data() + chunk * size);
@@ -131,6 +133,7 @@ std::vector<double> factor_all(const SectionPlan& plan, const Dataset& data, int
   std::vector<double> pair(static_cast<std::size_t>(2 * columns * columns));
   for (std::int64_t chunk = 1; chunk < chunks; ++chunk) {
     for (std::int64_t head = 0; head < plan.heads; ++head) {
+      check_stop(control);
       double* top = result.data() + head * columns * columns;
       const double* bottom = factors.data() + chunk * size + head * columns * columns;
       for (std::int64_t c = 0; c < columns; ++c) {
@@ -158,23 +161,42 @@ double squared_norm(const double* factor, std::span<const double> alpha) {
   return sum;
 }
 
+class QuadraticSection final : public DeviceSection {
+ public:
+  QuadraticSection(const SectionPlan& plan, const Dataset& data, int threads, const Control& control)
+      : plan_(plan), samples_(data.size()), threads_(threads), factor_(factor_all(plan, data, threads, control)) {}
+
+  Precision precision() const override { return Precision::f64; }
+
+  void losses(std::span<const double> points, const Control& control, std::span<double> losses) override {
+    const std::int64_t rank = plan_.rank, heads = plan_.heads, size = (rank + 1) * (rank + 1);
+    const std::int64_t count = static_cast<std::int64_t>(points.size()) / rank;
+    parallel_for(ceil_divide(count, kPointsOfItem), threads_, control, "section", [&](std::int64_t item, int) {
+      const std::int64_t last = std::min(count, (item + 1) * kPointsOfItem);
+      for (std::int64_t g = item * kPointsOfItem; g < last; ++g) {
+        const auto alpha = points.subspan(static_cast<std::size_t>(g * rank), static_cast<std::size_t>(rank));
+        for (std::int64_t head = 0; head < heads; ++head) {
+          losses[static_cast<std::size_t>(g * heads + head)] =
+              squared_norm(factor_.data() + head * size, alpha) / static_cast<double>(samples_);
+        }
+      }
+    });
+  }
+
+ private:
+  const SectionPlan& plan_;
+  std::int64_t samples_;
+  int threads_;
+  std::vector<double> factor_;  // (H, z+1, z+1), column-major
+};
+
 }  // namespace
 
-void quadratic_losses(const SectionPlan& plan, const Dataset& data, std::span<const double> points, int threads,
-                      const Control& control, std::span<double> losses) {
-  const std::vector<double> factor = factor_all(plan, data, threads, control);
-  const std::int64_t count = static_cast<std::int64_t>(points.size()) / plan.rank;
-  const std::int64_t size = (plan.rank + 1) * (plan.rank + 1);
-  parallel_for(ceil_divide(count, kPointsOfItem), threads, control, "section", [&](std::int64_t item, int) {
-    const std::int64_t last = std::min(count, (item + 1) * kPointsOfItem);
-    for (std::int64_t g = item * kPointsOfItem; g < last; ++g) {
-      const auto alpha = points.subspan(static_cast<std::size_t>(g * plan.rank), static_cast<std::size_t>(plan.rank));
-      for (std::int64_t head = 0; head < plan.heads; ++head) {
-        losses[static_cast<std::size_t>(g * plan.heads + head)] =
-            squared_norm(factor.data() + head * size, alpha) / static_cast<double>(data.size());
-      }
-    }
-  });
+std::unique_ptr<DeviceSection> quadratic_section(const SectionPlan& plan, const Dataset& data, int threads,
+                                                 const Control& control) {
+  const std::int64_t squares = plan.heads * (plan.rank + 1) * (plan.rank + 1);
+  const std::int64_t bytes = 8 * (count_values(plan.sample_chain) + ceil_divide(data.size(), kChunkSamples) * squares);
+  return with_memory(bytes, [&] { return std::make_unique<QuadraticSection>(plan, data, threads, control); });
 }
 
 }  // namespace lossatlas::cpu

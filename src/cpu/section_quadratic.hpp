@@ -3,17 +3,17 @@
 // and with E = Q F, F upper triangular, R(α) = ‖r‖²/N = ‖F β‖²/N: no cancellation, as it would be with EᵀE.
 #pragma once
 
-#include <span>
+#include <memory>
 
 #include <lossatlas/dataset.hpp>
 #include <lossatlas/progress.hpp>
 
+#include "backend.hpp"
 #include "plan.hpp"
 
 namespace lossatlas::cpu {
 
-/// losses (G, H) at points (G, z), f64.
-void quadratic_losses(const SectionPlan& plan, const Dataset& data, std::span<const double> points, int threads,
-                      const Control& control, std::span<double> losses);
+std::unique_ptr<DeviceSection> quadratic_section(const SectionPlan& plan, const Dataset& data, int threads,
+                                                 const Control& control);
 
 }  // namespace lossatlas::cpu

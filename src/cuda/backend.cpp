@@ -32,6 +32,39 @@ struct DeviceState {
   WorkspacePool pool;
 };
 
+/// Ends an object's life with its device the current one; a destructor cannot report what fails.
+template <class Object>
+void destroy_on(int index, std::unique_ptr<Object>& object) noexcept {
+  int previous = 0;
+  const bool known = cudaGetDevice(&previous) == cudaSuccess;
+  cudaSetDevice(index);
+  object.reset();
+  if (known) cudaSetDevice(previous);
+}
+
+/// A section with a workspace of its own for as long as it lives.
+class CudaSection final : public DeviceSection {
+ public:
+  /// The device is the current one.
+  CudaSection(int index, WorkspacePool& pool, const Problem& problem, const SectionPlan& plan, Precision precision,
+              const Control& control)
+      : index_(index), lease_(pool.lend()), section_(make_section(*lease_, problem, plan, precision, control)) {}
+
+  ~CudaSection() override { destroy_on(index_, section_); }
+
+  Precision precision() const override { return section_->precision(); }
+
+  void losses(std::span<const double> points, const Control& control, std::span<double> losses) override {
+    const DeviceGuard guard(index_);
+    section_->losses(points, control, losses);
+  }
+
+ private:
+  int index_;
+  WorkspacePool::Lease lease_;
+  std::unique_ptr<DeviceSection> section_;
+};
+
 class CudaLandscape final : public DeviceLandscape {
  public:
   CudaLandscape(const Network& network, const Dataset& data, Loss loss, int index, cudaStream_t of_caller)
@@ -40,19 +73,12 @@ class CudaLandscape final : public DeviceLandscape {
     state_ = std::make_unique<DeviceState>(network, data, loss, index, of_caller);
   }
 
-  ~CudaLandscape() override {
-    int previous = 0;
-    const bool known = cudaGetDevice(&previous) == cudaSuccess;
-    cudaSetDevice(index_);
-    state_.reset();
-    if (known) cudaSetDevice(previous);
-  }
+  ~CudaLandscape() override { destroy_on(index_, state_); }
 
-  Precision section_losses(const SectionPlan& plan, std::span<const double> points, Precision precision,
-                           const Control& control, std::span<double> losses) const override {
-    return run([&](Workspace& workspace) {
-      return cuda::section_losses(workspace, problem(), plan, points, precision, control, losses);
-    });
+  std::unique_ptr<DeviceSection> section(const SectionPlan& plan, Precision precision,
+                                         const Control& control) const override {
+    const DeviceGuard guard(index_);
+    return std::make_unique<CudaSection>(index_, state_->pool, problem(), plan, precision, control);
   }
 
   void section_outputs(const SectionPlan& plan, std::span<const double> points, const Control& control,
@@ -60,8 +86,9 @@ class CudaLandscape final : public DeviceLandscape {
     run([&](Workspace& workspace) { cuda::section_outputs(workspace, plan, points, control, outputs); });
   }
 
-  void evaluate(std::span<const double> theta, std::span<double> losses, std::span<double> accuracy) const override {
-    run([&](Workspace& workspace) { cuda::evaluate(workspace, problem(), theta, losses, accuracy); });
+  void evaluate(std::span<const double> theta, const Control& control, std::span<double> losses,
+                std::span<double> accuracy) const override {
+    run([&](Workspace& workspace) { cuda::evaluate(workspace, problem(), theta, control, losses, accuracy); });
   }
 
   void gradient(std::span<const double> theta, std::int64_t first, std::int64_t last,

@@ -7,6 +7,8 @@
 #include "../kernels/pair_losses.hpp"
 #include "../kernels/section.hpp"
 #include "check.hpp"
+#include "cuda/device_limits.hpp"
+#include "parallel.hpp"
 
 namespace lossatlas::cuda {
 namespace {
@@ -153,8 +155,8 @@ void mean_pull_back(Workspace& workspace, const Problem& problem, std::span<cons
 
 }  // namespace
 
-void evaluate(Workspace& workspace, const Problem& problem, std::span<const double> theta, std::span<double> losses,
-              std::span<double> accuracy) {
+void evaluate(Workspace& workspace, const Problem& problem, std::span<const double> theta, const Control& control,
+              std::span<double> losses, std::span<double> accuracy) {
   require_parameters(problem, theta.size(), "evaluate", "theta");
   Memory& memory = workspace.memory();
   const std::int64_t heads = problem.network().heads();
@@ -165,6 +167,7 @@ void evaluate(Workspace& workspace, const Problem& problem, std::span<const doub
   const DeviceBuffer<double> loss_sums(memory, sums.chunks * heads), hits(memory, sums.chunks * heads);
   const DeviceBuffer<double> means(memory, 2 * heads);
   Pass pass(workspace, problem, parameters.data(), depth(problem));
+  double queued = 0;  // FLOP since a stop was looked for
   for (std::int64_t first = 0; first < problem.samples(); first += kChunkRows) {
     pass.forward_pass(first, std::min(kChunkRows, problem.samples() - first));
     const kernels::OutputRows rows = pass.outputs();
@@ -179,6 +182,11 @@ void evaluate(Workspace& workspace, const Problem& problem, std::span<const doub
     LOSSATLAS_CUDA(kernels::launch_chunk_losses(sums, workspace.stream()));
     sums.sums = hits.data();
     if (problem.has_labels()) LOSSATLAS_CUDA(kernels::launch_chunk_hits(sums, workspace.stream()));
+    queued += 2.0 * static_cast<double>(theta.size()) * static_cast<double>(rows.rows);
+    if (queued < kTileFlop) continue;
+    synchronise(memory);
+    check_stop(control);
+    queued = 0;
   }
   LOSSATLAS_CUDA(kernels::launch_mean_of_chunks(loss_sums.data(), 1, sums.chunks, heads, problem.samples(),
                                                 means.data(), workspace.stream()));

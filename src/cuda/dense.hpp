@@ -5,6 +5,8 @@
 #include <span>
 #include <vector>
 
+#include <lossatlas/progress.hpp>
+
 #include "../kernels/training.hpp"
 #include "cuda/problem.hpp"
 #include "cuda/workspace.hpp"
@@ -14,9 +16,9 @@ namespace lossatlas::cuda {
 /// Samples of one product.
 inline constexpr std::int64_t kChunkRows = 2048;
 
-/// losses (H) and accuracy (H; NaN for real targets) at θ (M).
-void evaluate(Workspace& workspace, const Problem& problem, std::span<const double> theta, std::span<double> losses,
-              std::span<double> accuracy);
+/// losses (H) and accuracy (H; NaN for real targets) at θ (M). Throws Interrupted; reports no progress.
+void evaluate(Workspace& workspace, const Problem& problem, std::span<const double> theta, const Control& control,
+              std::span<double> losses, std::span<double> accuracy);
 
 /// ∇R (M) averaged over samples first..last−1. Throws InvalidArgument on an empty range.
 void gradient(Workspace& workspace, const Problem& problem, std::span<const double> theta, std::int64_t first,

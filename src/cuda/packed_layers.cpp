@@ -1,19 +1,23 @@
 #include "cuda/packed_layers.hpp"
 
+#include "parallel.hpp"
+
 namespace lossatlas::cuda {
 namespace {
 
 // Appends the matrices (parts, out, in) of a layer in the wanted order.
 template <class T>
-void append_weights(const ChainLayer& layer, MatrixOrder order, std::vector<T>& to) {
-  if (order == MatrixOrder::out_in) {
-    for (const double weight : layer.weights) to.push_back(static_cast<T>(weight));
-    return;
-  }
+void append_weights(const ChainLayer& layer, MatrixOrder order, const Control& control, std::vector<T>& to) {
   for (std::size_t part = 0; part <= layer.weight_directions.size(); ++part) {
     const double* weights = layer.weights.data() + static_cast<std::int64_t>(part) * layer.out * layer.in;
-    for (std::int64_t i = 0; i < layer.in; ++i) {
-      for (std::int64_t o = 0; o < layer.out; ++o) to.push_back(static_cast<T>(weights[o * layer.in + i]));
+    const bool rows = order == MatrixOrder::out_in;
+    for (std::int64_t i = 0; i < (rows ? layer.out : layer.in); ++i) {
+      check_stop(control);
+      if (rows) {
+        to.insert(to.end(), weights + i * layer.in, weights + (i + 1) * layer.in);
+      } else {
+        for (std::int64_t o = 0; o < layer.out; ++o) to.push_back(static_cast<T>(weights[o * layer.in + i]));
+      }
     }
   }
 }
@@ -21,11 +25,15 @@ void append_weights(const ChainLayer& layer, MatrixOrder order, std::vector<T>& 
 }  // namespace
 
 template <class T>
-PackedLayers<T>::PackedLayers(Memory& memory, std::span<const ChainLayer> layers, MatrixOrder order) {
+PackedLayers<T>::PackedLayers(Memory& memory, std::span<const ChainLayer> layers, MatrixOrder order,
+                              const Control& control) {
   std::vector<T> values;
   std::vector<std::int32_t> directions;
+  std::size_t size = 0;
+  for (const ChainLayer& layer : layers) size += layer.weights.size() + layer.biases.size();
+  values.reserve(size);
   for (const ChainLayer& layer : layers) {
-    append_weights(layer, order, values);
+    append_weights(layer, order, control, values);
     for (const double bias : layer.biases) values.push_back(static_cast<T>(bias));
     directions.insert(directions.end(), layer.weight_directions.begin(), layer.weight_directions.end());
     directions.insert(directions.end(), layer.bias_directions.begin(), layer.bias_directions.end());

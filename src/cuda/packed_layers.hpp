@@ -5,6 +5,8 @@
 #include <span>
 #include <vector>
 
+#include <lossatlas/progress.hpp>
+
 #include "../kernels/layer_parts.hpp"
 #include "cuda/memory.hpp"
 #include "plan.hpp"
@@ -17,8 +19,8 @@ enum class MatrixOrder { out_in, in_out };
 template <class T>
 class PackedLayers {
  public:
-  /// Uploads, and waits.
-  PackedLayers(Memory& memory, std::span<const ChainLayer> layers, MatrixOrder order);
+  /// Uploads, and waits. Heeds a requested stop.
+  PackedLayers(Memory& memory, std::span<const ChainLayer> layers, MatrixOrder order, const Control& control);
 
   /// The layers with device pointers, in host memory and in device memory.
   std::span<const kernels::LayerParts<T>> layers() const { return parts_; }

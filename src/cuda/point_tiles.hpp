@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include <lossatlas/error.hpp>
@@ -16,10 +17,9 @@ namespace lossatlas::cuda {
 
 inline constexpr std::int64_t kMostTilePoints = 32768;
 
-/// Points (G, z) and what limits the number of them in a tile. One point is always a tile: where it takes longer than
-/// 50 ms, a stop takes longer than 100.
+/// What a point takes, which limits the number of them in a tile. One point is always a tile: where it takes longer
+/// than 50 ms, a stop takes longer than 100.
 struct PointTiles {
-  std::span<const double> points;
   std::int64_t rank = 1;             ///< z
   std::int64_t width = 1;            ///< values of the result for a point
   std::int64_t bytes_per_point = 1;  ///< that the scratch memory of a tile takes
@@ -27,7 +27,6 @@ struct PointTiles {
   double tile_flop = kTileFlop;
   bool flagged = false;  ///< points have flags
 
-  std::int64_t count() const { return static_cast<std::int64_t>(points.size()) / rank; }
   std::int64_t flags(std::int64_t points_of_tile) const { return flagged ? points_of_tile : 0; }
 };
 
@@ -61,9 +60,10 @@ class TileInFlight {
   PointTile on_device() const { return {alpha_.data(), count_, results_.data(), flags_.data()}; }
 
   /// Queues the copies of the points to the device.
-  void start(const PointTiles& tiles, std::int64_t first, std::int64_t count, cudaStream_t stream) {
+  void start(const PointTiles& tiles, std::span<const double> points, std::int64_t first, std::int64_t count,
+             cudaStream_t stream) {
     first_ = first, count_ = count;
-    std::copy_n(tiles.points.data() + first * tiles.rank, count * tiles.rank, host_alpha_.data());
+    std::copy_n(points.data() + first * tiles.rank, count * tiles.rank, host_alpha_.data());
     LOSSATLAS_CUDA(cudaMemcpyAsync(alpha_.data(), host_alpha_.data(), bytes<double>(count * tiles.rank),
                                    cudaMemcpyHostToDevice, stream));
     if (tiles.flagged) LOSSATLAS_CUDA(cudaMemsetAsync(flags_.data(), 0, bytes<std::int32_t>(count), stream));
@@ -115,58 +115,87 @@ struct TileMemory {
   Scratch scratch;
 };
 
-/// The largest tile of at most `capacity` points that memory allows, halving; throws the last OutOfMemory.
-template <class Scratch, class Make>
-TileMemory<Scratch> allocate_tile(Memory& memory, const PointTiles& tiles, std::int64_t capacity, Make& make) {
-  for (;; capacity /= 2) {
+/// The tiles of one set-up, in memory that is kept from call to call.
+template <class Scratch>
+class TileQueue {
+ public:
+  explicit TileQueue(Workspace& workspace) : workspace_(workspace) {}
+
+  /// run(scratch, tile) for every tile of points (G, z), where scratch = make(capacity) is memory for as many points.
+  /// results (G, width). A tile is queued before the one before it is waited for, so that the device always has work.
+  /// again(scratch, tile) replaces results of a finished tile in which flags were raised.
+  template <class Make, class Run, class Again>
+  void run(const PointTiles& tiles, std::span<const double> points, const Control& control, std::span<double> results,
+           Make&& make, Run&& run, Again&& again) {
+    const std::int64_t count = static_cast<std::int64_t>(points.size()) / tiles.rank;
+    reserve(tiles, count, make);
     try {
-      return TileMemory<Scratch>(memory, tiles, capacity, make);
-    } catch (const OutOfMemory&) {
-      if (capacity == 1) throw;
+      run_all(tiles, points, count, control, results, run, again);
+    } catch (...) {
+      memory_.reset();  // waits for what is in flight
+      throw;
     }
   }
-}
 
-/// run(scratch, tile) for every tile, where scratch = make(capacity) is memory for as many points. results (G, width).
-/// A tile is queued before the one before it is waited for, so that the device always has work. again(scratch, tile)
-/// replaces results of a finished tile in which flags were raised.
-template <class Scratch, class Make, class Run, class Again>
-void for_point_tiles(Workspace& workspace, const PointTiles& tiles, const Control& control, std::span<double> results,
-                     Make&& make, Run&& run, Again&& again) {
-  const std::int64_t each = tiles.bytes_per_point + TileInFlight::bytes_per_point(tiles);
-  const auto quick = static_cast<std::int64_t>(tiles.tile_flop / std::max(1.0, tiles.flop_per_point));
-  const std::int64_t most = std::min({tiles.count(), kMostTilePoints, quick, memory_budget() / each});
-  const cudaStream_t stream = workspace.stream();
-  auto memory = allocate_tile<Scratch>(workspace.memory(), tiles, std::max<std::int64_t>(1, most), make);
-  const auto finish = [&](TileInFlight& side) {
-    if (side.count() == 0) return;
-    side.wait();
-    if (side.any_flag(tiles)) {
-      again(memory.scratch, side.on_device());
-      side.fetch(tiles, stream);
-      side.wait();
+  /// Without flags.
+  template <class Make, class Run>
+  void run(const PointTiles& tiles, std::span<const double> points, const Control& control, std::span<double> results,
+           Make&& make, Run&& run) {
+    this->run(tiles, points, control, results, make, run, [](const Scratch&, const PointTile&) {});
+  }
+
+ private:
+  /// Memory for tiles of `count` points, or as many as are quick and memory allows, halving; throws the last
+  /// OutOfMemory.
+  template <class Make>
+  void reserve(const PointTiles& tiles, std::int64_t count, Make& make) {
+    const auto quick = static_cast<std::int64_t>(tiles.tile_flop / std::max(1.0, tiles.flop_per_point));
+    const std::int64_t good = std::max<std::int64_t>(1, std::min({count, kMostTilePoints, quick}));
+    if (memory_ && (memory_->capacity >= good || scarce_)) return;
+    memory_.reset();
+    const std::int64_t each = tiles.bytes_per_point + TileInFlight::bytes_per_point(tiles);
+    for (std::int64_t capacity = std::clamp<std::int64_t>(memory_budget() / each, 1, good); !memory_; capacity /= 2) {
+      try {
+        memory_.emplace(workspace_.memory(), tiles, capacity, make);
+      } catch (const OutOfMemory&) {
+        if (capacity == 1) throw;
+      }
     }
-    const std::int64_t last = side.last();
-    side.finish(tiles, results);
-    if (control.progress) control.progress({"section", last, tiles.count()});
-  };
-  int next = 0;
-  for (std::int64_t first = 0; first < tiles.count(); first += memory.capacity, next = 1 - next) {
-    check_stop(control);
-    TileInFlight& side = memory.sides[next];  // finished: the tile before last
-    side.start(tiles, first, std::min(memory.capacity, tiles.count() - first), stream);
-    run(memory.scratch, side.on_device());
-    side.fetch(tiles, stream);
+    scarce_ = memory_->capacity < good;
+  }
+
+  template <class Run, class Again>
+  void run_all(const PointTiles& tiles, std::span<const double> points, std::int64_t count, const Control& control,
+               std::span<double> results, Run& run, Again& again) {
+    const cudaStream_t stream = workspace_.stream();
+    TileMemory<Scratch>& memory = *memory_;
+    const auto finish = [&](TileInFlight& side) {
+      if (side.count() == 0) return;
+      side.wait();
+      if (side.any_flag(tiles)) {
+        again(memory.scratch, side.on_device());
+        side.fetch(tiles, stream);
+        side.wait();
+      }
+      const std::int64_t last = side.last();
+      side.finish(tiles, results);
+      if (control.progress) control.progress({"section", last, count});
+    };
+    int next = 0;
+    for (std::int64_t first = 0; first < count; first += memory.capacity, next = 1 - next) {
+      check_stop(control);
+      TileInFlight& side = memory.sides[next];  // finished: the tile before last
+      side.start(tiles, points, first, std::min(memory.capacity, count - first), stream);
+      run(memory.scratch, side.on_device());
+      side.fetch(tiles, stream);
+      finish(memory.sides[1 - next]);
+    }
     finish(memory.sides[1 - next]);
   }
-  finish(memory.sides[1 - next]);
-}
 
-/// Without flags.
-template <class Scratch, class Make, class Run>
-void for_point_tiles(Workspace& workspace, const PointTiles& tiles, const Control& control, std::span<double> results,
-                     Make&& make, Run&& run) {
-  for_point_tiles<Scratch>(workspace, tiles, control, results, make, run, [](const Scratch&, const PointTile&) {});
-}
+  Workspace& workspace_;
+  std::optional<TileMemory<Scratch>> memory_;
+  bool scarce_ = false;  ///< memory allowed no more
+};
 
 }  // namespace lossatlas::cuda

@@ -1,6 +1,8 @@
 #include "cuda/section.hpp"
 
+#include <memory>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "../kernels/section.hpp"
@@ -22,67 +24,75 @@ struct ChainScratch {
 };
 
 template <class T>
-PointTiles chain_tiles(const SectionPlan& plan, const PointUnits<T>& chain, std::span<const double> points,
-                       std::int64_t width) {
+PointTiles chain_tiles(const SectionPlan& plan, const PointUnits<T>& chain, std::int64_t width) {
   const auto word = static_cast<std::int64_t>(sizeof(T));
-  return {points, plan.rank, width, word * (chain.scratch(8) / 8 + chain.outputs()), chain.flop_per_point()};
+  return {plan.rank, width, word * (chain.scratch(8) / 8 + chain.outputs()), chain.flop_per_point()};
 }
 
 template <class T>
-void sample_free_losses(Workspace& workspace, const Problem& problem, const SectionPlan& plan,
-                        std::span<const double> points, const Control& control, std::span<double> losses) {
-  Memory& memory = workspace.memory();
-  const PointUnits<T> chain(workspace, plan.point_chain);
-  const std::vector<T> mean(problem.statistics().mean.begin(), problem.statistics().mean.end());
-  const auto device_mean = uploaded(memory, std::span(mean));
-  for_point_tiles<ChainScratch<T>>(
-      workspace, chain_tiles(plan, chain, points, plan.heads), control, losses,
-      [&](std::int64_t capacity) { return ChainScratch<T>(memory, chain, capacity); },
-      [&](const ChainScratch<T>& scratch, const PointTile& tile) {
-        chain.run(tile.alpha, plan.rank, tile.count, scratch.scratch.data(), scratch.outputs.data());
-        kernels::StatisticLosses<T> statistics;
-        statistics.outputs = scratch.outputs.data();
-        statistics.mean = device_mean.data();
-        statistics.variance = problem.statistics().variance;
-        statistics.loss = plan.loss;
-        statistics.heads = plan.heads;
-        statistics.classes = plan.outputs / plan.heads;
-        statistics.points = tile.count;
-        statistics.losses = tile.results;
-        LOSSATLAS_CUDA(kernels::launch_statistic_losses(statistics, workspace.stream()));
-      });
-}
-
-template <class T>
-Precision losses_in(Workspace& workspace, const Problem& problem, const SectionPlan& plan,
-                    std::span<const double> points, Precision precision, const Control& control,
-                    std::span<double> losses) {
-  if (plan.kind != PlanKind::sample_free) {
-    return pair_losses<T>(workspace, problem, plan, points, precision, control, losses);
+class SampleFreeSection final : public DeviceSection {
+ public:
+  SampleFreeSection(Workspace& workspace, const LabelStatistics& statistics, const SectionPlan& plan,
+                    const Control& control)
+      : workspace_(workspace), plan_(plan), chain_(workspace, plan.point_chain, control), queue_(workspace) {
+    const std::vector<T> mean(statistics.mean.begin(), statistics.mean.end());
+    mean_ = uploaded(workspace.memory(), std::span(mean));
+    statistics_.mean = mean_.data();
+    statistics_.variance = statistics.variance;
+    statistics_.loss = plan.loss;
+    statistics_.heads = plan.heads;
+    statistics_.classes = plan.outputs / plan.heads;
   }
-  sample_free_losses<T>(workspace, problem, plan, points, control, losses);
-  return std::is_same_v<T, double> ? Precision::f64 : Precision::f32;
+
+  Precision precision() const override { return std::is_same_v<T, double> ? Precision::f64 : Precision::f32; }
+
+  void losses(std::span<const double> points, const Control& control, std::span<double> losses) override {
+    queue_.run(
+        chain_tiles(plan_, chain_, plan_.heads), points, control, losses,
+        [this](std::int64_t capacity) { return ChainScratch<T>(workspace_.memory(), chain_, capacity); },
+        [this](const ChainScratch<T>& scratch, const PointTile& tile) { run_tile(scratch, tile); });
+  }
+
+ private:
+  void run_tile(const ChainScratch<T>& scratch, const PointTile& tile) {
+    chain_.run(tile.alpha, plan_.rank, tile.count, scratch.scratch.data(), scratch.outputs.data());
+    kernels::StatisticLosses<T> statistics = statistics_;
+    statistics.outputs = scratch.outputs.data();
+    statistics.points = tile.count;
+    statistics.losses = tile.results;
+    LOSSATLAS_CUDA(kernels::launch_statistic_losses(statistics, workspace_.stream()));
+  }
+
+  Workspace& workspace_;
+  const SectionPlan& plan_;
+  PointUnits<T> chain_;
+  DeviceBuffer<T> mean_;  // (C)
+  kernels::StatisticLosses<T> statistics_;
+  TileQueue<ChainScratch<T>> queue_;
+};
+
+template <class T>
+std::unique_ptr<DeviceSection> section_in(Workspace& workspace, const Problem& problem, const SectionPlan& plan,
+                                          Precision precision, const Control& control) {
+  if (plan.kind != PlanKind::sample_free) return pair_section<T>(workspace, problem, plan, precision, control);
+  return std::make_unique<SampleFreeSection<T>>(workspace, problem.statistics(), plan, control);
 }
 
 }  // namespace
 
-Precision section_losses(Workspace& workspace, const Problem& problem, const SectionPlan& plan,
-                         std::span<const double> points, Precision precision, const Control& control,
-                         std::span<double> losses) {
-  if (plan.kind == PlanKind::quadratic) {
-    quadratic_losses(workspace, problem, plan, points, control, losses);
-    return Precision::f64;
-  }
-  return precision == Precision::f64 ? losses_in<double>(workspace, problem, plan, points, precision, control, losses)
-                                     : losses_in<float>(workspace, problem, plan, points, precision, control, losses);
+std::unique_ptr<DeviceSection> make_section(Workspace& workspace, const Problem& problem, const SectionPlan& plan,
+                                            Precision precision, const Control& control) {
+  if (plan.kind == PlanKind::quadratic) return quadratic_section(workspace, problem, plan, control);
+  return precision == Precision::f64 ? section_in<double>(workspace, problem, plan, precision, control)
+                                     : section_in<float>(workspace, problem, plan, precision, control);
 }
 
 void section_outputs(Workspace& workspace, const SectionPlan& plan, std::span<const double> points,
                      const Control& control, std::span<double> outputs) {
   Memory& memory = workspace.memory();
-  const PointUnits<double> chain(workspace, plan.point_chain);
-  for_point_tiles<DeviceBuffer<double>>(
-      workspace, chain_tiles(plan, chain, points, plan.outputs), control, outputs,
+  const PointUnits<double> chain(workspace, plan.point_chain, control);
+  TileQueue<DeviceBuffer<double>>(workspace).run(
+      chain_tiles(plan, chain, plan.outputs), points, control, outputs,
       [&](std::int64_t capacity) { return DeviceBuffer<double>(memory, chain.scratch(capacity)); },
       [&](const DeviceBuffer<double>& scratch, const PointTile& tile) {
         chain.run(tile.alpha, plan.rank, tile.count, scratch.data(), tile.results);

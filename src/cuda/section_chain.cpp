@@ -24,11 +24,20 @@ void run_dense(const kernels::LayerParts<double>& layer, const double* weights, 
   LOSSATLAS_CUDA(kernels::launch_dense(batch, stream));
 }
 
+// Of a group of samples, so that a stop is quick; a multiple of a tensor kernel's tile.
+std::int64_t group_rows(const SectionPlan& plan) {
+  constexpr std::int64_t kStep = 64;
+  auto flop = 2.0 * static_cast<double>(plan.joint_sample.weights.size());
+  for (const ChainLayer& layer : plan.sample_chain) flop += 2.0 * static_cast<double>(layer.weights.size());
+  const auto quick = static_cast<std::int64_t>(std::min(kTileFlop / std::max(1.0, flop), 1e9));
+  return std::clamp(quick / kStep * kStep, kStep, kSampleRows);
+}
+
 }  // namespace
 
 template <class T>
-PointUnits<T>::PointUnits(Workspace& workspace, std::span<const ChainLayer> layers)
-    : workspace_(workspace), layers_(workspace.memory(), layers, MatrixOrder::in_out) {
+PointUnits<T>::PointUnits(Workspace& workspace, std::span<const ChainLayer> layers, const Control& control)
+    : workspace_(workspace), layers_(workspace.memory(), layers, MatrixOrder::in_out, control) {
   for (std::size_t l = 0; l < layers.size(); ++l) {
     widths_[l % 2] = std::max(widths_[l % 2], layers[l].out);
     flop_ += 4.0 * static_cast<double>(layers[l].weights.size());
@@ -71,12 +80,12 @@ void for_sample_units(Workspace& workspace, const Problem& problem, const Sectio
                       const TakeUnits& take) {
   Memory& memory = workspace.memory();
   const cudaStream_t stream = workspace.stream();
-  const PackedLayers<double> chain(memory, plan.sample_chain, MatrixOrder::out_in);
-  const PackedLayers<double> joint(memory, std::span(&plan.joint_sample, 1), MatrixOrder::out_in);
+  const PackedLayers<double> chain(memory, plan.sample_chain, MatrixOrder::out_in, control);
+  const PackedLayers<double> joint(memory, std::span(&plan.joint_sample, 1), MatrixOrder::out_in, control);
   const kernels::LayerParts<double>& affine = joint.layers()[0];
   std::int64_t width = affine.out;
   for (const ChainLayer& layer : plan.sample_chain) width = std::max(width, layer.out);
-  const std::int64_t capacity = std::min(kSampleRows, problem.samples());
+  const std::int64_t capacity = std::min(group_rows(plan), problem.samples());
   const DeviceBuffer<double> buffers[2] = {{memory, capacity * width}, {memory, capacity * width}};
   for (std::int64_t first = 0; first < problem.samples(); first += capacity) {
     check_stop(control);

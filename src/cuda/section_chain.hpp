@@ -20,7 +20,7 @@ namespace lossatlas::cuda {
 template <class T>
 class PointUnits {
  public:
-  PointUnits(Workspace& workspace, std::span<const ChainLayer> layers);
+  PointUnits(Workspace& workspace, std::span<const ChainLayer> layers, const Control& control);
 
   std::int64_t outputs() const { return layers_.layers().back().out; }
   double flop_per_point() const { return flop_; }
@@ -41,12 +41,13 @@ class PointUnits {
 /// B of a joint plan: the point-only units up to the joint layer's pre-activation.
 std::vector<ChainLayer> point_layers(const SectionPlan& plan);
 
-inline constexpr std::int64_t kSampleRows = 4096;  // of a group of samples: whole tiles of every tensor kernel
+inline constexpr std::int64_t kSampleRows = 4096;  // of a group of samples, at most: whole tiles of every tensor kernel
 
 /// Takes A_part of samples first..first+rows−1, (rows, units) in device memory that the stream writes again afterwards.
 using TakeUnits = std::function<void(std::int64_t part, std::int64_t first, std::int64_t rows, const double* units)>;
 
-/// A_d = W_{j,d} a_{j−1}(x_n) for groups of kSampleRows samples, computed in f64.
+/// A_d = W_{j,d} a_{j−1}(x_n) for groups of samples, computed in f64. Heeds a requested stop between groups, which are
+/// small where the layers are wide.
 void for_sample_units(Workspace& workspace, const Problem& problem, const SectionPlan& plan, const Control& control,
                       const TakeUnits& take);
 

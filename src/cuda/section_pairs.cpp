@@ -48,22 +48,23 @@ struct PairPoints {
 
 /// What all ways share: A_d or the inputs, B, the later layers, partial sums and their mean.
 template <class T>
-class PairSection {
+class PairSection final : public DeviceSection {
  public:
   PairSection(Workspace& workspace, const Problem& problem, const SectionPlan& plan, Precision precision,
               const Control& control)
       : workspace_(workspace),
         problem_(problem),
         plan_(plan),
-        control_(control),
+        control_{{}, control.stop},
         direct_(plan.kind == PlanKind::direct),
         units_(direct_ ? problem.features() : plan.joint_sample.out),
         chunks_((problem.samples() + kChunkSamples - 1) / kChunkSamples),
-        later_(workspace.memory(), plan.later, MatrixOrder::out_in) {
+        later_(workspace.memory(), plan.later, MatrixOrder::out_in, control),
+        queue_(workspace) {
     if (direct_) {
       load_inputs();
     } else {
-      bias_chain_.emplace(workspace, point_layers(plan));
+      bias_chain_.emplace(workspace, point_layers(plan), control);
       directions_ = uploaded(workspace.memory(), std::span(plan.joint_sample.weight_directions));
     }
     set_widths();
@@ -71,18 +72,19 @@ class PairSection {
     if (!direct_) load_units();
   }
 
-  /// The precision that ran.
-  Precision run(std::span<const double> points, std::span<double> losses) {
-    PointTiles tiles{points, plan_.rank, plan_.heads, bytes_per_point()};
+  Precision precision() const override { return ran(); }
+
+  void losses(std::span<const double> points, const Control& control, std::span<double> losses) override {
+    control_ = {{}, control.stop};
+    PointTiles tiles{plan_.rank, plan_.heads, bytes_per_point()};
     tiles.flop_per_point = pair_flop(plan_) * static_cast<double>(problem_.samples());
     if (bias_chain_) tiles.flop_per_point += bias_chain_->flop_per_point();
     tiles.tile_flop = tile_flop(kernel_, ran(), workspace_.limits());
     tiles.flagged = in_half();
-    for_point_tiles<Scratch>(
-        workspace_, tiles, control_, losses, [this](std::int64_t capacity) { return Scratch(*this, capacity); },
+    queue_.run(
+        tiles, points, control, losses, [this](std::int64_t capacity) { return Scratch(*this, capacity); },
         [this](const Scratch& scratch, const PointTile& tile) { run_tile(scratch, tile); },
         [this](const Scratch& scratch, const PointTile& tile) { run_again(scratch, tile); });
-    return ran();
   }
 
  private:
@@ -408,7 +410,7 @@ class PairSection {
   Workspace& workspace_;
   const Problem& problem_;
   const SectionPlan& plan_;
-  const Control& control_;
+  Control control_;  // whose stop ends the call that runs
   bool direct_;
   PairKernel kernel_ = PairKernel::layers;
   kernels::TensorShape shape_;  // of the tensor kernel
@@ -423,20 +425,20 @@ class PairSection {
   std::int64_t widths_[2] = {0, 0};
   std::int64_t later_values_ = 0;
   std::int64_t moving_values_ = 0;
+  TileQueue<Scratch> queue_;
 };
 
 }  // namespace
 
 template <class T>
-Precision pair_losses(Workspace& workspace, const Problem& problem, const SectionPlan& plan,
-                      std::span<const double> points, Precision precision, const Control& control,
-                      std::span<double> losses) {
-  return PairSection<T>(workspace, problem, plan, precision, control).run(points, losses);
+std::unique_ptr<DeviceSection> pair_section(Workspace& workspace, const Problem& problem, const SectionPlan& plan,
+                                            Precision precision, const Control& control) {
+  return std::make_unique<PairSection<T>>(workspace, problem, plan, precision, control);
 }
 
-template Precision pair_losses<float>(Workspace&, const Problem&, const SectionPlan&, std::span<const double>,
-                                      Precision, const Control&, std::span<double>);
-template Precision pair_losses<double>(Workspace&, const Problem&, const SectionPlan&, std::span<const double>,
-                                       Precision, const Control&, std::span<double>);
+template std::unique_ptr<DeviceSection> pair_section<float>(Workspace&, const Problem&, const SectionPlan&, Precision,
+                                                            const Control&);
+template std::unique_ptr<DeviceSection> pair_section<double>(Workspace&, const Problem&, const SectionPlan&, Precision,
+                                                             const Control&);
 
 }  // namespace lossatlas::cuda

@@ -24,47 +24,74 @@ std::vector<std::int32_t> parts_of_columns(std::int64_t rank, const std::vector<
 
 struct NoScratch {};
 
+class QuadraticSection final : public DeviceSection {
+ public:
+  QuadraticSection(Workspace& workspace, const Problem& problem, const SectionPlan& plan, const Control& control)
+      : workspace_(workspace), plan_(plan), queue_(workspace) {
+    residuals_.samples = problem.samples();
+    residuals_.heads = plan.heads;
+    residuals_.classes = plan.outputs / plan.heads;
+    residuals_.columns = plan.rank + 1;
+    residuals_.rows = std::max(residuals_.samples * residuals_.classes, residuals_.columns);
+    residuals_.targets = problem.targets<double>();
+    matrix_ = DeviceBuffer<double>(workspace.memory(), plan.heads * residuals_.columns * residuals_.rows);
+    residuals_.matrix = matrix_.data();
+    load_columns(problem, control);
+    factor(control);
+  }
+
+  Precision precision() const override { return Precision::f64; }
+
+  void losses(std::span<const double> points, const Control& control, std::span<double> losses) override {
+    queue_.run(
+        {plan_.rank, plan_.heads, 8, 1}, points, control, losses, [](std::int64_t) { return NoScratch{}; },
+        [this](const NoScratch&, const PointTile& tile) {
+          LOSSATLAS_CUDA(
+              kernels::launch_quadratic_losses(residuals_, tile.alpha, tile.count, tile.results, workspace_.stream()));
+        });
+  }
+
+ private:
+  // E of each head.
+  void load_columns(const Problem& problem, const Control& control) {
+    Memory& memory = workspace_.memory();
+    const ChainLayer& bias = plan_.joint_point;
+    const auto part_of = parts_of_columns(plan_.rank, plan_.joint_sample.weight_directions, true);
+    const auto bias_of = parts_of_columns(plan_.rank, bias.bias_directions, !bias.biases.empty());
+    const auto device_part_of = uploaded(memory, std::span(part_of)),
+               device_bias_of = uploaded(memory, std::span(bias_of));
+    const auto biases = uploaded(memory, std::span(bias.biases));
+    const DeviceBuffer<double> base = sample_units<double>(workspace_, problem, plan_, control);
+    kernels::ResidualColumns columns = residuals_;
+    columns.part_of = device_part_of.data();
+    columns.bias_of = device_bias_of.data();
+    columns.biases = biases.data();
+    columns.base = base.data();
+    LOSSATLAS_CUDA(kernels::launch_residual_columns(columns, workspace_.stream()));
+  }
+
+  // E to F.
+  void factor(const Control& control) {
+    const DeviceBuffer<double> tau(workspace_.memory(), residuals_.columns);
+    for (std::int64_t head = 0; head < plan_.heads; ++head) {
+      check_stop(control);
+      factor_qr(workspace_, residuals_.rows, residuals_.columns,
+                matrix_.data() + head * residuals_.columns * residuals_.rows, tau.data());
+    }
+  }
+
+  Workspace& workspace_;
+  const SectionPlan& plan_;
+  kernels::ResidualColumns residuals_;
+  DeviceBuffer<double> matrix_;  // (H, z+1, rows), column-major: E, then F in its upper triangle
+  TileQueue<NoScratch> queue_;
+};
+
 }  // namespace
 
-void quadratic_losses(Workspace& workspace, const Problem& problem, const SectionPlan& plan,
-                      std::span<const double> points, const Control& control, std::span<double> losses) {
-  Memory& memory = workspace.memory();
-  const auto part_of = parts_of_columns(plan.rank, plan.joint_sample.weight_directions, true);
-  const auto bias_of = parts_of_columns(plan.rank, plan.joint_point.bias_directions, !plan.joint_point.biases.empty());
-  const auto device_part_of = uploaded(memory, std::span(part_of));
-  const auto device_bias_of = uploaded(memory, std::span(bias_of));
-  const auto biases = uploaded(memory, std::span(plan.joint_point.biases));
-
-  kernels::ResidualColumns residuals;
-  residuals.samples = problem.samples();
-  residuals.heads = plan.heads;
-  residuals.classes = plan.outputs / plan.heads;
-  residuals.columns = plan.rank + 1;
-  residuals.rows = std::max(residuals.samples * residuals.classes, residuals.columns);
-  const std::int64_t size = residuals.columns * residuals.rows;
-  const DeviceBuffer<double> matrix(memory, plan.heads * size);
-  const DeviceBuffer<double> tau(memory, residuals.columns);
-  residuals.matrix = matrix.data();
-  residuals.part_of = device_part_of.data();
-  residuals.bias_of = device_bias_of.data();
-  residuals.biases = biases.data();
-  residuals.targets = problem.targets<double>();
-  {
-    const DeviceBuffer<double> base = sample_units<double>(workspace, problem, plan, control);
-    residuals.base = base.data();
-    LOSSATLAS_CUDA(kernels::launch_residual_columns(residuals, workspace.stream()));
-  }
-  for (std::int64_t head = 0; head < plan.heads; ++head) {
-    check_stop(control);
-    factor_qr(workspace, residuals.rows, residuals.columns, matrix.data() + head * size, tau.data());
-  }
-  const PointTiles tiles{points, plan.rank, plan.heads, 8, 1};
-  for_point_tiles<NoScratch>(
-      workspace, tiles, control, losses, [](std::int64_t) { return NoScratch{}; },
-      [&](const NoScratch&, const PointTile& tile) {
-        LOSSATLAS_CUDA(
-            kernels::launch_quadratic_losses(residuals, tile.alpha, tile.count, tile.results, workspace.stream()));
-      });
+std::unique_ptr<DeviceSection> quadratic_section(Workspace& workspace, const Problem& problem, const SectionPlan& plan,
+                                                 const Control& control) {
+  return std::make_unique<QuadraticSection>(workspace, problem, plan, control);
 }
 
 }  // namespace lossatlas::cuda

@@ -2,18 +2,18 @@
 // with E = [E_0 − y, E_1, .., E_z] (N·C, z+1) and β = (1, α); with E = Q F, R(α) = ‖F β‖²/N, free of cancellation.
 #pragma once
 
-#include <span>
+#include <memory>
 
 #include <lossatlas/progress.hpp>
 
+#include "backend.hpp"
 #include "cuda/problem.hpp"
 #include "cuda/workspace.hpp"
 #include "plan.hpp"
 
 namespace lossatlas::cuda {
 
-/// losses (G, H) at points (G, z), f64.
-void quadratic_losses(Workspace& workspace, const Problem& problem, const SectionPlan& plan,
-                      std::span<const double> points, const Control& control, std::span<double> losses);
+std::unique_ptr<DeviceSection> quadratic_section(Workspace& workspace, const Problem& problem, const SectionPlan& plan,
+                                                 const Control& control);
 
 }  // namespace lossatlas::cuda

@@ -1,0 +1,106 @@
+#include "prepared_section.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <new>
+#include <vector>
+
+#include "check.hpp"
+#include "parallel.hpp"
+#include "section_end.hpp"
+
+namespace lossatlas {
+namespace {
+
+constexpr std::int64_t kBlockPoints = std::int64_t{1} << 20;  // of a grid whose coordinates are held at once
+
+OutOfMemory too_many(std::int64_t points, std::int64_t numbers) {
+  const double bytes = 8.0 * static_cast<double>(points) * static_cast<double>(numbers);
+  return OutOfMemory(message("Landscape::evaluate", "received ", points, " points, which take ", bytes,
+                             " bytes, expected fewer; use a smaller grid"),
+                     static_cast<std::int64_t>(std::min(bytes, 9e18)));
+}
+
+/// Progress of `count` points after `before` of `total`.
+Control part_of(const Control& control, std::int64_t before, std::int64_t count, std::int64_t total) {
+  Control part{{}, control.stop};
+  if (!control.progress) return part;
+  part.progress = [&control, before, count, total](const ProgressEvent& event) {
+    const double share = static_cast<double>(event.done) / static_cast<double>(std::max<std::int64_t>(1, event.total));
+    control.progress({event.stage, before + static_cast<std::int64_t>(share * static_cast<double>(count)), total});
+  };
+  return part;
+}
+
+}  // namespace
+
+void grid_points(const Grid& grid, std::int64_t first, std::span<double> points) {
+  const auto z = static_cast<std::size_t>(grid.rank());
+  for (std::size_t at = 0; at < points.size(); at += z, ++first) grid.point(first, points.subspan(at, z));
+}
+
+PreparedSection::PreparedSection(const Landscape& landscape, const Section& section, const EvaluateOptions& options)
+    : landscape_(landscape),
+      section_(section),
+      plan_(plan_section(landscape.network(), landscape.loss(), section, options.plan, options.control)),
+      asked_(options.precision) {}
+
+void PreparedSection::prepare(const Control& control) {
+  if (!on_device_) on_device_ = on_device(landscape_).section(plan_, asked_, control);
+}
+
+Precision PreparedSection::precision(const Control& control) {
+  prepare(control);
+  return on_device_->precision();
+}
+
+void PreparedSection::losses(std::span<const double> points, const Control& control, std::span<double> losses) {
+  prepare(control);
+  on_device_->losses(points, control, losses);
+  if (section_.ends.empty()) return;
+  // θ₀ + θᵢ would round.
+  const auto z = static_cast<std::size_t>(plan_.rank), heads = static_cast<std::size_t>(plan_.heads);
+  std::vector<double> accuracy(heads);
+  for (std::size_t g = 0; g < points.size() / z; ++g) {
+    const auto alpha = points.subspan(g * z, z);
+    if (is_end(alpha))
+      on_device(landscape_).evaluate(section_.at(alpha), control, losses.subspan(g * heads, heads), accuracy);
+  }
+}
+
+Surface PreparedSection::surface(const Grid& grid, std::span<const double> list, const Control& control) {
+  const auto start = std::chrono::steady_clock::now();
+  const std::int64_t points = grid.size(), heads = plan_.heads, z = plan_.rank;
+  if (points > std::numeric_limits<std::int64_t>::max() / 8 / (heads + z)) throw too_many(points, heads + z);
+  const std::int64_t block = list.empty() ? std::min(points, kBlockPoints) : points;
+  Surface result;
+  std::vector<double> coordinates;
+  try {
+    result.points.assign(list.begin(), list.end());
+    if (list.empty()) coordinates.resize(static_cast<std::size_t>(block * z));
+    result.losses.reserve(static_cast<std::size_t>(points * heads));
+  } catch (const std::bad_alloc&) {
+    throw too_many(points, heads + (list.empty() ? 0 : z));
+  }
+  result.grid = grid;
+  result.heads = heads;
+  result.precision = precision(control);
+  for (std::int64_t first = 0; first < points; first += block) {
+    check_stop(control);
+    const std::int64_t count = std::min(block, points - first);
+    const auto of_grid = std::span(coordinates).first(list.empty() ? static_cast<std::size_t>(count * z) : 0);
+    grid_points(grid, first, of_grid);
+    result.losses.resize(static_cast<std::size_t>((first + count) * heads));
+    const auto part = std::span(result.losses).subspan(static_cast<std::size_t>(first * heads));
+    losses(list.empty() ? of_grid : list, part_of(control, first, count, points), part);
+    for (const double loss : part) result.nonfinite += !std::isfinite(loss);
+  }
+  result.device = landscape_.device().describe();
+  result.plan = plan_.explain(landscape_.data().size(), points, result.precision);
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return result;
+}
+
+}  // namespace lossatlas
