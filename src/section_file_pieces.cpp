@@ -13,8 +13,6 @@ namespace {
 
 constexpr std::int64_t kPieceBytes = std::int64_t{1} << 26;
 constexpr double kTileSeconds = 0.1;
-constexpr double kMostTileSeconds = 10;
-constexpr double kSetUps = 20;          // of a call's own time that a tile should take
 constexpr double kProbeSeconds = 0.03;  // a longer one tells no more
 
 std::int64_t values_of_a_point(const TileSource& source) { return source.heads + source.grid.rank(); }
@@ -82,25 +80,23 @@ std::int64_t PieceEvaluator::choose_tile(std::int64_t first, std::int64_t count,
                                          const Control& control) {
   known_first_ = first;
   known_.clear();
-  std::int64_t done = 0, next = 1;
-  const auto timed = [&] {  // of `next` points
+  std::int64_t done = 0, wanted = 1, piece = 0;
+  double seconds = 0;
+  const auto probe = [&] {
     const auto start = std::chrono::steady_clock::now();
-    const std::int64_t piece = evaluate(first + done, std::min(next, count - done), control);
+    piece = evaluate(first + done, std::min(wanted, count - done), control);
+    seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     done += piece;
     known_.insert(known_.end(), buffer_.begin(), buffer_.end());
-    return std::pair(piece, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   };
-  double alone = timed().second;
-  if (done < count) alone = std::min(alone, timed().second);  // the first call warms up
-  std::pair<std::int64_t, double> last{1, alone};
-  // Until what a point takes shows beside what a call takes.
-  while (done < count && last.first == next && last.second < std::max(kProbeSeconds, 2 * alone)) {
-    next *= 4;
-    last = timed();
+  probe();  // the first call warms up
+  if (done < count) probe();
+  while (done < count && piece == wanted && seconds < kProbeSeconds) {
+    wanted *= 4;
+    probe();
   }
-  const double each = last.first == 1 ? alone : (last.second - alone) / static_cast<double>(last.first - 1);
-  const double seconds = std::clamp(kSetUps * (alone - each), kTileSeconds, kMostTileSeconds);
-  const auto good = static_cast<std::int64_t>(std::min(seconds / std::max(each, 1e-12), 1e15));
+  const double each = std::max(seconds / static_cast<double>(piece), 1e-12);
+  const auto good = static_cast<std::int64_t>(kTileSeconds / each);
   const std::int64_t least = (count - 1) / most + 1;
   return std::min(count, std::clamp(good, least, std::max(piece_, least)));
 }

@@ -32,10 +32,9 @@ struct SectionFileOptions {
   EvaluateOptions evaluate = {};
   Unfinished unfinished = Unfinished::refuse;
   std::optional<Shard> shard = std::nullopt;  ///< a file for merge_sections(), also of 1 of 1; otherwise an .npy file
-  /// Points of a tile; 0: what takes about a tenth of a second by a short measurement, or twenty times as long as a
-  /// call of evaluate() spends before its first point, ten seconds at most. A resumed run keeps the size it began with.
-  /// Bits do not depend on it. Nor has a request to stop to wait for a tile's end: the landscape heeds it within one,
-  /// and that tile is evaluated again by the run that resumes.
+  /// Points of a tile; 0: what takes about a tenth of a second by a short measurement. A resumed run keeps the size it
+  /// began with. Bits do not depend on it. Nor has a request to stop to wait for a tile's end: the landscape heeds it
+  /// within one, and that tile is evaluated again by the run that resumes.
   std::int64_t tile_points = 0;
 };
 
