@@ -12,6 +12,7 @@
 #include "check.hpp"
 #include "io/checksum.hpp"
 #include "io/file_context.hpp"
+#include "parallel.hpp"
 #include "prepared_section.hpp"
 #include "section_end.hpp"
 #include "section_file_stream.hpp"
@@ -31,7 +32,16 @@ IdentityPart plain(std::string name, std::string text) {
   return {std::move(name), std::move(text), hash};
 }
 
-IdentityPart model_part(const Network& network, const Section& section) {
+/// Adds so many values in pieces, so that a stop is quick.
+void add(Checksum& sum, std::span<const double> values, const Control& control) {
+  constexpr std::size_t kPiece = std::size_t{1} << 20;
+  for (std::size_t first = 0; first < values.size(); first += kPiece) {
+    check_stop(control);
+    sum.add(values.subspan(first, std::min(kPiece, values.size() - first)));
+  }
+}
+
+IdentityPart model_part(const Network& network, const Section& section, const Control& control) {
   Checksum sum;
   sum.add(network.heads());
   for (const Layer& layer : network.layers()) {
@@ -41,18 +51,23 @@ IdentityPart model_part(const Network& network, const Section& section) {
         .add(static_cast<std::int32_t>(dense.bias))
         .add(std::string_view(name(dense.activation)));
   }
-  return {"model", text_of('"', network.describe(), '"'), sum.add(section.origin).value()};
+  add(sum, section.origin, control);
+  return {"model", text_of('"', network.describe(), '"'), sum.value()};
 }
 
-IdentityPart directions_part(const Section& section) {
-  const Checksum sum = Checksum().add(section.directions).add(section.ends);
+IdentityPart directions_part(const Section& section, const Control& control) {
+  Checksum sum;
+  add(sum, section.directions, control);
+  add(sum, section.ends, control);
   return {"directions", text_of(section.rank()), sum.value()};
 }
 
-IdentityPart data_part(const Dataset& data) {
+IdentityPart data_part(const Dataset& data, const Control& control) {
   Checksum sum;
-  sum.add(data.size()).add(data.features()).add(data.outputs()).add(data.inputs());
-  sum.add(std::as_bytes(data.labels())).add(data.targets());
+  sum.add(data.size()).add(data.features()).add(data.outputs());
+  add(sum, data.inputs(), control);
+  sum.add(std::as_bytes(data.labels()));
+  add(sum, data.targets(), control);
   return {"data", text_of(printable(data.name()), " of ", data.size(), " x ", data.features()), sum.value()};
 }
 
@@ -83,9 +98,9 @@ IdentityPart method_part(const EvaluateOptions& options) {
 std::vector<IdentityPart> identity_of(const Landscape& landscape, const Section& section, const Grid& grid,
                                       const EvaluateOptions& options) {
   return {plain("version", version()),
-          model_part(landscape.network(), section),
-          directions_part(section),
-          data_part(landscape.data()),
+          model_part(landscape.network(), section, options.control),
+          directions_part(section, options.control),
+          data_part(landscape.data(), options.control),
           plain("loss", std::string(name(landscape.loss()))),
           grid_part(grid),
           plain("precision", name(options.precision)),

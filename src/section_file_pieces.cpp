@@ -11,7 +11,7 @@
 namespace lossatlas {
 namespace {
 
-constexpr std::int64_t kPieceBytes = std::int64_t{1} << 26;
+constexpr std::int64_t kPieceBytes = std::int64_t{1} << 24;  // whose points and checksum take milliseconds
 constexpr double kTileSeconds = 0.1;
 constexpr double kProbeSeconds = 0.03;  // a longer one tells no more
 

@@ -14,6 +14,7 @@
 
 #include "check.hpp"
 #include "cpu/section_kernel.hpp"
+#include "host_memory.hpp"
 #include "parallel.hpp"
 #include "plan.hpp"
 
@@ -52,7 +53,9 @@ class AlignedBuffer {
  public:
   AlignedBuffer() = default;
   explicit AlignedBuffer(std::int64_t size)
-      : size_(size), data_(static_cast<T*>(::operator new(sizeof(T) * static_cast<std::size_t>(size), kAlign))) {}
+      : size_(size), data_(static_cast<T*>(::operator new(sizeof(T) * static_cast<std::size_t>(size), kAlign))) {
+    prefer_large_pages(data_, sizeof(T) * static_cast<std::size_t>(size));
+  }
   static AlignedBuffer zeroed(std::int64_t size) {
     AlignedBuffer buffer(size);
     std::fill_n(buffer.data(), size, T(0));
