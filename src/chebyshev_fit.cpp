@@ -2,6 +2,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <new>
 #include <sstream>
 
 #include "chebyshev_decay.hpp"
@@ -62,7 +63,7 @@ class Growth {
         return give_up("the next nodes would be more than ", kMostNodes, " along an axis or ", kMostInAll,
                        " losses in all");
       }
-      samples_.grow(nodes);
+      grow(nodes);
       if (!samples_.finite()) return give_up("a loss at a node or a held-out point is not finite");
       judge();
       if (!std::isfinite(fit_.report.held_out_error)) return give_up("the interpolant is not finite");
@@ -75,6 +76,18 @@ class Growth {
 
  private:
   static constexpr std::int64_t kQuadratic = 3, kStart = 9;
+
+  void grow(const std::vector<std::int64_t>& nodes) {
+    const double numbers = 2 * static_cast<double>(fit_.report.scale.size() + nodes.size());  // old and new
+    const double bytes = 8 * numbers * (static_cast<double>(samples_.evaluations()) + samples_.cost(nodes));
+    try {
+      samples_.grow(nodes);
+    } catch (const std::bad_alloc&) {
+      throw OutOfMemory(message("fit_chebyshev", "received a section whose next nodes take ", bytes,
+                                " bytes, expected that much free memory; use a larger tolerance"),
+                        static_cast<std::int64_t>(bytes));
+    }
+  }
 
   /// The interpolant through the nodes so far, its decay along each axis, its error and the estimate.
   void judge() {

@@ -23,6 +23,18 @@ OutOfMemory too_many(std::int64_t points, std::int64_t numbers) {
                      static_cast<std::int64_t>(std::min(bytes, 9e18)));
 }
 
+SectionPlan planned(const Landscape& landscape, const Section& section, const EvaluateOptions& options) {
+  try {
+    return plan_section(landscape.network(), landscape.loss(), section, options.plan, options.control);
+  } catch (const std::bad_alloc&) {
+    const std::int64_t bytes = 8 * std::ssize(section.origin) * (1 + section.rank());
+    throw OutOfMemory(
+        message("plan_section", "received a section of ", section.rank(), " directions, whose plan takes ", bytes,
+                " bytes, expected that much free memory; use fewer directions"),
+        bytes);
+  }
+}
+
 /// Progress of `count` points after `before` of `total`.
 Control part_of(const Control& control, std::int64_t before, std::int64_t count, std::int64_t total) {
   Control part{{}, control.stop};
@@ -44,7 +56,7 @@ void grid_points(const Grid& grid, std::int64_t first, std::span<double> points)
 PreparedSection::PreparedSection(const Landscape& landscape, const Section& section, const EvaluateOptions& options)
     : landscape_(landscape),
       section_(section),
-      plan_(plan_section(landscape.network(), landscape.loss(), section, options.plan, options.control)),
+      plan_(planned(landscape, section, options)),
       asked_(options.precision) {}
 
 void PreparedSection::prepare(const Control& control) {

@@ -135,6 +135,13 @@ class SectionSource {
     if (!section_.ends.empty()) evaluate_ends(points, {{}, control.stop}, losses);
   }
 
+  /// With what the set-up, or the interpolant, holds.
+  std::int64_t point_bytes() const {
+    const std::int64_t losses = 8 * (grid_.rank() + landscape_.network().heads());
+    if (interpolates()) return losses + 8 * std::ssize(fit_->interpolant->coefficients());
+    return losses + prepared_->plan().cost(landscape_.data().size(), 1, options_.precision).workspace;
+  }
+
   void describe(SectionFileReport& report) {
     if (!ran_) {  // every tile was there: what would have run
       prepared_.emplace(landscape_, section_, options_);
@@ -194,6 +201,7 @@ SectionFileReport write_section(const std::filesystem::path& file, const Landsca
                           .grid = grid,
                           .heads = landscape.network().heads(),
                           .evaluate = [&](auto... arguments) { losses.evaluate(arguments...); },
+                          .point_bytes = [&] { return losses.point_bytes(); },
                           .prepare = [&](const Control& control) { losses.prepare(control); }};
   SectionFileReport report = stream_section(file, source, options);
   losses.describe(report);

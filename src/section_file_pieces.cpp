@@ -18,8 +18,7 @@ constexpr double kProbeSeconds = 0.03;  // a longer one tells no more
 std::int64_t values_of_a_point(const TileSource& source) { return source.heads + source.grid.rank(); }
 
 [[noreturn]] void out_of_memory(std::int64_t bytes, const std::string& reason) {
-  const std::string needed = bytes > 0 ? std::to_string(bytes) + " bytes" : "more memory than there is";
-  throw OutOfMemory(message("write_section", "received a section of which one point needs ", needed, " (", reason,
+  throw OutOfMemory(message("write_section", "received a section of which one point needs ", bytes, " bytes (", reason,
                             "), expected that much to be free; use fewer samples or f32"),
                     bytes);
 }
@@ -32,7 +31,7 @@ PieceEvaluator::PieceEvaluator(const TileSource& source)
 std::int64_t PieceEvaluator::evaluate(std::int64_t first, std::int64_t count, const Control& control) {
   for (;;) {
     const std::int64_t piece = std::min(count, piece_);
-    std::int64_t bytes = 0;  // 0: not known
+    std::int64_t bytes = 0;  // 0: not said
     std::string reason;
     try {
       buffer_.resize(static_cast<std::size_t>(piece * source_.heads));
@@ -46,7 +45,7 @@ std::int64_t PieceEvaluator::evaluate(std::int64_t first, std::int64_t count, co
     } catch (const std::length_error& error) {
       reason = error.what();
     }
-    if (piece == 1) out_of_memory(bytes, reason);
+    if (piece == 1) out_of_memory(bytes > 0 ? bytes : source_.point_bytes(), reason);
     piece_ = piece / 2;
     buffer_ = {};
   }

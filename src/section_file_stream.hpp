@@ -23,6 +23,8 @@ struct TileSource {
   /// losses (count, H) of points first..first+count−1. The bits of a point do not depend on the call.
   std::function<void(std::int64_t first, std::int64_t count, const Control& control, std::span<double> losses)>
       evaluate;
+  /// Bytes that one point needs, counted, for where what ran out does not say.
+  std::function<std::int64_t()> point_bytes;
   /// Called once before the first evaluate(), only when there is something to evaluate; may be empty.
   std::function<void(const Control& control)> prepare;
 };

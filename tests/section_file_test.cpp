@@ -366,7 +366,9 @@ TEST_F(SectionFile, MemoryThatRunsOutHalvesTheTileAndKeepsTheBits) {
     const char* what() const noexcept override { return "the reason"; }
   };
   run.before = [](std::int64_t, std::int64_t) { throw Reasoned(); };
-  EXPECT_EQ(bytes_told(), 0) << "not known";
+  EXPECT_EQ(bytes_told(), 12345) << "counted, where what ran out does not say";
+  run.before = [](std::int64_t, std::int64_t) { throw OutOfMemory("the reason", 0); };
+  EXPECT_EQ(bytes_told(), 12345);
   run.before = [](std::int64_t, std::int64_t) { throw OutOfMemory("the reason", 3); };
   EXPECT_EQ(bytes_told(), 3) << "less than the losses take is what was said";
 }

@@ -57,6 +57,7 @@ struct FormulaRun {
     source.identity = {{"model", "formula", 17}, {"data", "none", 18}};
     source.grid = std::move(on);
     source.heads = heads;
+    source.point_bytes = [] { return std::int64_t{12345}; };
     source.evaluate = [this](std::int64_t first, std::int64_t count, const Control&, std::span<double> losses) {
       if (before) before(first, count);
       evaluated += count;

@@ -70,8 +70,8 @@ struct SectionFileReport {
 /// has no room for is evaluated in halves, of the same bits.
 ///
 /// Throws InvalidArgument when section, grid or options do not fit, FileError for a file that is in the way, belongs to
-/// another run, is damaged, or cannot be written (the disk is full), OutOfMemory with the bytes that one point needs
-/// (0 when what ran out did not say), Interrupted. Files and options are looked at before anything is computed.
+/// another run, is damaged, or cannot be written (the disk is full), OutOfMemory with the bytes that one point needs,
+/// or the set-up before it, Interrupted. Files and options are looked at before anything is computed.
 LOSSATLAS_API SectionFileReport write_section(const std::filesystem::path& file, const Landscape& landscape,
                                               const Section& section, const Grid& grid,
                                               const SectionFileOptions& options = {});
