@@ -69,8 +69,7 @@ Task make_task(const Pattern& pattern, const ImplicitActivation& sigma, const Fi
   const Grid grid = pattern.grid();
   const auto z = static_cast<std::size_t>(pattern.rank());
   std::vector<double> inputs(static_cast<std::size_t>(points) * z), targets(static_cast<std::size_t>(points * heads));
-  for (std::int64_t g = 0; g < points; ++g)
-    grid.point(g, std::span(inputs).subspan(static_cast<std::size_t>(g) * z, z));
+  grid.points(0, points, inputs);
   parallel_for(points, options.device.threads(), [&](std::int64_t g, int) {
     for (std::int64_t k = 0; k < heads; ++k) {
       targets[static_cast<std::size_t>(g * heads + k)] =

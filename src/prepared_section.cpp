@@ -48,11 +48,6 @@ Control part_of(const Control& control, std::int64_t before, std::int64_t count,
 
 }  // namespace
 
-void grid_points(const Grid& grid, std::int64_t first, std::span<double> points) {
-  const auto z = static_cast<std::size_t>(grid.rank());
-  for (std::size_t at = 0; at < points.size(); at += z, ++first) grid.point(first, points.subspan(at, z));
-}
-
 PreparedSection::PreparedSection(const Landscape& landscape, const Section& section, const EvaluateOptions& options)
     : landscape_(landscape),
       section_(section),
@@ -103,7 +98,7 @@ Surface PreparedSection::surface(const Grid& grid, std::span<const double> list,
     check_stop(control);
     const std::int64_t count = std::min(block, points - first);
     const auto of_grid = std::span(coordinates).first(list.empty() ? static_cast<std::size_t>(count * z) : 0);
-    grid_points(grid, first, of_grid);
+    if (list.empty()) grid.points(first, count, of_grid);
     result.losses.resize(static_cast<std::size_t>((first + count) * heads));
     const auto part = std::span(result.losses).subspan(static_cast<std::size_t>(first * heads));
     losses(list.empty() ? of_grid : list, part_of(control, first, count, points), part);

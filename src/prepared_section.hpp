@@ -16,9 +16,6 @@
 
 namespace lossatlas {
 
-/// points (n, z): those of a grid from point `first` on.
-void grid_points(const Grid& grid, std::int64_t first, std::span<double> points);
-
 /// Used by one thread at a time; landscape and section outlive it.
 class PreparedSection {
  public:

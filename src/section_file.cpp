@@ -128,7 +128,7 @@ class SectionSource {
 
   void evaluate(std::int64_t first, std::int64_t count, const Control& control, std::span<double> losses) {
     std::vector<double> points(static_cast<std::size_t>(count * grid_.rank()));
-    grid_points(grid_, first, points);
+    grid_.points(first, count, points);
     if (!interpolates()) return prepared_->losses(points, control, losses);
     std::ranges::copy(fit_->interpolant->evaluate(points, std::max(1, landscape_.device().threads()), control),
                       losses.begin());
