@@ -25,6 +25,12 @@ std::int64_t pixel(double x, std::int64_t first, std::int64_t last) {
   return static_cast<std::int64_t>(std::clamp(std::floor(x), static_cast<double>(first), static_cast<double>(last)));
 }
 
+Rectangle intersection(const Rectangle& a, const Rectangle& b) {
+  const std::int64_t left = std::max(a.left, b.left), top = std::max(a.top, b.top);
+  return {left, top, std::max<std::int64_t>(0, std::min(a.right(), b.right()) - left),
+          std::max<std::int64_t>(0, std::min(a.bottom(), b.bottom()) - top)};
+}
+
 /// The pixels inside `clip` that a pen can touch while it moves inside `box`.
 Rectangle touched(const Box& box, double pen, const Rectangle& clip) {
   const double reach = pen / 2 + 1;
@@ -75,15 +81,19 @@ void Mask::add(Point a, Point b, double pen) {
   }
 }
 
-Canvas::Canvas(std::int64_t width, std::int64_t height, std::string_view function) {
+Canvas::Canvas(std::int64_t width, std::int64_t height, std::string_view function)
+    : Canvas(width, height, 0, height, function) {}
+
+Canvas::Canvas(std::int64_t width, std::int64_t height, std::int64_t top, std::int64_t rows, std::string_view function)
+    : height_(height), top_(top) {
   require(width >= 1 && height >= 1 && width <= kLargestSide && height <= kLargestSide, function,
           "received a figure of ", width, " × ", height, " pixels, expected 1 to ", kLargestSide,
           " on a side; choose a smaller scale or a coarser grid");
-  image_ = {width, height, std::vector<std::uint8_t>(static_cast<std::size_t>(3 * width * height), 255)};
+  image_ = {width, rows, std::vector<std::uint8_t>(static_cast<std::size_t>(3 * width * rows), 255)};
 }
 
 void Canvas::blend(std::int64_t x, std::int64_t y, Colour colour, double opacity) {
-  std::uint8_t* const old = &image_.rgb[static_cast<std::size_t>(3 * (y * image_.width + x))];
+  std::uint8_t* const old = &image_.rgb[static_cast<std::size_t>(3 * ((y - top_) * image_.width + x))];
   const auto mix = [opacity](std::uint8_t from, std::uint8_t to) {
     return static_cast<std::uint8_t>(from + opacity * (to - from) + 0.5);
   };
@@ -93,9 +103,9 @@ void Canvas::blend(std::int64_t x, std::int64_t y, Colour colour, double opacity
 }
 
 void Canvas::fill(const Rectangle& area, Colour colour, double opacity) {
-  const std::int64_t right = std::min(area.right(), image_.width), bottom = std::min(area.bottom(), image_.height);
-  for (std::int64_t y = std::max<std::int64_t>(area.top, 0); y < bottom; ++y) {
-    for (std::int64_t x = std::max<std::int64_t>(area.left, 0); x < right; ++x) blend(x, y, colour, opacity);
+  const Rectangle cut = intersection(area, kept());
+  for (std::int64_t y = cut.top; y < cut.bottom(); ++y) {
+    for (std::int64_t x = cut.left; x < cut.right(); ++x) blend(x, y, colour, opacity);
   }
 }
 
@@ -108,7 +118,7 @@ void Canvas::frame(const Rectangle& area, std::int64_t thickness, Colour colour)
 }
 
 void Canvas::stroke(std::span<const Polyline> lines, double pen, Colour colour, const Rectangle& clip) {
-  const Mask mask(lines, pen, clip);
+  const Mask mask(lines, pen, intersection(clip, kept()));
   for (std::int64_t y = mask.area().top; y < mask.area().bottom(); ++y) {
     for (std::int64_t x = mask.area().left; x < mask.area().right(); ++x) {
       if (const double coverage = mask.at(x, y); coverage > 0) blend(x, y, colour, coverage);

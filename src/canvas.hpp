@@ -63,8 +63,11 @@ class Canvas {
  public:
   /// Throws InvalidArgument, in the name of `function`, unless both sides are in 1..kLargestSide.
   Canvas(std::int64_t width, std::int64_t height, std::string_view function);
+  /// Keeps pixel rows top..top + rows − 1 only; what is drawn elsewhere leaves no trace.
+  Canvas(std::int64_t width, std::int64_t height, std::int64_t top, std::int64_t rows, std::string_view function);
 
-  Rectangle area() const { return {0, 0, image_.width, image_.height}; }
+  Rectangle area() const { return {0, 0, image_.width, height_}; }
+  Rectangle kept() const { return {0, top_, image_.width, image_.height}; }
 
   /// The rectangle, cut to the canvas.
   void fill(const Rectangle& area, Colour colour, double opacity = 1);
@@ -75,11 +78,13 @@ class Canvas {
   /// `at`: the baseline's left end, middle or right end.
   void text(Point at, std::string_view text, const TextStyle& style);
 
+  /// The rows that are kept.
   Image take() && { return std::move(image_); }
 
  private:
   void blend(std::int64_t x, std::int64_t y, Colour colour, double opacity);
 
+  std::int64_t height_, top_;
   Image image_;
 };
 

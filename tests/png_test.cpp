@@ -93,6 +93,13 @@ TEST_F(Png, WriterChecksSizes) {
   EXPECT_EQ(folder_.count(), 0);
 }
 
+// The error of the file, not that of the encoder in whose midst it comes.
+TEST_F(Png, AFullDiskIsTold) {
+  Image image{.width = 700, .height = 700, .rgb = {}};
+  for (int i = 0; i < 700 * 700 * 3; ++i) image.rgb.push_back(static_cast<std::uint8_t>(i * 2654435761u >> 11));
+  EXPECT_ERROR(write_png("/dev/full", image), FileError, "/dev/full\" which cannot be written");
+}
+
 TEST_F(Png, RefusesDamagedFiles) {
   const std::string good = png({.width = 2, .height = 2}, "abcd");
   EXPECT_ERROR(read(""), FileError, "not a PNG file");

@@ -58,8 +58,9 @@ void SectionOutputs::check_pictures(const Grid& grid, std::int64_t heads) const 
     throw InvalidArgument("--png: received an axis of " + std::to_string(axis.points) + " points, expected at most " +
                           std::to_string(kMostPixels) + " for a picture; drop the option or use a smaller --grid");
   }
-  const double losses = 8.0 * static_cast<double>(grid.size()) * static_cast<double>(heads);
-  if (!png.empty()) check_memory("--png", losses);
+  constexpr double kPointBytes = 64;  // of a line's point while it is drawn
+  const double points = static_cast<double>(grid.size()) * static_cast<double>(heads > 1 ? heads + 1 : 1);
+  if (!png.empty() && grid.rank() == 1) check_memory("--png", kPointBytes * points);
   if (!vti.empty()) check_disk(grid, heads + 1, fs::path(vti).parent_path());  // the sum, too
   for (const Axis& axis : grid.axes()) {
     if (vti.empty() || axis.points == 1 || axis.lo != axis.hi) continue;
@@ -69,13 +70,7 @@ void SectionOutputs::check_pictures(const Grid& grid, std::int64_t heads) const 
 
 void SectionOutputs::write_pictures(const Grid& grid, const SectionFileReport& report, const std::string& title) const {
   if (!vti.empty()) write_vti(vti, out, grid, report.heads);
-  if (png.empty()) return;
-  Surface surface;
-  surface.grid = grid;
-  surface.heads = report.heads;
-  surface.losses = read_npy(out).values;
-  surface.nonfinite = report.nonfinite;
-  write_png(png, surface, {.title = title});
+  if (!png.empty()) write_png(png, out, grid, report.heads, {.title = title});
 }
 
 }  // namespace lossatlas::cli

@@ -7,6 +7,7 @@
 #include <csetjmp>
 #include <cstdio>
 #include <cstring>
+#include <exception>
 #include <span>
 #include <string>
 
@@ -160,6 +161,97 @@ Raster read_png(const std::filesystem::path& file, std::string_view function) {
   return raster;
 }
 
+struct PngEncoder {
+  PngEncoder(const std::filesystem::path& file_, std::int64_t width_, std::int64_t height_, std::string_view function)
+      : context{file_, function}, file(file_, function), width(width_), height(height_) {}
+  ~PngEncoder() { png_destroy_write_struct(&png, &info); }
+  PngEncoder(const PngEncoder&) = delete;
+  PngEncoder& operator=(const PngEncoder&) = delete;
+
+  void require_done(bool done) const {
+    if (failure) std::rethrow_exception(failure);
+    if (!done) context.fail("whose picture cannot be encoded: ", reason.data());
+  }
+
+  FileContext context;
+  AtomicFile file;
+  std::int64_t width, height;
+  png_structp png = nullptr;
+  png_infop info = nullptr;
+  std::exception_ptr failure;  ///< of the file
+  std::array<char, 80> reason{};
+};
+
+namespace {
+
+void on_encoder_error(png_structp png, png_const_charp text) {
+  auto* encoder = static_cast<PngEncoder*>(png_get_error_ptr(png));
+  std::snprintf(encoder->reason.data(), encoder->reason.size(), "%s", text);
+  png_longjmp(png, 1);
+}
+
+bool store(PngEncoder& encoder, std::span<const std::uint8_t> bytes) noexcept {
+  try {
+    encoder.file.write(std::as_bytes(bytes));
+    return true;
+  } catch (...) {
+    encoder.failure = std::current_exception();
+    return false;
+  }
+}
+
+void on_write(png_structp png, png_bytep bytes, std::size_t count) {
+  if (!store(*static_cast<PngEncoder*>(png_get_io_ptr(png)), {bytes, count})) png_error(png, "it cannot be written");
+}
+
+void on_flush(png_structp) {}
+
+bool begin(PngEncoder& encoder) {
+  encoder.png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &encoder, on_encoder_error, on_warning);
+  if (encoder.png == nullptr) return false;
+  if (setjmp(png_jmpbuf(encoder.png)) != 0) return false;
+  encoder.info = png_create_info_struct(encoder.png);
+  if (encoder.info == nullptr) return false;
+  png_set_write_fn(encoder.png, &encoder, on_write, on_flush);
+  png_set_IHDR(encoder.png, encoder.info, static_cast<png_uint_32>(encoder.width),
+               static_cast<png_uint_32>(encoder.height), 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
+               PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+  png_set_sRGB(encoder.png, encoder.info, PNG_sRGB_INTENT_PERCEPTUAL);
+  png_write_info(encoder.png, encoder.info);
+  return true;
+}
+
+bool write_rows(PngEncoder& encoder, const std::uint8_t* rows, std::int64_t count) {
+  if (setjmp(png_jmpbuf(encoder.png)) != 0) return false;
+  for (std::int64_t row = 0; row < count; ++row) png_write_row(encoder.png, rows + 3 * row * encoder.width);
+  return true;
+}
+
+bool end(PngEncoder& encoder) {
+  if (setjmp(png_jmpbuf(encoder.png)) != 0) return false;
+  png_write_end(encoder.png, encoder.info);
+  return true;
+}
+
+}  // namespace
+
+PngWriter::PngWriter(const std::filesystem::path& file, std::int64_t width, std::int64_t height,
+                     std::string_view function)
+    : encoder_(std::make_unique<PngEncoder>(file, width, height, function)) {
+  encoder_->require_done(begin(*encoder_));
+}
+
+PngWriter::~PngWriter() = default;
+
+void PngWriter::write(std::span<const std::uint8_t> rgb) {
+  encoder_->require_done(write_rows(*encoder_, rgb.data(), std::ssize(rgb) / (3 * encoder_->width)));
+}
+
+void PngWriter::commit() {
+  encoder_->require_done(end(*encoder_));
+  encoder_->file.commit();
+}
+
 void write_png(const std::filesystem::path& file, const Image& image) {
   constexpr std::string_view kFunction = "write_png";
   constexpr std::int64_t kMaxWritten = 65535;
@@ -167,17 +259,9 @@ void write_png(const std::filesystem::path& file, const Image& image) {
   require(sizes && std::ssize(image.rgb) == image.width * image.height * 3, kFunction, "received an image of ",
           image.width, " x ", image.height, " pixels with ", image.rgb.size(), " samples, expected 1 to ", kMaxWritten,
           " pixels on a side and 3 samples each");
-  png_image header{};
-  header.version = PNG_IMAGE_VERSION;
-  header.width = static_cast<png_uint_32>(image.width);
-  header.height = static_cast<png_uint_32>(image.height);
-  header.format = PNG_FORMAT_RGB;
-  std::string bytes(PNG_IMAGE_PNG_SIZE_MAX(header), '\0');
-  png_alloc_size_t size = bytes.size();
-  const int written = png_image_write_to_memory(&header, bytes.data(), &size, 0, image.rgb.data(), 0, nullptr);
-  require<FileError>(written != 0, kFunction, "received ", display(file),
-                     " whose picture cannot be encoded: ", static_cast<const char*>(header.message));
-  write_file(file, std::string_view(bytes).substr(0, size), kFunction);
+  PngWriter writer(file, image.width, image.height, kFunction);
+  writer.write(image.rgb);
+  writer.commit();
 }
 
 }  // namespace lossatlas

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -18,5 +20,22 @@ struct Raster {
 
 /// Decodes a PNG of any colour type and depth; 16-bit samples keep their precision. Throws FileError naming `function`.
 Raster read_png(const std::filesystem::path& file, std::string_view function);
+
+struct PngEncoder;
+
+/// An 8-bit RGB file written row by row from the top; complete or not at all.
+class PngWriter {
+ public:
+  PngWriter(const std::filesystem::path& file, std::int64_t width, std::int64_t height, std::string_view function);
+  ~PngWriter();
+
+  /// Whole rows (count, width, 3).
+  void write(std::span<const std::uint8_t> rgb);
+  /// After the last row.
+  void commit();
+
+ private:
+  std::unique_ptr<PngEncoder> encoder_;
+};
 
 }  // namespace lossatlas

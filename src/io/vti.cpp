@@ -190,27 +190,12 @@ void write_vti(const std::filesystem::path& file, const Surface& surface) {
   require(surface.points.empty(), kFunction, "received a surface of a list of points, expected one of a grid");
   require(surface.heads >= 1 && std::ssize(surface.losses) == surface.size() * surface.heads, kFunction, "received ",
           surface.losses.size(), " losses, expected ", surface.size(), " points times ", surface.heads, " heads");
-  write_vti(file, surface.grid, surface.heads, [&](std::int64_t first, std::span<double> losses) {
-    std::copy_n(surface.losses.begin() + first * surface.heads, losses.size(), losses.begin());
-  });
+  write_vti(file, surface.grid, surface.heads, loss_reader(surface.losses, surface.heads));
 }
 
 void write_vti(const std::filesystem::path& file, const std::filesystem::path& losses, const Grid& grid,
                std::int64_t heads) {
-  InputFile input(losses, kFunction);
-  std::vector<std::int64_t> shape = grid.shape();
-  shape.push_back(heads);
-  const std::string header = npy_header_text(shape);
-  const auto begin = static_cast<std::int64_t>(header.size());
-  std::string found(static_cast<std::size_t>(std::min(input.size(), begin)), '\0');
-  input.read(std::as_writable_bytes(std::span(found)));
-  input.context().require(heads >= 1 && found == header && (input.size() - begin) / 8 / heads == grid.size(),
-                          "of other content, expected the losses of ", grid.describe(), " and ", heads,
-                          " heads as write_section() makes them");
-  write_vti(file, grid, heads, [&](std::int64_t first, std::span<double> values) {
-    input.seek(begin + 8 * heads * first);
-    input.read(std::as_writable_bytes(values));
-  });
+  write_vti(file, grid, heads, loss_reader(losses, grid, heads, kFunction));
 }
 
 }  // namespace lossatlas

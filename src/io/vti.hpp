@@ -3,15 +3,12 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
-#include <span>
 
 #include <lossatlas/vti.hpp>
 
-namespace lossatlas {
+#include "io/loss_reader.hpp"
 
-/// losses (count, H) of the grid's points first..first+count−1; losses.size() is count·H.
-using LossReader = std::function<void(std::int64_t first, std::span<double> losses)>;
+namespace lossatlas {
 
 inline constexpr std::int64_t kVtiBlock = std::int64_t{1} << 24;
 
