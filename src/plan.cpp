@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "check.hpp"
+#include "host_memory.hpp"
 #include "parallel.hpp"
 
 namespace lossatlas {
@@ -21,6 +22,7 @@ struct Support {
   std::vector<char> used;        // (out, in): non-zero in θ₀ or in a direction
   std::vector<char> moved;       // (out): some direction moves a weight into the unit
   std::vector<char> bias_moved;  // (out)
+  std::int64_t directions = 0;   // that move a weight
 };
 
 /// What the units of one layer depend on, and whether the output can depend on them. Index 0 is the input.
@@ -90,6 +92,9 @@ class Planner {
     layer.in = static_cast<std::int64_t>(cols.size());
     layer.out = static_cast<std::int64_t>(rows.size());
     layer.activation = dense.activation;
+    const std::int64_t parts = 1 + supports_[static_cast<std::size_t>(index)].directions;
+    layer.weights.reserve(static_cast<std::size_t>(parts * layer.out * layer.in));
+    prefer_large_pages(layer.weights.data(), 8 * layer.weights.capacity());
     append_weights(layer.weights, section_.origin, index, rows, cols);
     if (with_bias && dense.bias) append_bias(layer.biases, section_.origin, index, rows);
     for (std::int64_t i = 0; i < section_.rank(); ++i) {
@@ -108,7 +113,7 @@ class Planner {
  private:
   Support support(std::int64_t index) const {
     const auto weight = network_.view(section_.origin, index).weight;
-    Support result{weight.cols, weight.rows, {}, {}, {}};
+    Support result{weight.cols, weight.rows, {}, {}, {}, 0};
     result.used.assign(static_cast<std::size_t>(weight.rows * weight.cols), 0);
     result.moved.assign(static_cast<std::size_t>(weight.rows), 0);
     result.bias_moved = result.moved;
@@ -116,12 +121,15 @@ class Planner {
     for (std::int64_t i = 0; i < section_.rank(); ++i) {
       check_stop(control_);
       const auto view = network_.view(section_.direction(i), index);
+      bool moves = false;
       for (std::size_t k = 0; k < result.used.size(); ++k) {
         if (view.weight.data[k] == 0) continue;
+        moves = true;
         result.used[k] = 1;
         result.moved[k / static_cast<std::size_t>(weight.cols)] = 1;
       }
       for (std::size_t j = 0; j < view.bias.size(); ++j) result.bias_moved[j] |= view.bias[j] != 0;
+      result.directions += moves;
     }
     return result;
   }

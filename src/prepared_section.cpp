@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "check.hpp"
+#include "host_memory.hpp"
 #include "parallel.hpp"
 #include "section_end.hpp"
 
@@ -88,6 +89,7 @@ Surface PreparedSection::surface(const Grid& grid, std::span<const double> list,
     result.points.assign(list.begin(), list.end());
     if (list.empty()) coordinates.resize(static_cast<std::size_t>(block * z));
     result.losses.reserve(static_cast<std::size_t>(points * heads));
+    prefer_large_pages(result.losses.data(), 8 * result.losses.capacity());
   } catch (const std::bad_alloc&) {
     throw too_many(points, heads + (list.empty() ? 0 : z));
   }
