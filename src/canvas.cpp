@@ -67,6 +67,8 @@ Mask::Mask(std::span<const Polyline> lines, double pen, const Rectangle& clip) {
   }
 }
 
+Mask::Mask(const Rectangle& clip) : area_(clip), coverage_(static_cast<std::size_t>(clip.width * clip.height), 0.0F) {}
+
 void Mask::add(Point a, Point b, double pen) {
   Box box;
   box.add(a);
@@ -118,9 +120,13 @@ void Canvas::frame(const Rectangle& area, std::int64_t thickness, Colour colour)
 }
 
 void Canvas::stroke(std::span<const Polyline> lines, double pen, Colour colour, const Rectangle& clip) {
-  const Mask mask(lines, pen, intersection(clip, kept()));
-  for (std::int64_t y = mask.area().top; y < mask.area().bottom(); ++y) {
-    for (std::int64_t x = mask.area().left; x < mask.area().right(); ++x) {
+  stroke(Mask(lines, pen, intersection(clip, kept())), colour);
+}
+
+void Canvas::stroke(const Mask& mask, Colour colour) {
+  const Rectangle cut = intersection(mask.area(), kept());
+  for (std::int64_t y = cut.top; y < cut.bottom(); ++y) {
+    for (std::int64_t x = cut.left; x < cut.right(); ++x) {
       if (const double coverage = mask.at(x, y); coverage > 0) blend(x, y, colour, coverage);
     }
   }

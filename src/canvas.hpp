@@ -45,12 +45,16 @@ class Mask {
  public:
   /// Covers the lines and half the pen around them, inside `clip`.
   Mask(std::span<const Polyline> lines, double pen, const Rectangle& clip);
+  /// Covers `clip`, and nothing yet.
+  explicit Mask(const Rectangle& clip);
+
+  /// A line from a to b, or a dot where they are one.
+  void add(Point a, Point b, double pen);
 
   const Rectangle& area() const { return area_; }
   double at(std::int64_t x, std::int64_t y) const { return coverage_[index(x, y)]; }
 
  private:
-  void add(Point a, Point b, double pen);
   std::size_t index(std::int64_t x, std::int64_t y) const {
     return static_cast<std::size_t>((y - area_.top) * area_.width + x - area_.left);
   }
@@ -75,6 +79,7 @@ class Canvas {
   void frame(const Rectangle& area, std::int64_t thickness, Colour colour);
   /// Lines drawn as one shape, inside `clip`: crossings are no darker.
   void stroke(std::span<const Polyline> lines, double pen, Colour colour, const Rectangle& clip);
+  void stroke(const Mask& mask, Colour colour);
   /// `at`: the baseline's left end, middle or right end.
   void text(Point at, std::string_view text, const TextStyle& style);
 

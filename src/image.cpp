@@ -34,30 +34,40 @@ void check_arguments(const Field& field, const RenderOptions& options) {
   require_finite(options.offset, kRender, "offset");
 }
 
+/// Value k of a point: of head k, or after the last head the sum.
+double value_of(std::span<const double> values, std::size_t k) {
+  if (k < values.size()) return values[k];
+  double sum = 0;
+  for (const double value : values) sum += value;
+  return sum;
+}
+
 /// A line per head and, of several, their sum.
 Image lines(const Field& field, const RenderOptions& options) {
   const Axis axis = field.grid.axes()[0];
-  std::vector<Curve> curves(static_cast<std::size_t>(field.heads + (field.heads > 1 ? 1 : 0)));
-  PlotDetails details{.function = kRender, .y_range = options.range};
-  std::int64_t g = 0;
-  for_each_point(field, [&](std::span<const double> values) {
-    const double x = axis.at(g++);
-    double sum = 0;
-    bool finite = true;
-    for (std::size_t k = 0; k < curves.size(); ++k) {
-      const double value = k < values.size() ? values[k] : sum;
-      sum += value;
-      curves[k].x.push_back(x);
-      curves[k].y.push_back(value);
-      finite = finite && std::isfinite(value);
-    }
-    if (!finite) details.nonfinite.push_back(x);
-  });
-  for (std::size_t k = 0; k < curves.size() && curves.size() > 1; ++k) {
-    curves[k].label = k + 1 == curves.size() ? "sum" : "head " + std::to_string(k + 1);
+  const auto count = static_cast<std::size_t>(field.heads + (field.heads > 1 ? 1 : 0));
+  std::vector<PlotCurve> curves(count);
+  for (std::size_t k = 0; k < count; ++k) {
+    if (count > 1) curves[k].label = k + 1 == count ? "sum" : "head " + std::to_string(k + 1);
+    curves[k].points = [&field, axis, k](const auto& visit) {
+      std::int64_t g = 0;
+      for_each_point(field, [&](std::span<const double> values) { visit(axis.at(g++), value_of(values, k)); });
+    };
   }
-  if (!details.nonfinite.empty()) {
-    details.caption.push_back(std::to_string(details.nonfinite.size()) + " of " + std::to_string(axis.points) +
+  PlotDetails details{.function = kRender, .y_range = options.range};
+  details.nonfinite = [&field, axis, count](const auto& mark) {
+    std::int64_t g = 0;
+    for_each_point(field, [&](std::span<const double> values) {
+      bool finite = true;
+      for (std::size_t k = 0; k < count; ++k) finite = finite && std::isfinite(value_of(values, k));
+      if (!finite) mark(axis.at(g));
+      ++g;
+    });
+  };
+  std::int64_t nonfinite = 0;
+  details.nonfinite([&nonfinite](double) { ++nonfinite; });
+  if (nonfinite > 0) {
+    details.caption.push_back(std::to_string(nonfinite) + " of " + std::to_string(axis.points) +
                               " points not finite (magenta)");
   }
   PlotOptions plot{.title = options.title, .x_label = "α", .y_label = field.pattern ? "value" : "loss"};

@@ -16,30 +16,26 @@ constexpr std::int64_t kSmallestWidth = 160, kSmallestHeight = 120;
 constexpr double kPen = 2;      ///< of the curves
 constexpr double kSample = 24;  ///< length of a line in the legend
 
-bool finite(const Curve& curve, std::size_t k) { return std::isfinite(curve.x[k]) && std::isfinite(curve.y[k]); }
-
-void check_arguments(std::span<const Curve> curves, const PlotOptions& options, std::string_view function) {
+void check_size(const PlotOptions& options, std::string_view function) {
   require(options.width >= kSmallestWidth && options.height >= kSmallestHeight && options.width <= kLargestSide &&
               options.height <= kLargestSide,
           function, "received a plot of ", options.width, " × ", options.height, " pixels, expected ", kSmallestWidth,
           " × ", kSmallestHeight, " to ", kLargestSide, " on a side; change width or height");
-  for (const Curve& curve : curves) {
-    require(curve.x.size() == curve.y.size(), function, "received a curve '", curve.label, "' with ", curve.x.size(),
-            " x and ", curve.y.size(), " y, expected as many of one as of the other; pass points");
-  }
 }
 
 /// The ranges of the finite points, x in the first; the marked places count as x.
-std::array<Range, 2> extents(std::span<const Curve> curves, const PlotDetails& details) {
+std::array<Range, 2> extents(std::span<const PlotCurve> curves, const PlotDetails& details) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   Range x{kInfinity, -kInfinity}, y = x;
-  for (const double place : details.nonfinite) x = {std::min(x.lo, place), std::max(x.hi, place)};
-  for (const Curve& curve : curves) {
-    for (std::size_t k = 0; k < curve.x.size(); ++k) {
-      if (!finite(curve, k)) continue;
-      x = {std::min(x.lo, curve.x[k]), std::max(x.hi, curve.x[k])};
-      y = {std::min(y.lo, curve.y[k]), std::max(y.hi, curve.y[k])};
-    }
+  if (details.nonfinite) {
+    details.nonfinite([&x](double place) { x = {std::min(x.lo, place), std::max(x.hi, place)}; });
+  }
+  for (const PlotCurve& curve : curves) {
+    curve.points([&](double px, double py) {
+      if (!std::isfinite(px) || !std::isfinite(py)) return;
+      x = {std::min(x.lo, px), std::max(x.hi, px)};
+      y = {std::min(y.lo, py), std::max(y.hi, py)};
+    });
   }
   require(x.lo <= x.hi, details.function, "received ", curves.size(),
           " curves without a finite point, expected at least one; check the values");
@@ -69,68 +65,93 @@ struct Frame {
   }
 };
 
-/// The unbroken pieces of a curve.
-std::vector<Polyline> pieces(const Curve& curve, const Frame& frame) {
-  std::vector<Polyline> result;
-  bool open = false;
-  for (std::size_t k = 0; k < curve.x.size(); ++k) {
-    if (!finite(curve, k)) {
-      open = false;
-      continue;
+/// segment(a, b, first of its piece) for the lines of a curve's unbroken pieces, lone(p) for a piece of one point.
+template <class Segment, class Lone>
+void for_each_segment(const PlotCurve& curve, const Frame& frame, Segment&& segment, Lone&& lone) {
+  Point last;
+  std::int64_t length = 0;  // points of the piece so far
+  curve.points([&](double x, double y) {
+    if (!std::isfinite(x) || !std::isfinite(y)) {
+      if (length == 1) lone(last);
+      length = 0;
+      return;
     }
-    if (!open) result.emplace_back();
-    result.back().push_back(frame.at(curve.x[k], curve.y[k]));
-    open = true;
-  }
-  return result;
+    const Point p = frame.at(x, y);
+    if (length > 0) segment(last, p, length == 1);
+    last = p;
+    ++length;
+  });
+  if (length == 1) lone(last);
 }
 
-/// The line cut into dashes.
-void dash(const Polyline& line, double on, double off, std::vector<Polyline>& result) {
-  double left = on;
-  bool drawing = true;
-  result.push_back({line.front()});
-  for (std::size_t k = 1; k < line.size(); ++k) {
-    Point from = line[k - 1];
-    double length = std::hypot(line[k].x - from.x, line[k].y - from.y);
-    for (; length > left; length -= std::exchange(left, drawing ? on : off)) {
-      from = {from.x + (line[k].x - from.x) * left / length, from.y + (line[k].y - from.y) * left / length};
-      if (drawing) result.back().push_back(from);
-      if (!drawing) result.push_back({from});
-      drawing = !drawing;
-    }
-    left -= length;
-    if (drawing) result.back().push_back(line[k]);
-  }
-}
+/// Draws in the k-th curve's colour, as one shape; after the last colour dashed, and lone points as dots.
+class CurvePen {
+ public:
+  CurvePen(std::int64_t k, double unit, const Rectangle& clip)
+      : k_(k), unit_(unit), drawn_(clip), dots_(clip), left_(kOn * unit) {}
 
-/// Draws the pieces in the k-th curve's colour; after the last colour dashed, and lone points as dots.
-void draw_curve(Canvas& canvas, const std::vector<Polyline>& lines, std::int64_t k, double unit,
-                const Rectangle& clip) {
-  std::vector<Polyline> drawn, dots;
-  for (const Polyline& line : lines) {
-    if (line.size() == 1) {
-      dots.push_back(line);
-    } else if (k < kCurveColours) {
-      drawn.push_back(line);
-    } else {
-      dash(line, 6 * unit, 5 * unit, drawn);
+  void segment(Point a, Point b, bool first) {
+    if (k_ < kCurveColours) return drawn_.add(a, b, kPen * unit_);
+    if (first) {
+      begin(a);
+      left_ = kOn * unit_;
+      down_ = true;
     }
+    Point from = a;
+    double length = std::hypot(b.x - from.x, b.y - from.y);
+    for (; length > left_; length -= std::exchange(left_, (down_ ? kOn : kOff) * unit_)) {
+      from = {from.x + (b.x - from.x) * left_ / length, from.y + (b.y - from.y) * left_ / length};
+      if (down_) extend(from);
+      if (!down_) begin(from);
+      down_ = !down_;
+    }
+    left_ -= length;
+    if (down_) extend(b);
   }
-  canvas.stroke(drawn, kPen * unit, curve_colour(k), clip);
-  canvas.stroke(dots, 3 * kPen * unit, curve_colour(k), clip);
-}
+  void lone(Point p) { dots_.add(p, p, 3 * kPen * unit_); }
+
+  void draw(Canvas& canvas) {
+    finish();
+    canvas.stroke(drawn_, curve_colour(k_));
+    canvas.stroke(dots_, curve_colour(k_));
+  }
+
+ private:
+  static constexpr double kOn = 6, kOff = 5;  ///< of dashes
+
+  void begin(Point p) {
+    finish();
+    tip_ = p;
+    alone_ = true;
+  }
+  void extend(Point p) {
+    drawn_.add(tip_, p, kPen * unit_);
+    tip_ = p;
+    alone_ = false;
+  }
+  /// A dash that is but a point.
+  void finish() {
+    if (std::exchange(alone_, false)) drawn_.add(tip_, tip_, kPen * unit_);
+  }
+
+  std::int64_t k_;
+  double unit_;
+  Mask drawn_, dots_;
+  Point tip_;
+  double left_;  ///< of the dash or of the gap
+  bool down_ = true, alone_ = false;
+};
 
 struct Legend {
   std::int64_t width = 0, height = 0;  ///< nothing to show: 0
   double row = 0;
 };
 
-Legend measure_legend(std::span<const Curve> curves, const Style& style) {
+Legend measure_legend(std::span<const PlotCurve> curves, const Style& style) {
   Legend legend{0, 0, 2 * style.label.height};
   double widest = 0;
   std::int64_t rows = 0;
-  for (const Curve& curve : curves) {
+  for (const PlotCurve& curve : curves) {
     if (curve.label.empty()) continue;
     widest = std::max(widest, text_width(curve.label, style.label.height));
     ++rows;
@@ -141,54 +162,52 @@ Legend measure_legend(std::span<const Curve> curves, const Style& style) {
   return legend;
 }
 
-/// Length of the lines inside the box, in pixels.
-double covered(const std::vector<std::vector<Polyline>>& curves, const Rectangle& box) {
-  const auto inside = [&box](double x, double y) {
+/// A place for the legend, and the length of the lines inside, in pixels.
+struct LegendPlace {
+  Rectangle box;
+  double hidden = 0;
+
+  bool holds(double x, double y) const {
     return x >= static_cast<double>(box.left) && x <= static_cast<double>(box.right()) &&
            y >= static_cast<double>(box.top) && y <= static_cast<double>(box.bottom());
-  };
-  double total = 0;
-  for (const auto& lines : curves) {
-    for (const Polyline& line : lines) {
-      if (line.size() == 1 && inside(line[0].x, line[0].y)) ++total;
-      for (std::size_t k = 1; k < line.size(); ++k) {
-        const double length = std::hypot(line[k].x - line[k - 1].x, line[k].y - line[k - 1].y);
-        const int parts = 1 + static_cast<int>(length / 3);
-        for (int p = 0; p < parts; ++p) {
-          const double t = (p + 0.5) / parts;
-          total +=
-              inside(line[k - 1].x + t * (line[k].x - line[k - 1].x), line[k - 1].y + t * (line[k].y - line[k - 1].y))
-                  ? length / parts
-                  : 0;
-        }
-      }
+  }
+  void add(Point a, Point b) {
+    const double length = std::hypot(b.x - a.x, b.y - a.y);
+    const int parts = 1 + static_cast<int>(length / 3);
+    for (int p = 0; p < parts; ++p) {
+      const double t = (p + 0.5) / parts;
+      hidden += holds(a.x + t * (b.x - a.x), a.y + t * (b.y - a.y)) ? length / parts : 0;
     }
   }
-  return total;
-}
+};
 
 /// The corner or side of the plot that covers the least of the curves, the corners on the right first.
-Rectangle place_legend(const Legend& legend, const std::vector<std::vector<Polyline>>& curves, const Rectangle& area,
-                       const Style& style, double& hidden) {
-  Rectangle best;
-  hidden = std::numeric_limits<double>::infinity();
+LegendPlace place_legend(const Legend& legend, std::span<const PlotCurve> curves, const Frame& frame,
+                         const Style& style) {
+  const Rectangle& area = frame.area;
   const std::int64_t room = area.width - legend.width - 2 * style.gap,
                      drop = area.height - legend.height - 2 * style.gap;
+  std::vector<LegendPlace> places;
   for (const std::int64_t down : {0, 2, 1}) {
     for (const std::int64_t across : {2, 0, 1}) {
-      const Rectangle box{area.left + style.gap + across * room / 2, area.top + style.gap + down * drop / 2,
-                          legend.width, legend.height};
-      const double loss = covered(curves, box);
-      if (loss < hidden) {
-        hidden = loss;
-        best = box;
-      }
+      places.push_back({{area.left + style.gap + across * room / 2, area.top + style.gap + down * drop / 2,
+                         legend.width, legend.height}});
     }
   }
-  return best;
+  for (const PlotCurve& curve : curves) {
+    for_each_segment(
+        curve, frame,
+        [&](Point a, Point b, bool) {
+          for (LegendPlace& place : places) place.add(a, b);
+        },
+        [&](Point p) {
+          for (LegendPlace& place : places) place.hidden += place.holds(p.x, p.y) ? 1 : 0;
+        });
+  }
+  return *std::ranges::min_element(places, {}, &LegendPlace::hidden);
 }
 
-void draw_legend(Canvas& canvas, std::span<const Curve> curves, const Legend& legend, const Rectangle& box,
+void draw_legend(Canvas& canvas, std::span<const PlotCurve> curves, const Legend& legend, const Rectangle& box,
                  const Style& style) {
   canvas.fill(box, kWhite, 0.85);
   double y = static_cast<double>(box.top) + static_cast<double>(style.gap) / 2 + legend.row / 2;
@@ -196,7 +215,9 @@ void draw_legend(Canvas& canvas, std::span<const Curve> curves, const Legend& le
     if (curves[k].label.empty()) continue;
     const double left = static_cast<double>(box.left + style.gap), right = left + kSample * style.unit;
     const double middle = std::floor(y) + 0.5;
-    draw_curve(canvas, {{{left, middle}, {right, middle}}}, static_cast<std::int64_t>(k), style.unit, canvas.area());
+    CurvePen pen(static_cast<std::int64_t>(k), style.unit, canvas.area());
+    pen.segment({left, middle}, {right, middle}, true);
+    pen.draw(canvas);
     canvas.text({right + static_cast<double>(style.gap), std::round(y + style.label.height / 2)}, curves[k].label,
                 style.label);
     y += legend.row;
@@ -278,16 +299,27 @@ void draw_names(Canvas& canvas, const Layout& layout, const PlotOptions& options
                style);
 }
 
-std::vector<std::vector<Polyline>> all_pieces(std::span<const Curve> curves, const Frame& frame) {
-  std::vector<std::vector<Polyline>> result;
-  for (const Curve& curve : curves) result.push_back(pieces(curve, frame));
-  return result;
+void draw_marks(Canvas& canvas, const Layout& layout, const PlotDetails& details) {
+  if (!details.nonfinite) return;
+  const std::int64_t line = layout.style.line, tick = layout.style.tick;
+  details.nonfinite([&](double place) {
+    const std::int64_t mark = std::llround(layout.frame.at(place, layout.frame.y.lo).x);
+    canvas.fill({mark - line, layout.frame.area.bottom() - 2 * tick, 2 * line, 2 * tick}, kNonFinite);
+  });
+}
+
+void draw_curve(Canvas& canvas, const Layout& layout, const PlotCurve& curve, std::int64_t k) {
+  CurvePen pen(k, layout.style.unit, layout.frame.area);
+  for_each_segment(
+      curve, layout.frame, [&](Point a, Point b, bool first) { pen.segment(a, b, first); },
+      [&](Point p) { pen.lone(p); });
+  pen.draw(canvas);
 }
 
 }  // namespace
 
-Image draw_plot(std::span<const Curve> curves, const PlotOptions& options, const PlotDetails& details) {
-  check_arguments(curves, options, details.function);
+Image draw_plot(std::span<const PlotCurve> curves, const PlotOptions& options, const PlotDetails& details) {
+  check_size(options, details.function);
   auto [x, y] = extents(curves, details);
   if (x.lo == x.hi) x = widened(x, 0);
   Canvas canvas(options.width, options.height, details.function);
@@ -295,8 +327,7 @@ Image draw_plot(std::span<const Curve> curves, const PlotOptions& options, const
   Rectangle& area = layout.frame.area;
 
   const Legend legend = measure_legend(curves, layout.style);
-  double hidden = 0;
-  Rectangle box = place_legend(legend, all_pieces(curves, layout.frame), area, layout.style, hidden);
+  auto [box, hidden] = place_legend(legend, curves, layout.frame, layout.style);
   // Where every place hides something, the legend goes beside the plot if enough of that is left.
   if (hidden > 0 && area.width - legend.width > options.width / 3) {
     area.width -= legend.width;
@@ -305,20 +336,25 @@ Image draw_plot(std::span<const Curve> curves, const PlotOptions& options, const
 
   draw_ticks(canvas, layout);
   draw_names(canvas, layout, options);
-  for (const double place : details.nonfinite) {
-    const std::int64_t mark = std::llround(layout.frame.at(place, layout.frame.y.lo).x);
-    canvas.fill(
-        {mark - layout.style.line, area.bottom() - 2 * layout.style.tick, 2 * layout.style.line, 2 * layout.style.tick},
-        kNonFinite);
-  }
-  const auto lines = all_pieces(curves, layout.frame);
-  for (std::size_t k = 0; k < lines.size(); ++k) {
-    draw_curve(canvas, lines[k], static_cast<std::int64_t>(k), layout.style.unit, area);
+  draw_marks(canvas, layout, details);
+  for (std::size_t k = 0; k < curves.size(); ++k) {
+    draw_curve(canvas, layout, curves[k], static_cast<std::int64_t>(k));
   }
   if (legend.width > 0) draw_legend(canvas, curves, legend, box, layout.style);
   return std::move(canvas).take();
 }
 
-Image plot(std::span<const Curve> curves, const PlotOptions& options) { return draw_plot(curves, options, {}); }
+Image plot(std::span<const Curve> curves, const PlotOptions& options) {
+  const PlotDetails details;
+  std::vector<PlotCurve> sources;
+  for (const Curve& curve : curves) {
+    require(curve.x.size() == curve.y.size(), details.function, "received a curve '", curve.label, "' with ",
+            curve.x.size(), " x and ", curve.y.size(), " y, expected as many of one as of the other; pass points");
+    sources.push_back({curve.label, [&curve](const auto& visit) {
+                         for (std::size_t k = 0; k < curve.x.size(); ++k) visit(curve.x[k], curve.y[k]);
+                       }});
+  }
+  return draw_plot(sources, options, details);
+}
 
 }  // namespace lossatlas

@@ -1,6 +1,7 @@
 // The line plot behind plot() and the figures of one-axis surfaces.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -11,13 +12,20 @@
 
 namespace lossatlas {
 
+/// A curve whose points need not be in memory: points(visit) calls visit(x, y) for each, the same ones each time.
+struct PlotCurve {
+  std::string label;
+  std::function<void(const std::function<void(double x, double y)>& visit)> points;
+};
+
 struct PlotDetails {
   std::string_view function = "plot";  ///< in whose name errors are thrown
   std::optional<Range> y_range = {};   ///< absent: that of the data and a little more
-  std::vector<double> nonfinite = {};  ///< x of the places marked in magenta
+  /// nonfinite(mark) calls mark(x) for each place marked in magenta; may be empty.
+  std::function<void(const std::function<void(double x)>& mark)> nonfinite = {};
   std::vector<std::string> caption = {};
 };
 
-Image draw_plot(std::span<const Curve> curves, const PlotOptions& options, const PlotDetails& details);
+Image draw_plot(std::span<const PlotCurve> curves, const PlotOptions& options, const PlotDetails& details);
 
 }  // namespace lossatlas

@@ -47,9 +47,9 @@ LOSSATLAS_API Image render(const Pattern& pattern, const RenderOptions& options 
 LOSSATLAS_API void write_png(const std::filesystem::path& file, const Surface& surface,
                              const RenderOptions& options = {});
 
-/// The same file from the losses (n₁, …, n_z, H) of a grid in an .npy file as write_section() makes it. Of z = 2 and 3
-/// memory holds some rows of the picture at a time; of z = 1 it holds the line. Throws FileError, too, for any other
-/// file.
+/// The same file from the losses (n₁, …, n_z, H) of a grid in an .npy file as write_section() makes it. Memory does not
+/// grow with the grid: it holds some rows of the picture at a time, of z = 1 all of it. The losses are read twice, of
+/// z = 1 a few times for each line. Throws FileError, too, for any other file.
 LOSSATLAS_API void write_png(const std::filesystem::path& file, const std::filesystem::path& losses, const Grid& grid,
                              std::int64_t heads, const RenderOptions& options = {});
 

@@ -58,9 +58,6 @@ void SectionOutputs::check_pictures(const Grid& grid, std::int64_t heads) const 
     throw InvalidArgument("--png: received an axis of " + std::to_string(axis.points) + " points, expected at most " +
                           std::to_string(kMostPixels) + " for a picture; drop the option or use a smaller --grid");
   }
-  constexpr double kPointBytes = 64;  // of a line's point while it is drawn
-  const double points = static_cast<double>(grid.size()) * static_cast<double>(heads > 1 ? heads + 1 : 1);
-  if (!png.empty() && grid.rank() == 1) check_memory("--png", kPointBytes * points);
   if (!vti.empty()) check_disk(grid, heads + 1, fs::path(vti).parent_path());  // the sum, too
   for (const Axis& axis : grid.axes()) {
     if (vti.empty() || axis.points == 1 || axis.lo != axis.hi) continue;

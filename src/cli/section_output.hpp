@@ -27,8 +27,7 @@ struct SectionOutputs {
   std::vector<NamedFile> named() const;
   /// Throws FileError unless all of them can be made, none is another one's file or one of `inputs`, by any path.
   void check_files(const std::vector<NamedFile>& inputs) const;
-  /// Throws InvalidArgument when the pictures cannot show such a grid, the points of a line do not fit the memory, or
-  /// the disk has no room for --vti.
+  /// Throws InvalidArgument when the pictures cannot show such a grid, or the disk has no room for --vti.
   void check_pictures(const Grid& grid, std::int64_t heads) const;
   /// From the losses in --out.
   void write_pictures(const Grid& grid, const SectionFileReport& report, const std::string& title) const;
