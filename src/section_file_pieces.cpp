@@ -17,7 +17,9 @@ constexpr double kProbeSeconds = 0.03;  // a longer one tells no more
 
 std::int64_t values_of_a_point(const TileSource& source) { return source.heads + source.grid.rank(); }
 
-[[noreturn]] void out_of_memory(std::int64_t bytes, const std::string& reason) {
+/// bytes: 0 where what ran out did not say.
+[[noreturn]] void out_of_memory(const TileSource& source, std::int64_t bytes, const std::string& reason) {
+  if (bytes == 0) bytes = source.point_bytes();
   throw OutOfMemory(message("write_section", "received a section of which one point needs ", bytes, " bytes (", reason,
                             "), expected that much to be free; use fewer samples or f32"),
                     bytes);
@@ -28,10 +30,22 @@ std::int64_t values_of_a_point(const TileSource& source) { return source.heads +
 PieceEvaluator::PieceEvaluator(const TileSource& source)
     : source_(source), piece_(std::max<std::int64_t>(1, kPieceBytes / (8 * values_of_a_point(source)))) {}
 
+void PieceEvaluator::prepare(const Control& control) {
+  if (!source_.prepare) return;
+  try {
+    source_.prepare(control);
+  } catch (const OutOfMemory& error) {
+    if (error.bytes() > 0) throw;
+    out_of_memory(source_, 0, error.what());
+  } catch (const std::bad_alloc& error) {
+    out_of_memory(source_, 0, error.what());
+  }
+}
+
 std::int64_t PieceEvaluator::evaluate(std::int64_t first, std::int64_t count, const Control& control) {
   for (;;) {
     const std::int64_t piece = std::min(count, piece_);
-    std::int64_t bytes = 0;  // 0: not said
+    std::int64_t bytes = 0;
     std::string reason;
     try {
       buffer_.resize(static_cast<std::size_t>(piece * source_.heads));
@@ -45,7 +59,7 @@ std::int64_t PieceEvaluator::evaluate(std::int64_t first, std::int64_t count, co
     } catch (const std::length_error& error) {
       reason = error.what();
     }
-    if (piece == 1) out_of_memory(bytes > 0 ? bytes : source_.point_bytes(), reason);
+    if (piece == 1) out_of_memory(source_, bytes, reason);
     piece_ = piece / 2;
     buffer_ = {};
   }

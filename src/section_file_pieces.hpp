@@ -15,6 +15,8 @@ class PieceEvaluator {
  public:
   explicit PieceEvaluator(const TileSource& source);
 
+  /// The source's own prepare().
+  void prepare(const Control& control);
   /// use(losses) for consecutive pieces of points first..first+count−1. Throws OutOfMemory when one point is too much.
   void run(std::int64_t first, std::int64_t count, const Control& control,
            const std::function<void(std::span<const double> losses)>& use);

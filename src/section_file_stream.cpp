@@ -307,7 +307,7 @@ void SectionStream::require_space() const {
 }
 
 void SectionStream::prepare() {
-  if (!std::exchange(prepared_, true) && source_.prepare) source_.prepare(control_);
+  if (!std::exchange(prepared_, true)) pieces_.prepare(control_);
 }
 
 void SectionStream::evaluate_missing() {

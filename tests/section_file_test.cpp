@@ -369,6 +369,13 @@ TEST_F(SectionFile, MemoryThatRunsOutHalvesTheTileAndKeepsTheBits) {
   EXPECT_EQ(bytes_told(), 12345) << "counted, where what ran out does not say";
   run.before = [](std::int64_t, std::int64_t) { throw OutOfMemory("the reason", 0); };
   EXPECT_EQ(bytes_told(), 12345);
+  run.source.prepare = [](const Control&) { throw Reasoned(); };
+  EXPECT_EQ(bytes_told(), 12345) << "in the set-up, too";
+  run.source.prepare = [](const Control&) { throw OutOfMemory("the reason", 0); };
+  EXPECT_EQ(bytes_told(), 12345);
+  run.source.prepare = [](const Control&) { throw OutOfMemory("the reason", 7); };
+  EXPECT_EQ(bytes_told(), 7);
+  run.source.prepare = {};
   run.before = [](std::int64_t, std::int64_t) { throw OutOfMemory("the reason", 3); };
   EXPECT_EQ(bytes_told(), 3) << "less than the losses take is what was said";
 }
