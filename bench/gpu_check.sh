@@ -227,7 +227,7 @@ measure() {
   [[ $quick == yes ]] && assemble=assemble/2_100_1
   for device in cpu cuda; do
     run_benchmark "section-$device" 120 section_bench --device $device --cases dense --repetitions 1
-    run_benchmark "hessian-$device" 120 hessian_bench --device $device --benchmark_min_time=0.1 \
+    run_benchmark "hessian-$device" 180 hessian_bench --device $device --benchmark_min_time=0.1 \
       --benchmark_filter="$assemble"
     [[ $quick == yes ]] ||
       run_benchmark "fit-$device" 120 fit_bench --device $device --benchmark_filter=fit_features/2048
@@ -257,19 +257,28 @@ scale() {
   run_sections section-scaling 120 --scaling --precisions f32
 }
 
+run_hessians() {  # run_hessians DEVICE LIMIT ARGUMENT...: bench/hessian_run.py on it
+  local device=$1 limit=$2 name=hessian-peers-$1
+  shift 2
+  if grep -qs '"error_occurred": true' "$work/hessian-$device.json"; then
+    skip_step "$name" "nothing of ours to compare with"
+    return
+  fi
+  run_step "$name" "$limit" "$python" "$root/bench/hessian_run.py" --bench "$build/bin/hessian_bench" \
+    --python "$python" --device "$device" --rounds 1 --json "$work/$name.json" "$@" || return
+  reports+=("$(cat "$work/$name.log")")
+  keep_numbers "$name" "$work/$name.json"
+}
+
+# The eigenvalues of one matrix take as long whatever N it was summed over.
+readonly solved=2_1250_1,20_60_60_10,784_20_10
+readonly assembled=$solved,2_1250_1_n60000,20_60_60_10_n60000,784_20_10_n60000
+
 compare_hessians() {
   [[ $quick == no ]] || return
   has torch || has jax || { skip_step hessian-peers "no numpy with torch or jax in $python"; return; }
-  local device
-  for device in cpu cuda; do
-    if [[ ! -s $work/hessian-$device.json ]] || grep -q '"error_occurred": true' "$work/hessian-$device.json"; then
-      skip_step "hessian-peers-$device" "nothing of ours to compare with"
-      continue
-    fi
-    run_step "hessian-peers-$device" 120 "$python" "$root/bench/hessian_run.py" --bench "$build/bin/hessian_bench" \
-      --python "$python" --device $device --rounds 1 --json "$work/hessian-peers-$device.json"
-    keep_numbers "hessian-peers-$device" "$work/hessian-peers-$device.json"
-  done
+  run_hessians cpu 120
+  run_hessians cuda 360 --cases $assembled --spectra $solved --rows 64 --torch-forms functional,vmap --jax-forms map
 }
 
 joined() {  # with commas

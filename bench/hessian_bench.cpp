@@ -1,10 +1,18 @@
-// The exact Hessian of tanh networks (mean squared error, N = 1000), and all of its eigenvalues.
+// The exact Hessian of tanh networks (mean squared error), and all of its eigenvalues.
 //
-// Floor of the assembly: N·M² FLOP, half of a product of (M, N) and (N, M), at the rate of dgemm (2048³, same threads)
-// measured around it: of_dgemm. The spectrum is the Hessian and its eigenvalues by LAPACK on one thread; its floor is
-// the 4/3·M³ FLOP of the tridiagonal form at the rate of dgemm on one thread, of which half are bound by memory.
+// A case is its widths and, unless it has 1000 samples, their number: 2_100_1, 784_20_10_n60000.
+//
+// Floor of the assembly: N·M² FLOP, half of a product of (M, N) and (N, M). On the CPU it is set against dgemm (2048³,
+// same threads) measured around it: of_dgemm. On CUDA the matrix stays on the device, as it does for spectra: from the
+// call to the end of the check that all entries are finite, memory included; hessian_run.py sets it against the rate of
+// products that the peers reach in the same run. The spectrum is the Hessian (assembly_s) and its eigenvalues
+// (eigen_s) by LAPACK on one thread or cuSOLVER; on the CPU its floor is the 4/3·M³ FLOP of the tridiagonal form at the
+// rate of dgemm on one thread, of which half are bound by memory.
 //
 //   hessian_bench [--device cpu|cuda] [--threads N] [Google Benchmark's options]
+//                                                       the device's own choice of cases
+//   hessian_bench --cases 2_100_1,... [--spectra 2_100_1,...] ...
+//                                                       the assembly of these, and the spectra of those
 //   hessian_bench --export DIR [--cases 2_100_1,...] [--spectra 2_100_1,...]
 //                                                       writes cases with their Hessians, and the eigenvalues of some,
 //                                                       for bench/peers
@@ -12,12 +20,16 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <sstream>
+#include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -31,21 +43,43 @@
 namespace lossatlas::bench {
 namespace {
 
-constexpr std::int64_t kSamples = 1000;
+constexpr std::int64_t kSamples = 1000;  // unless the case says otherwise
 
-using Widths = std::vector<std::int64_t>;
+struct Shape {
+  std::vector<std::int64_t> widths;
+  std::int64_t samples = kSamples;
+};
+
+/// Of a case's name; throws std::invalid_argument.
+Shape shape_of(const std::string& name) {
+  static const std::regex kName("([1-9][0-9]{0,8}(?:_[1-9][0-9]{0,8})+)(?:_n([1-9][0-9]{0,8}))?");
+  std::smatch match;
+  if (!std::regex_match(name, match, kName)) {
+    throw std::invalid_argument("--cases: received " + name + ", expected widths such as 784_20_10 or, with their " +
+                                "samples, 784_20_10_n60000");
+  }
+  Shape shape;
+  std::stringstream text(match[1]);
+  for (std::string width; std::getline(text, width, '_');) shape.widths.push_back(std::stoll(width));
+  if (match[2].matched) shape.samples = std::stoll(match[2]);
+  return shape;
+}
 
 struct Case {
   Landscape landscape;
   std::vector<double> theta;
+
+  double parameters() const { return static_cast<double>(theta.size()); }
+  double assembly_flop() const { return static_cast<double>(landscape.data().size()) * parameters() * parameters(); }
+  double eigen_flop() const { return 4.0 / 3 * std::pow(parameters(), 3); }
 };
 
-Case regression(Widths widths, const Device& device) {
-  const std::int64_t in = widths.front(), out = widths.back();
-  Network network = mlp(std::move(widths), Activation::tanh);
+Case regression(const Shape& shape, const Device& device) {
+  const std::int64_t in = shape.widths.front(), out = shape.widths.back();
+  Network network = mlp(shape.widths, Activation::tanh);
   std::vector<double> theta = random_parameters(network, {.seed = 1, .scale = {}});
-  Dataset data =
-      Dataset::regression(random_values<double>(kSamples * in, 4), in, random_values<double>(kSamples * out, 5), out);
+  Dataset data = Dataset::regression(random_values<double>(shape.samples * in, 4), in,
+                                     random_values<double>(shape.samples * out, 5), out);
   return {Landscape(std::move(network), std::move(data), Loss::mean_squared_error, device), std::move(theta)};
 }
 
@@ -54,13 +88,38 @@ Seconds mean(Seconds a, Seconds b) { return {(a.wall + b.wall) / 2, (a.cpu + b.c
 
 bool on_cpu(const Case& one) { return one.landscape.device().kind() == Device::Kind::cpu; }
 
-void assemble(benchmark::State& state, const Widths& widths, const Device& device) {
-  const Case one = regression(widths, device);
+/// Calls `done` once the last samples are in a Hessian.
+template <class Done>
+Progress after_assembly(Done done) {
+  return [done](const ProgressEvent& event) {
+    if (event.stage == "hessian" && event.done == event.total) done();
+  };
+}
+
+/// The Hessian where the device keeps it. Off the CPU by a test of the curvature that is stopped before it factors.
+void assemble_once(const Case& one) {
+  if (on_cpu(one)) {
+    benchmark::DoNotOptimize(hessian(one.landscape, one.theta));
+    return;
+  }
+  std::stop_source stop;
+  const Control control{.progress = after_assembly([&] { stop.request_stop(); }), .stop = stop.get_token()};
+  try {
+    test_curvature(one.landscape, one.theta, {.below = {}, .control = control});
+  } catch (const Interrupted&) {
+    return;
+  }
+  throw std::runtime_error("the assembly did not end by the stop that was asked for");
+}
+
+void assemble(benchmark::State& state, const std::string& name, const Device& device) {
+  const Case one = regression(shape_of(name), device);
+  if (!on_cpu(one)) assemble_once(one);  // the libraries of a device load their kernels at the first call
   const Seconds before = on_cpu(one) ? product_seconds<double>(device.threads()) : Seconds{};
-  for (auto _ : state) benchmark::DoNotOptimize(hessian(one.landscape, one.theta));
-  const auto size = static_cast<double>(one.theta.size());
-  const double flop = static_cast<double>(kSamples) * size * size;
-  state.counters["M"] = size;
+  for (auto _ : state) assemble_once(one);
+  const double flop = one.assembly_flop();
+  state.counters["M"] = one.parameters();
+  state.counters["N"] = static_cast<double>(one.landscape.data().size());
   state.counters["flop"] = flop;
   state.counters["flop/s"] = benchmark::Counter(flop, benchmark::Counter::kIsIterationInvariantRate);
   if (!on_cpu(one)) return;
@@ -71,8 +130,8 @@ void assemble(benchmark::State& state, const Widths& widths, const Device& devic
   state.counters["of_dgemm"] = benchmark::Counter(flop / rate, benchmark::Counter::kIsIterationInvariantRate);
 }
 
-void multiply(benchmark::State& state, const Widths& widths, const Device& device) {
-  const Case one = regression(widths, device);
+void multiply(benchmark::State& state, const std::string& name, const Device& device) {
+  const Case one = regression(shape_of(name), device);
   const HessianOperator product(one.landscape, one.theta);
   const std::vector<double> vectors = random_values<double>(state.range(0) * product.size(), 6);
   for (auto _ : state) benchmark::DoNotOptimize(product.multiply(vectors));
@@ -80,25 +139,35 @@ void multiply(benchmark::State& state, const Widths& widths, const Device& devic
       benchmark::Counter(static_cast<double>(state.range(0)), benchmark::Counter::kIsIterationInvariantRate);
 }
 
-void spectrum(benchmark::State& state, const Widths& widths, const SpectrumOptions& options, const Device& device) {
-  const Case one = regression(widths, device);
+void spectrum(benchmark::State& state, const std::string& name, const SpectrumOptions& options, const Device& device) {
+  using Clock = std::chrono::steady_clock;
+  const Case one = regression(shape_of(name), device);
+  Clock::time_point start, assembled;
+  double assembly = 0, eigen = 0;
+  const Control control{.progress = after_assembly([&] { assembled = Clock::now(); }), .stop = {}};
+  const auto solve = [&] {
+    start = Clock::now();
+    return hessian_spectrum(one.landscape, one.theta, options, {.control = control});
+  };
+  if (!on_cpu(one)) solve();
   const double rate = on_cpu(one) ? kProductFlop / product_seconds<double>(1).wall : 0;
   for (auto _ : state) {
-    const Spectrum result = hessian_spectrum(one.landscape, one.theta, options);
-    const double allowed = 20 * static_cast<double>(one.theta.size()) * 0x1p-52 * std::abs(result.eigenvalues.back());
+    const Spectrum result = solve();
+    eigen += std::chrono::duration<double>(Clock::now() - assembled).count();
+    assembly += std::chrono::duration<double>(assembled - start).count();
+    const double allowed = 20 * one.parameters() * 0x1p-52 * std::abs(result.eigenvalues.back());
     if (options.vectors && !(result.residual <= allowed)) state.SkipWithError("the eigenpairs leave a residual");
   }
-  state.counters["M"] = static_cast<double>(one.theta.size());
+  const auto average = benchmark::Counter::kAvgIterations;
+  state.counters["M"] = one.parameters();
+  state.counters["N"] = static_cast<double>(one.landscape.data().size());
+  state.counters["flop"] = one.assembly_flop();
+  state.counters["eigen_flop"] = one.eigen_flop();
+  state.counters["assembly_s"] = benchmark::Counter(assembly, average);
+  state.counters["eigen_s"] = benchmark::Counter(eigen, average);
   if (!on_cpu(one)) return;
-  state.counters["of_floor"] = benchmark::Counter(4.0 / 3 * std::pow(static_cast<double>(one.theta.size()), 3) / rate,
-                                                  benchmark::Counter::kIsIterationInvariantRate);
-}
-
-Widths widths_of(const std::string& name) {
-  Widths widths;
-  std::stringstream text(name);
-  for (std::string width; std::getline(text, width, '_');) widths.push_back(std::stoll(width));
-  return widths;
+  state.counters["of_floor"] =
+      benchmark::Counter(one.eigen_flop() / rate, benchmark::Counter::kIsIterationInvariantRate);
 }
 
 template <class Run, class... Arguments>
@@ -117,22 +186,38 @@ benchmark::internal::Benchmark* add(const std::string& name, Run run, Arguments.
       ->Unit(benchmark::kMillisecond);
 }
 
+/// What is measured unless cases are named. Large ones are for a GPU.
+struct Cases {
+  std::vector<std::string> assembled, solved;
+};
+
+Cases default_cases(const Device& device) {
+  if (device.kind() == Device::Kind::cpu) {
+    return {{"2_100_1", "2_1250_1", "20_60_60_10", "784_20_10"}, {"2_100_1", "2_250_1", "2_500_1", "2_1250_1"}};
+  }
+  const std::vector<std::string> large = {"2_1250_1",           "2_1250_1_n60000", "20_60_60_10",
+                                          "20_60_60_10_n60000", "784_20_10",       "784_20_10_n60000"};
+  Cases cases{{"2_100_1"}, {"2_100_1"}};
+  for (auto* list : {&cases.assembled, &cases.solved}) list->insert(list->end(), large.begin(), large.end());
+  return cases;
+}
+
+void register_cases(const Cases& cases, const Device& device) {
+  for (const std::string& name : cases.assembled) add("assemble/" + name, assemble, name, device);
+  for (const std::string& name : cases.solved) add("spectrum/" + name, spectrum, name, SpectrumOptions{}, device);
+}
+
 void register_all(const Device& device) {
-  for (const char* name : {"2_100_1", "2_1250_1", "20_60_60_10", "784_20_10"}) {
-    add(std::string("assemble/") + name, assemble, widths_of(name), device);
-  }
-  add("multiply/2_1250_1", multiply, widths_of("2_1250_1"), device)->Arg(1)->Arg(64);
-  for (const char* name : {"2_100_1", "2_250_1", "2_500_1"}) {
-    add(std::string("spectrum/") + name, spectrum, widths_of(name), SpectrumOptions{}, device);
-  }
-  add("spectrum/2_100_1_vectors", spectrum, widths_of("2_100_1"), SpectrumOptions{.vectors = true}, device);
-  add("spectrum/2_1250_1", spectrum, widths_of("2_1250_1"), SpectrumOptions{}, device)->Iterations(1);
+  register_cases(default_cases(device), device);
+  add("multiply/2_1250_1", multiply, std::string("2_1250_1"), device)->Arg(1)->Arg(64);
+  add("spectrum/2_100_1_vectors", spectrum, std::string("2_100_1"), SpectrumOptions{.vectors = true}, device);
 }
 
 /// A case as .npy files, and case.json with the shapes.
 void export_case(const std::string& name, bool spectrum, const std::filesystem::path& folder, const Device& device) {
   std::filesystem::create_directories(folder);
-  const Case one = regression(widths_of(name), device);
+  const Shape shape = shape_of(name);
+  const Case one = regression(shape, device);
   const Dataset& data = one.landscape.data();
   const auto size = static_cast<std::int64_t>(one.theta.size());
   write_npy(folder / "theta.npy", std::vector{size}, one.theta);
@@ -143,7 +228,7 @@ void export_case(const std::string& name, bool spectrum, const std::filesystem::
     write_npy(folder / "eigenvalues.npy", std::vector{size}, hessian_spectrum(one.landscape, one.theta).eigenvalues);
   }
   const nlohmann::json about = {
-      {"name", name}, {"widths", widths_of(name)}, {"activation", "tanh"}, {"loss", "mse"}, {"samples", kSamples}};
+      {"name", name}, {"widths", shape.widths}, {"activation", "tanh"}, {"loss", "mse"}, {"samples", shape.samples}};
   std::ofstream(folder / "case.json") << about.dump(2) << '\n';
 }
 
@@ -157,21 +242,25 @@ std::vector<std::string> split(const std::string& list) {
 int run(std::vector<char*> arguments) {
   const bool rates_only =
       std::erase_if(arguments, [](const char* text) { return std::string_view(text) == "--rates"; });
-  const std::string folder = take_option(arguments, "--export"), cases = take_option(arguments, "--cases");
-  const std::vector<std::string> spectra = split(take_option(arguments, "--spectra"));
+  const std::string folder = take_option(arguments, "--export");
+  const Cases chosen{split(take_option(arguments, "--cases")), split(take_option(arguments, "--spectra"))};
   const Device device = take_device(arguments);
   if (rates_only) {
     print_rates(device);
     return 0;
   }
   if (!folder.empty()) {
-    for (const std::string& name : split(cases.empty() ? "2_100_1" : cases)) {
-      const bool spectrum = std::find(spectra.begin(), spectra.end(), name) != spectra.end();
+    for (const std::string& name : chosen.assembled.empty() ? std::vector<std::string>{"2_100_1"} : chosen.assembled) {
+      const bool spectrum = std::find(chosen.solved.begin(), chosen.solved.end(), name) != chosen.solved.end();
       export_case(name, spectrum, std::filesystem::path(folder) / name, device);
     }
     return 0;
   }
-  register_all(device);
+  if (chosen.assembled.empty() && chosen.solved.empty()) {
+    register_all(device);
+  } else {
+    register_cases(chosen, device);
+  }
   return run_benchmarks(std::move(arguments), device);
 }
 

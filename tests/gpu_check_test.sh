@@ -105,13 +105,21 @@ expect "$(member benchmarks section-peers rows a)" 1
 grep -q 'a table of sections' "$work/log"
 grep -q -e '--device cuda .*--rounds 3 .*--cases dense,theorem1 ' "$work/python.log"
 grep -q -e '--scaling' "$work/python.log"
-grep -q -e 'hessian_run.py .*--device cuda' "$work/python.log"
+for case in {2_1250_1,20_60_60_10,784_20_10}{,_n60000}; do
+  grep -q -e "hessian_run.py .*--device cuda .*--cases [0-9_n,]*$case[, ]" "$work/python.log"
+done
+grep -q -e 'hessian_run.py .*--device cuda .*--spectra 2_1250_1,20_60_60_10,784_20_10 ' "$work/python.log"
+expect "$(member benchmarks hessian-peers-cuda rows a)" 1
 rm "$work/python.log"
 check 0 -- --python "$work/bin/some-python" --only sections --cases all --rounds 7 --seconds 60
 expect "$(member steps 2 name)" section-peers
 expect "$(member only)" sections
 [[ $(wc -l <"$work/python.log") == 1 ]]
 grep -q -e '--rounds 7 .*--cases  --seconds 60' "$work/python.log"
+rm "$work/python.log"
+check 0 -- --python "$work/bin/some-python" --only hessians
+expect "$(member benchmarks hessian-peers-cuda rows a)" 1
+[[ $(wc -l <"$work/python.log") == 2 ]]
 check 1 BROKEN_PEERS=1 -- --python "$work/bin/some-python"
 
 # What does not fit is skipped, and said to be.

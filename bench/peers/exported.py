@@ -19,6 +19,7 @@ import numpy
 
 # What a precision has to reach, relative to the loss: a wrong formula fails, rounding does not.
 TOLERANCE = {"f64": 1e-11, "f32": 1e-5, "fast": 1e-3}
+PRODUCT_SIZE = {"cpu": 2048, "cuda": 8192}  # of the square products whose rate is a ceiling
 LOOP_POINTS, LOOP_PAIRS = 16, 120_000  # a general form is timed on so many points, and fewer where N is large
 
 

@@ -7,7 +7,7 @@
 Every form reads the same data, and its matrix is compared with the one that lossatlas wrote before it is timed:
   hessian   jax.jit(jax.hessian(loss)): vmap over all columns at once
   map       jax.jit of jax.lax.map over columns in batches, the fastest of several sizes
-and eigenvalues by jnp.linalg.eigvalsh where the case has them. Compilation is not timed. --threads N runs on the first
+and eigenvalues by jnp.linalg.eigvalsh where the case has them (on a GPU cuSOLVER's, of a matrix that is there). Compilation is not timed. --threads N runs on the first
 N of this process's processors: XLA has a thread for each. Prints JSON.
 """
 
@@ -17,6 +17,7 @@ import sys
 import hessian_peer
 import jax
 import jax.numpy as jnp
+from exported import PRODUCT_SIZE
 from hessian_peer import Form
 
 BATCHES = (8, 32, 128)
@@ -31,8 +32,8 @@ def device_memory():
 class Problem:
     """One exported case on the default device. The data are arguments, so that the compiler does not fold them."""
 
-    def __init__(self, exported, device):
-        self.exported = exported
+    def __init__(self, exported, device, free):
+        self.exported, self.free = exported, free
         self.theta = jnp.asarray(exported.theta)
         self.data = jnp.asarray(exported.inputs), jnp.asarray(exported.targets)
 
@@ -53,7 +54,7 @@ class Problem:
 
             return compiled(matrix, columns, self.theta, *self.data)
 
-        return hessian_peer.fastest([batched(size) for size in BATCHES])
+        return hessian_peer.fastest([batched(size) for size in self.exported.fitting(BATCHES, self.free)])
 
     def eigenvalues(self):
         return compiled(jnp.linalg.eigvalsh, jnp.asarray(self.exported.hessian))
@@ -62,6 +63,15 @@ class Problem:
 def compiled(function, *arguments):
     fast = jax.jit(function)
     return lambda: fast(*arguments).block_until_ready()
+
+
+def product_rate(device):
+    """FLOP/s of square products in f64."""
+    size = PRODUCT_SIZE[device]
+    a, b = (jax.random.normal(jax.random.key(seed), (size, size), dtype=jnp.float64) for seed in range(2))
+    function = compiled(jnp.matmul, a, b)
+    function()
+    return 2 * size**3 / hessian_peer.clock(function, 0.1)["seconds"]
 
 
 def about(options):

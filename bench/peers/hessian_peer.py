@@ -2,7 +2,8 @@
 
 A form computes all rows of the Hessian at once, or rows one by one or in batches. The latter are timed on at most
 --rows rows, evenly spread, and their time is scaled to all of them, in which they are linear; "rows" says how many
-were timed. The former are left out where the intermediates of all columns, N·M doubles for each unit, leave no room.
+were timed. The former are left out where the intermediates of all columns, N·M doubles for each unit, leave no room,
+and so are batches of too many columns.
 """
 
 import argparse
@@ -49,8 +50,12 @@ class Exported:
         size = len(self.theta)
         return numpy.arange(size) if size <= most else numpy.linspace(0, size - 1, most).astype(numpy.int64)
 
-    def bytes_at_once(self):
-        return 8 * LIVE * len(self.inputs) * sum(self.widths[1:]) * len(self.theta)
+    def bytes_at_once(self, columns=None):
+        return 8 * LIVE * len(self.inputs) * sum(self.widths[1:]) * (columns or len(self.theta))
+
+    def fitting(self, batches, free):
+        """The batches of columns that leave half of what is free; the smallest one in any case."""
+        return [size for size in batches if size == min(batches) or self.bytes_at_once(size) <= free / 2]
 
 
 @dataclasses.dataclass
@@ -104,9 +109,9 @@ def run_form(exported, name, form, options):
 
 
 def run_case(peer, exported, options):
-    problem = peer.Problem(exported, options.device)
     result = {"forms": {}, "left_out": {}}
     available = peer.device_memory() if options.device == "cuda" else free_memory()
+    problem = peer.Problem(exported, options.device, available)
     for name in options.forms.split(","):
         form = problem.forms()[name]
         if form.whole and exported.bytes_at_once() > available / 2:
@@ -144,7 +149,7 @@ def parse_arguments(description, forms):
 
 def run(peer, options):
     """All cases, as JSON on standard output."""
-    result = peer.about(options) | {"cases": {}}
+    result = peer.about(options) | {"product_flop_per_second": peer.product_rate(options.device), "cases": {}}
     wanted = options.cases.split(",") if options.cases else None
     for folder in sorted(path.parent for path in options.folder.glob("*/case.json")):
         if not wanted or folder.name in wanted:

@@ -10,7 +10,8 @@ Every form reads the same data, in f64, and its matrix is compared with the one 
   vectorized   the same function with vectorize=True: all rows at once
   func         torch.func.hessian: vmap over all columns at once
   vmap         torch.func: vmap over columns in chunks, the fastest of several sizes
-and eigenvalues by torch.linalg.eigvalsh where the case has them. Prints JSON.
+and eigenvalues by torch.linalg.eigvalsh where the case has them: on a GPU cuSOLVER's, of a matrix that is there.
+Prints JSON.
 """
 
 import functools
@@ -18,6 +19,7 @@ import sys
 
 import hessian_peer
 import torch
+import torch_rates
 from hessian_peer import Form
 from torch.autograd.functional import hessian, jacobian
 
@@ -32,9 +34,9 @@ def device_memory():
 class Problem:
     """One exported case on one device. Every timed function waits for it."""
 
-    def __init__(self, exported, device):
+    def __init__(self, exported, device, free):
         self.device = torch.device(device)
-        self.exported = exported
+        self.exported, self.free = exported, free
         self.theta, self.inputs, self.targets = map(self.load, (exported.theta, exported.inputs, exported.targets))
 
     def load(self, array):
@@ -81,7 +83,7 @@ class Problem:
         def chunked(size):
             return torch.func.vmap(column, chunk_size=size)(columns)
 
-        return hessian_peer.fastest([self.waits(functools.partial(chunked, size)) for size in CHUNKS])
+        return hessian_peer.fastest([self.waits(functools.partial(chunked, size)) for size in self.exported.fitting(CHUNKS, self.free)])
 
     def eigenvalues(self):
         matrix = self.load(self.exported.hessian)
@@ -96,6 +98,11 @@ class Matrix:
 
     def __array__(self, dtype=None, copy=None):
         return self.tensor.detach().cpu().numpy()
+
+
+def product_rate(device):
+    """FLOP/s of square products in f64."""
+    return torch_rates.product_rate(device, torch.float64, False)
 
 
 def about(options):

@@ -7,9 +7,8 @@ array, which memory may bound.
 
 import torch
 
-from exported import clock
+from exported import PRODUCT_SIZE, clock
 
-SIZES = {"cpu": 2048, "cuda": 8192}
 COPY_BYTES = {"cpu": 1 << 26, "cuda": 1 << 30}
 VALUES = {"cpu": 1 << 20, "cuda": 1 << 24}
 CHAIN = 64
@@ -28,7 +27,7 @@ def seconds(function, device):
 
 
 def product_rate(device, dtype, tf32):
-    size = SIZES[device]
+    size = PRODUCT_SIZE[device]
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     out = torch.empty_like(a)
     torch.backends.cuda.matmul.allow_tf32 = tf32
