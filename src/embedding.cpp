@@ -38,11 +38,13 @@ void check_neuron(std::int64_t neuron, std::int64_t width, std::int64_t layer, s
           width - 1, "; neurons count from 0");
 }
 
+bool is_one(double sum) { return std::abs(sum - 1) <= 1e-12; }
+
 void check_weights(std::span<const double> weights, std::string_view function) {
   require(!weights.empty(), function, "received no weights, expected one for each copy; pass shares that sum to 1");
   require_finite(weights, function, "weights");
   const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
-  require(std::abs(sum - 1) <= 1e-12, function, "received weights with sum ", sum, ", expected 1 within 1e-12; ",
+  require(is_one(sum), function, "received weights with sum ", sum, ", expected 1 within 1e-12; ",
           "divide them by their sum");
 }
 
@@ -77,6 +79,33 @@ void apply_split(Copies& copies, const Network& network, const Split& one, std::
   require(std::isfinite(one.alpha), function, "received alpha ", one.alpha, ", expected a finite number; use 0.5");
   const double weights[] = {1 - one.alpha, one.alpha};
   apply_split(copies, network, one.layer, one.neuron, weights, function);
+}
+
+/// Neurons copied in turn to these hidden widths, their shares left at 1.
+Copies copies_in_turn(const Network& network, std::span<const std::int64_t> hidden_widths) {
+  Copies copies = identity_copies(network);
+  require(hidden_widths.size() == copies.source.size(), "embed", "received ", hidden_widths.size(),
+          " hidden widths, expected ", copies.source.size(), "; pass one for each hidden layer");
+  for (std::size_t l = 0; l < copies.source.size(); ++l) {
+    const std::int64_t narrow = hidden_width(network, l), wide = hidden_widths[l];
+    require(wide >= narrow, "embed", "received width ", wide, " for hidden layer ", l + 1, ", expected at least ",
+            narrow, "; an embedding only widens");
+    for (std::int64_t j = narrow; j < wide; ++j) copies.source[l].push_back(j % narrow);
+    copies.share[l].resize(static_cast<std::size_t>(wide), 1.0);
+  }
+  return copies;
+}
+
+/// The shares of the copies of each neuron of hidden layer `hidden` sum to 1.
+void check_shares(const Copies& copies, std::size_t hidden, std::int64_t narrow) {
+  const std::vector<double>& share = copies.share[hidden];
+  require_finite(share, "embed", "shares");
+  std::vector<double> sums(static_cast<std::size_t>(narrow));
+  for (std::size_t j = 0; j < share.size(); ++j) sums[static_cast<std::size_t>(copies.source[hidden][j])] += share[j];
+  for (std::size_t s = 0; s < sums.size(); ++s) {
+    require(is_one(sums[s]), "embed", "received shares with sum ", sums[s], " for the copies of neuron ", s,
+            " of layer ", hidden + 1, ", expected 1 within 1e-12; divide them by their sum");
+  }
 }
 
 /// The neurons of one side of a layer; the inputs and outputs of the network are copied once.
@@ -266,23 +295,36 @@ Embedding embed(const Network& network, std::span<const double> theta, std::span
   return widen(network, theta, std::move(copies));
 }
 
-Embedding embed(const Network& network, std::span<const double> theta, std::span<const std::int64_t> hidden_widths) {
+Embedding embed(const Network& network, std::span<const double> theta, std::span<const WeightedSplit> splits) {
   check_theta(network, theta, "embed");
   Copies copies = identity_copies(network);
-  require(hidden_widths.size() == copies.source.size(), "embed", "received ", hidden_widths.size(),
-          " hidden widths, expected ", copies.source.size(), "; pass one for each hidden layer");
+  for (const WeightedSplit& one : splits) {
+    check_weights(one.weights, "embed");
+    apply_split(copies, network, one.layer, one.neuron, one.weights, "embed");
+  }
+  return widen(network, theta, std::move(copies));
+}
+
+Embedding embed(const Network& network, std::span<const double> theta, std::span<const std::int64_t> hidden_widths) {
+  check_theta(network, theta, "embed");
+  Copies copies = copies_in_turn(network, hidden_widths);
   for (std::size_t l = 0; l < copies.source.size(); ++l) {
     const std::int64_t narrow = hidden_width(network, l), wide = hidden_widths[l];
-    require(wide >= narrow, "embed", "received width ", wide, " for hidden layer ", l + 1, ", expected at least ",
-            narrow, "; an embedding only widens");
-    copies.source[l].resize(static_cast<std::size_t>(wide));
-    copies.share[l].resize(static_cast<std::size_t>(wide));
-    for (std::int64_t j = 0; j < wide; ++j) {
-      const std::int64_t source = j % narrow, count = (wide - source + narrow - 1) / narrow;
-      copies.source[l][static_cast<std::size_t>(j)] = source;
-      copies.share[l][static_cast<std::size_t>(j)] = 1.0 / static_cast<double>(count);
+    for (std::size_t j = 0; j < copies.share[l].size(); ++j) {
+      const std::int64_t count = (wide - copies.source[l][j] + narrow - 1) / narrow;
+      copies.share[l][j] = 1.0 / static_cast<double>(count);
     }
   }
+  return widen(network, theta, std::move(copies));
+}
+
+Embedding embed(const Network& network, std::span<const double> theta, std::span<const std::vector<double>> shares) {
+  check_theta(network, theta, "embed");
+  std::vector<std::int64_t> hidden_widths;
+  for (const std::vector<double>& layer : shares) hidden_widths.push_back(static_cast<std::int64_t>(layer.size()));
+  Copies copies = copies_in_turn(network, hidden_widths);
+  copies.share.assign(shares.begin(), shares.end());
+  for (std::size_t l = 0; l < copies.share.size(); ++l) check_shares(copies, l, hidden_width(network, l));
   return widen(network, theta, std::move(copies));
 }
 

@@ -130,7 +130,13 @@ const std::vector<Refusal> kRefusals = {
     {kEmbed + "--layers 2,4,1", "--layers"},
     {kEmbed + "--layers 1,4,2", "--layers"},
     {kEmbed + "--layers 1,4,4,1", "--layers"},
-    {kEmbed + "--layers 1,4,1 --rule magic", "--rule"},
+    {kEmbed + "--layers 1,4,1 --rule magic", "expected equal, null or weights="},
+    {kEmbed + "--layers 1,4,1 --rule weights=0.5,1,1", "each neuron of the hidden widths 4"},
+    {kEmbed + "--layers 1,4,1 --rule weights=0.5,1,1,0.5/1", "each neuron of the hidden widths 4"},
+    {kEmbed + "--layers 1,4,1 --rule weights=0.5,1,1,0.5/", "--rule"},
+    {kEmbed + "--layers 1,4,1 --rule weights=", "--rule"},
+    {kEmbed + "--layers 1,4,1 --rule weights=0.5,1,1,x", "--rule"},
+    {kEmbed + "--layers 1,4,1 --rule weights=0.5,1,1,0.4", "for the copies of neuron 0 of layer 1, expected 1"},
     {"embed --model deep.safetensors --layers 1,2147483647,2147483647,1 --out wide.safetensors", "bytes"},
     {kSpectrum + "--data tanh3", "--loss"},
     {kSpectrum + "--data glyphs:20 --loss mse", "--data"},
@@ -263,6 +269,27 @@ TEST_F(CliEmbedding, EmbedReachesTheWidthsByEitherRule) {
     const Landscape after(wide.network, tanh3(), Loss::mean_squared_error, Device::cpu());
     EXPECT_NEAR(after.evaluate(wide.theta).loss(), before.evaluate(narrow.theta).loss(), 1e-13) << rule;
   }
+}
+
+TEST_F(CliEmbedding, EmbedTakesGivenWeights) {
+  const Model narrow = write_random_model();
+  const std::string command = "embed --model model.safetensors --layers 1,5,1 --out w.safetensors " + kOnData;
+  const Json report = json_of(command + "--rule weights=0.25,2,1,0.75,-1");
+  EXPECT_EQ(report.at("source"), Json::parse("[[0,1,2,0,1]]"));
+  EXPECT_EQ(report.at("share"), Json::parse("[[0.25,2.0,1.0,0.75,-1.0]]"));
+  EXPECT_LE(report.at("certificate").at("output_change"), 1e-14);
+  EXPECT_LE(report.at("certificate").at("gradient_residual"), 1e-13);
+  const std::vector<std::vector<double>> shares = {{0.25, 2, 1, 0.75, -1}};
+  EXPECT_EQ(read_model(path("w.safetensors")).theta, embed(narrow.network, narrow.theta, shares).theta);
+}
+
+TEST_F(CliEmbedding, EmbedTakesWeightsOfEachLayer) {
+  const Network network = mlp({1, 2, 2, 1}, Activation::tanh);
+  write_model(path("deeper.safetensors"), network, random_parameters(network, {.seed = 3}));
+  const Json report = json_of(
+      "embed --model deeper.safetensors --layers 1,3,2,1 --rule weights=0.5,1,0.5/1,1 --out w.safetensors " + kOnData);
+  EXPECT_EQ(report.at("share"), Json::parse("[[0.5,1.0,0.5],[1.0,1.0]]"));
+  EXPECT_LE(report.at("certificate").at("output_change"), 1e-14);
 }
 
 TEST_F(CliEmbedding, SpectrumOfTheCriticalPointHasItsKnownEigenvalues) {

@@ -182,6 +182,57 @@ TEST(Embedding, GeneralSharesOfAnySign) {
   }
 }
 
+TEST(Embedding, WeightedStepsCompose) {
+  for (const RandomProblem& problem : problems(250)) {
+    const std::int64_t last = problem.network.depth() - 1, appended = width(problem.network, last - 1);
+    const WeightedSplit steps[] = {{last, 0, {0.5, 0.75, -0.25}}, {1, 0, {1}}, {last, appended, {0.4, 0.6}}};
+    const Embedding all = embed(problem.network, problem.theta, std::span<const WeightedSplit>(steps));
+    Embedding one{problem.network, problem.theta, {}, {}};
+    for (const auto& [layer, neuron, weights] : steps) {
+      one = split_neuron(one.network, one.theta, layer, neuron, weights);
+    }
+    EXPECT_EQ(all.network, one.network);
+    EXPECT_LT(max_difference(all.theta, one.theta), 1e-15 * (1 + largest(one.theta)));
+    const auto& share = all.share[static_cast<std::size_t>(last - 1)];
+    EXPECT_EQ(share.front(), 0.5);
+    EXPECT_EQ(std::vector<double>(share.end() - 3, share.end()), (std::vector<double>{0.4 * 0.75, -0.25, 0.6 * 0.75}));
+    EXPECT_LT(output_change(problem, all.network, all.theta), 1e-13);
+    EXPECT_LT(max_difference(merged(problem.network, all), problem.theta), 1e-14 * largest(problem.theta));
+  }
+}
+
+TEST(Embedding, AlphaIsAPairOfWeights) {
+  const RandomProblem problem = reference::random_problem(6, {.depth = 3});
+  const Split steps[] = {{1, 0, 0.25}, {2, 0, 1.5}};
+  const WeightedSplit weighted[] = {{1, 0, {0.75, 0.25}}, {2, 0, {-0.5, 1.5}}};
+  EXPECT_EQ(embed(problem.network, problem.theta, std::span<const Split>(steps)).theta,
+            embed(problem.network, problem.theta, std::span<const WeightedSplit>(weighted)).theta);
+}
+
+TEST(Embedding, ToWidthsByGivenShares) {
+  const Network network = mlp({2, 2, 3, 1}, Activation::sigmoid);
+  const std::vector<double> theta = random_parameters(network, {.seed = 4});
+  const std::vector<std::vector<double>> shares = {{0.5, -0.25, 0.3, 1.25, 0.2}, {1, 0.125, 1, 0, 0.875}};
+  const Embedding wide = embed(network, theta, shares);
+  EXPECT_EQ(wide.network, mlp({2, 5, 5, 1}, Activation::sigmoid));
+  EXPECT_EQ(wide.source, (std::vector<std::vector<std::int64_t>>{{0, 1, 0, 1, 0}, {0, 1, 2, 0, 1}}));
+  EXPECT_EQ(wide.share, shares);
+  const auto last = wide.network.view(std::span<const double>(wide.theta), 2).weight;
+  EXPECT_DOUBLE_EQ(last(0, 4), 0.875 * network.view(std::span<const double>(theta), 2).weight(0, 1));
+  EXPECT_LT(max_difference(merged(network, wide), theta), 1e-15 * (1 + largest(theta)));
+}
+
+TEST(Embedding, EqualSharesGivenAreTheEqualRule) {
+  for (const RandomProblem& problem : problems(270)) {
+    std::vector<std::int64_t> widths;
+    for (std::int64_t l = 0; l + 1 < problem.network.depth(); ++l) widths.push_back(2 * width(problem.network, l) + 1);
+    const Embedding equal = embed(problem.network, problem.theta, std::span<const std::int64_t>(widths));
+    const Embedding given = embed(problem.network, problem.theta, equal.share);
+    EXPECT_EQ(given.theta, equal.theta) << problem.describe();
+    EXPECT_LT(output_change(problem, given.network, given.theta), 1e-13) << problem.describe();
+  }
+}
+
 TEST(Embedding, ToWidthsByEqualShares) {
   const Network network = mlp({2, 2, 3, 1}, Activation::sigmoid);
   const std::vector<double> theta = random_parameters(network, {.seed = 4});
@@ -351,6 +402,19 @@ TEST(Embedding, BadArguments) {
   };
   EXPECT_ERROR(widen({3, 1}), InvalidArgument, "received width 1 for hidden layer 2, expected at least 2");
   EXPECT_ERROR(widen({3}), InvalidArgument, "received 1 hidden widths, expected 2");
+  const auto shared = [&](std::vector<std::vector<double>> shares) { return embed(network, theta, shares); };
+  EXPECT_ERROR(shared({{1, 1, 1}}), InvalidArgument, "received 1 hidden widths, expected 2");
+  EXPECT_ERROR(shared({{1, 1}, {1, 1}}), InvalidArgument, "received width 2 for hidden layer 1, expected at least 3");
+  EXPECT_ERROR(shared({{0.5, 1, 1, 0.5}, {1, 0.5, 0.5}}), InvalidArgument,
+               "received shares with sum 1.5 for the copies of neuron 0 of layer 2, expected 1 within 1e-12");
+  EXPECT_ERROR(shared({{0.5, 1, 1, 0.5 + 1e-11}, {1, 1}}), InvalidArgument, "neuron 0 of layer 1");
+  EXPECT_ERROR(shared({{NAN, 1, 1, 0.5}, {1, 1}}), InvalidArgument, "shares with entry 0 = nan");
+  const auto steps = [&](std::vector<WeightedSplit> splits) {
+    return embed(network, theta, std::span<const WeightedSplit>(splits));
+  };
+  EXPECT_ERROR(steps({{1, 0, {0.5, 0.5}}, {1, 4, {1}}}), InvalidArgument, "received neuron 4 of layer 1");
+  EXPECT_ERROR(steps({{1, 0, {0.5, 0.5}}, {1, 3, {0.5, 0.6}}}), InvalidArgument, "received weights with sum 1.1");
+  EXPECT_ERROR(steps({{1, 0, {}}}), InvalidArgument, "received no weights");
   const std::vector<Split> beyond = {{1, 0, 0.5}, {1, 4, 0.5}};
   EXPECT_ERROR(embed(network, theta, beyond), InvalidArgument, "received neuron 4 of layer 1, expected 0 to 3");
   EXPECT_ERROR(embedding_family(network, theta, std::vector<Split>{{1, 0}, {1, 3}}), InvalidArgument,

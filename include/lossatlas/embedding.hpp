@@ -19,6 +19,14 @@ struct Split {
   double alpha = 0.5;
 };
 
+/// Splits a neuron into weights.size() copies with these shares of its output weights, which sum to 1 within 1e-12: the
+/// first replaces the neuron, the others are appended. {1 − α, α} is the Split of α.
+struct WeightedSplit {
+  std::int64_t layer = 1;
+  std::int64_t neuron = 0;
+  std::vector<double> weights;
+};
+
 /// A wide network that computes the same function as a narrow one.
 struct Embedding {
   Network network;
@@ -33,16 +41,22 @@ struct Embedding {
 /// One split; any real α, any hidden layer, any depth and activation. Throws InvalidArgument on a layer or neuron out
 /// of range, a non-finite α or a θ of the wrong size.
 LOSSATLAS_API Embedding split_neuron(const Network& network, std::span<const double> theta, const Split& split);
-/// Splits one neuron into weights.size() copies with these shares (they must sum to 1 within 1e-12); the first replaces
-/// the neuron, the others are appended.
+/// One WeightedSplit.
 LOSSATLAS_API Embedding split_neuron(const Network& network, std::span<const double> theta, std::int64_t layer,
                                      std::int64_t neuron, std::span<const double> weights);
 /// The splits one after the other; neuron numbers refer to the network as it is by then ([Z21], multi-step embedding).
 LOSSATLAS_API Embedding embed(const Network& network, std::span<const double> theta, std::span<const Split> splits);
+LOSSATLAS_API Embedding embed(const Network& network, std::span<const double> theta,
+                              std::span<const WeightedSplit> splits);
 /// To the given hidden widths: neurons are copied round-robin, equal shares to the copies of one neuron. Throws
 /// InvalidArgument when a width is smaller than the network's.
 LOSSATLAS_API Embedding embed(const Network& network, std::span<const double> theta,
                               std::span<const std::int64_t> hidden_widths);
+/// To the hidden widths shares[l].size(), with given shares: neuron j of wide hidden layer l + 1 copies neuron j mod m of
+/// the m narrow ones and takes shares[l][j] of its output weights. Throws InvalidArgument when a layer gets fewer
+/// neurons than it has, or the shares of the copies of one neuron do not sum to 1 within 1e-12.
+LOSSATLAS_API Embedding embed(const Network& network, std::span<const double> theta,
+                              std::span<const std::vector<double>> shares);
 /// Adds `count` neurons without input and output weights to a hidden layer, with this bias ([Z21], null embedding).
 /// Where the next layer has no bias, a critical point stays critical only if φ(bias) = 0.
 LOSSATLAS_API Embedding null_embedding(const Network& network, std::span<const double> theta, std::int64_t layer,

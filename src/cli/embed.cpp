@@ -1,4 +1,5 @@
 // lossatlas embed: a model in a wider network that computes the same.
+#include <algorithm>
 #include <memory>
 
 #include "commands.hpp"
@@ -44,6 +45,28 @@ std::vector<std::int64_t> hidden_widths(const std::string& layers, const Network
   return {wide.begin() + 1, wide.end() - 1};
 }
 
+constexpr std::string_view kWeights = "weights=";
+
+/// "weights=0.5,0.3,0.2/1,1": for each hidden layer a share for each wide neuron.
+std::vector<std::vector<double>> given_shares(const std::string& rule, const std::vector<std::int64_t>& hidden) {
+  std::vector<std::vector<double>> shares;
+  for (std::size_t first = kWeights.size(); first <= rule.size();) {
+    const std::size_t last = std::min(rule.find('/', first), rule.size());
+    shares.push_back(parse_numbers("--rule", rule.substr(first, last - first), ','));
+    first = last + 1;
+  }
+  bool fits = shares.size() == hidden.size();
+  for (std::size_t l = 0; fits && l < hidden.size(); ++l) {
+    fits = static_cast<std::int64_t>(shares[l].size()) == hidden[l];
+  }
+  if (!fits) {
+    throw InvalidArgument("--rule: received \"" + rule + "\", expected " + std::string(kWeights) +
+                          " and a number for " + "each neuron of the hidden widths " + list(hidden) +
+                          ", layers with / between");
+  }
+  return shares;
+}
+
 /// New neurons without input and output weights, layer by layer.
 Embedding with_null_neurons(const Model& model, const std::vector<std::int64_t>& hidden) {
   Embedding wide = embed(model.network, model.theta, std::span<const Split>{});
@@ -62,7 +85,11 @@ Embedding with_null_neurons(const Model& model, const std::vector<std::int64_t>&
 void embed_model(const EmbedArguments& arguments, Session& session) {
   const Model model = for_option("--model", [&] { return read_model(arguments.model); });
   const auto hidden = hidden_widths(arguments.layers, model.network);
-  const auto make = [&] {
+  const auto make = [&]() -> Embedding {
+    if (arguments.rule.starts_with(kWeights)) {
+      const auto shares = given_shares(arguments.rule, hidden);
+      return for_option("--rule", [&] { return embed(model.network, model.theta, shares); });
+    }
     return for_option("--layers", [&] {
       return arguments.rule == "null" ? with_null_neurons(model, hidden)
                                       : embed(model.network, model.theta, std::span<const std::int64_t>(hidden));
@@ -84,17 +111,32 @@ void add_embed(CLI::App& program, Command& chosen) {
       ->type_name("LIST");
   command
       ->add_option("--rule", arguments->rule,
-                   "equal: neurons are copied in turn, and the copies of one share its output weights equally; null: "
-                   "new neurons have zero weights, and activation(0) must be 0 or the next layer have a bias")
-      ->check(CLI::IsMember({"equal", "null"}))
+                   "equal: neurons are copied in turn, and the copies of one share its output weights equally; "
+                   "weights=...: the same, with a given share for each wide neuron, see below; null: new neurons have "
+                   "zero weights, and activation(0) must be 0 or the next layer have a bias")
+      ->check(CLI::Validator(
+          [](const std::string& text) {
+            const bool known = text == "equal" || text == "null" || text.starts_with(kWeights);
+            return known ? "" : "received \"" + text + "\", expected equal, null or weights=0.5,0.3,0.2";
+          },
+          ""))
       ->type_name("RULE")
       ->capture_default_str();
   arguments->output.add_to(*command);
   command->footer(
-      std::string(kCertificateHelp) + kSpecHelp +
+      std::string(
+          "Copied in turn means that wide neuron j copies neuron j mod m of the m that the model has. weights= takes "
+          "a\n"
+          "number for each hidden neuron of the wide network, with / between layers; those of the copies of one "
+          "neuron\n"
+          "sum to 1, and may be negative. So --layers 1,3,1 --rule weights=0.2,1,0.8 splits the first of two neurons.\n"
+          "\n") +
+      kCertificateHelp + kSpecHelp +
       "\nExamples:\n"
       "  lossatlas find --layers 1,1,1 --bias hidden --data tanh3 --loss mse --starts 8 --out points\n"
       "  lossatlas embed --model points/critical-1.safetensors --layers 1,4,1 --out embedded.safetensors\n"
+      "  lossatlas embed --model points/critical-1.safetensors --layers 1,3,1 --rule weights=0.5,0.3,0.2 --data tanh3 "
+      "--loss mse --out weighted.safetensors\n"
       "  lossatlas embed --model points/critical-1.safetensors --layers 1,3,1 --rule null --data tanh3 --loss mse "
       "--out null.safetensors --json\n");
   command->callback(
