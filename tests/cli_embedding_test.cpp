@@ -368,6 +368,17 @@ TEST_F(CliEmbedding, ReluSaysThatItsSecondDerivativeCountsAsZero) {
   EXPECT_NE(outcome.err.find("second derivative of relu counts as 0"), std::string::npos) << outcome.err;
 }
 
+TEST_F(CliEmbedding, FindSaysThatTheSecondDerivativeOfReluCountsAsZero) {
+  const std::string search = "find --layers 1,1,1 --bias hidden --starts 4 --out points " + kOnData + "--activation ";
+  const Outcome outcome = run(search + "relu");
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_NE(outcome.err.find("second derivative of relu counts as 0"), std::string::npos) << outcome.err;
+  const Json remarks = json_of(search + "leaky_relu").at("remarks");
+  ASSERT_EQ(remarks.size(), 1u);
+  EXPECT_EQ(remarks[0], "the second derivative of leaky_relu counts as 0 everywhere");
+  EXPECT_EQ(json_of(search + "tanh").at("remarks").size(), 0u);
+}
+
 TEST_F(CliEmbedding, ReproducesTheOneDimensionalSpectra) {
   const Json report = json_of("reproduce zhang2021-fig3a --out figure");
   EXPECT_TRUE(testing::fs::exists(path("figure/figure3a.png")));

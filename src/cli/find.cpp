@@ -96,6 +96,7 @@ Json search_json(const CriticalSearch& result, const Landscape& landscape, const
           {"seed", options.seed},
           {"initial_deviation", initial_deviation(options)},
           {"tolerance", options.each.tolerance},
+          {"remarks", curvature_remarks(landscape.network())},
           {"device", landscape.device().describe()},
           {"version", version()}};
 }
@@ -147,6 +148,7 @@ void find(const FindArguments& arguments, Session& session) {
   const Landscape landscape = arguments.problem.landscape(network, device);
   options.each.control = session.control();
   const CriticalSearch result = for_option("--layers", [&] { return search_critical_points(landscape, options); });
+  for (const std::string& line : curvature_remarks(network)) session.note("note: " + line);
   session.finish();
 
   make_folder(arguments.out);
@@ -221,7 +223,7 @@ void add_find(CLI::App& program, Command& chosen) {
           "critical_points.json: loss, gradient_l1, inertia (positive, zero and negative eigenvalues of the Hessian),\n"
           "finite, constant (the output is the same for all samples), and count (of the starts). Starts that lead to\n"
           "infinity, to the constant zero or to no critical point only are counted apart, and never reported as\n"
-          "critical.\n\n") +
+          "critical. The second derivative of relu counts as 0 in inertias; remarks says so.\n\n") +
       kSpecHelp +
       "\nExamples:\n"
       "  lossatlas find --layers 1,1,1 --bias hidden --data tanh3 --loss mse --starts 8 --out points\n"

@@ -51,21 +51,24 @@ void check_hessian_memory(std::string_view option, const Network& network, doubl
   check_memory(option, 8 * copies * parameters * parameters);
 }
 
+std::vector<std::string> curvature_remarks(const Network& network) {
+  for (const Layer& layer : network.layers()) {
+    const Activation activation = std::get<Dense>(layer).activation;
+    if (activation != Activation::relu && activation != Activation::leaky_relu) continue;
+    return {"the second derivative of " + std::string(name(activation)) + " counts as 0 everywhere"};
+  }
+  return {};
+}
+
 std::vector<std::string> remarks(const Network& network, double gap) {
   constexpr double kClear = 1000;
-  std::vector<std::string> lines;
+  std::vector<std::string> lines = curvature_remarks(network);
   if (!(gap >= kClear)) {
     char text[160];
     std::snprintf(text, sizeof text,
                   "the eigenvalues next to the zero threshold differ by a factor of %.3g only; the counts may be off",
                   gap);
     lines.emplace_back(text);
-  }
-  for (const Layer& layer : network.layers()) {
-    const Activation activation = std::get<Dense>(layer).activation;
-    if (activation != Activation::relu && activation != Activation::leaky_relu) continue;
-    lines.push_back("the second derivative of " + std::string(name(activation)) + " counts as 0 everywhere");
-    break;
   }
   return lines;
 }

@@ -37,7 +37,10 @@ struct NeuronOptions {
 /// free memory.
 void check_hessian_memory(std::string_view option, const Network& network, double copies = 1);
 
-/// What a reader of a spectrum has to know: a narrow gap, and activations whose second derivative counts as zero.
+/// What a reader of inertias has to know: an activation whose second derivative counts as zero.
+std::vector<std::string> curvature_remarks(const Network& network);
+
+/// What a reader of one spectrum has to know: that, and a narrow gap.
 std::vector<std::string> remarks(const Network& network, double gap);
 
 /// Network, data, loss and gradient of a model, as the first lines of a report in text.
