@@ -149,18 +149,6 @@ std::vector<double> follow(const Landscape& landscape, std::span<const double> s
   return newton(landscape, low.theta, options).theta;
 }
 
-/// Standard deviations of the initial parameters, one for each layer.
-std::vector<double> initial_scales(const Network& network, const CriticalSearchOptions& options) {
-  const auto depth = static_cast<std::size_t>(network.depth());
-  if (options.scale.size() == depth) return options.scale;
-  if (!options.scale.empty()) return std::vector<double>(depth, options.scale.front());
-  std::int64_t widest = 1;
-  for (const ParameterBlock& block : network.blocks()) {
-    if (block.layer + 1 < network.depth()) widest = std::max(widest, block.rows);
-  }
-  return std::vector<double>(depth, std::pow(static_cast<double>(widest), -options.power / 2));
-}
-
 /// Newton that gives up once a neuron is at infinity.
 std::vector<double> newton_among_finite(const Landscape& landscape, std::span<const double> start,
                                         const CriticalPointOptions& options) {
@@ -190,10 +178,11 @@ std::vector<CriticalPoint> passed_by(const Landscape& landscape, std::span<const
 
 std::vector<CriticalPoint> from_start(const Landscape& landscape, std::int64_t index,
                                       const CriticalSearchOptions& options, const CriticalPointOptions& each) {
-  Random random(options.seed, static_cast<std::uint64_t>(index));
+  Random random(options.init.seed, static_cast<std::uint64_t>(index));
   const std::uint64_t high = random.bits(), low = random.bits();
-  const std::vector<double> start = random_parameters(
-      landscape.network(), {.seed = high << 32 | low, .scale = initial_scales(landscape.network(), options)});
+  InitOptions init = options.init;
+  init.seed = high << 32 | low;
+  const std::vector<double> start = random_parameters(landscape.network(), init);
   if (index % 2 != 0) return passed_by(landscape, start, random.uniform(), each);
   return {certify(landscape, follow(landscape, start, each), each.tolerance, each.control)};
 }
@@ -320,15 +309,7 @@ void check_search(const Network& network, const CriticalSearchOptions& options) 
   constexpr const char* kName = "search_critical_points";
   check_options(options.each, kName);
   require(options.starts >= 1, kName, "received ", options.starts, " starts, expected at least 1");
-  const auto depth = static_cast<std::size_t>(network.depth());
-  require(options.scale.size() <= 1 || options.scale.size() == depth, kName, "received ", options.scale.size(),
-          " scales, expected one for each of ", depth, " layers, one for all, or none for m^(-power/2)");
-  for (const double scale : options.scale) {
-    require(std::isfinite(scale) && scale >= 0, kName, "received scale ", scale,
-            ", expected a standard deviation of 0 or more");
-  }
-  require(std::isfinite(options.power), kName, "received power ", options.power,
-          ", expected a number, such as 3 for a variance of 1/m^3");
+  random_parameters(network, options.init);  // throws on a bad one
   require(options.same > 0 && options.same < 1, kName, "received same = ", options.same,
           ", expected a relative distance between 0 and 1");
 }

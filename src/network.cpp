@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <sstream>
 
@@ -35,6 +36,33 @@ LayerView<T> view_of(const Network& network, std::span<T> theta, std::int64_t la
     }
   }
   return result;
+}
+
+/// Standard deviations of the initial parameters, one for each layer.
+std::vector<double> initial_scales(const Network& network, const InitOptions& options) {
+  const auto depth = static_cast<std::size_t>(network.depth());
+  if (options.scale.size() == depth) return options.scale;
+  if (!options.scale.empty()) return std::vector<double>(depth, options.scale.front());
+  std::vector<double> scales;
+  std::int64_t widest = 1;
+  for (const Layer& layer : network.layers()) {
+    scales.push_back(1 / std::sqrt(static_cast<double>(dense(layer).in)));
+    if (scales.size() < depth) widest = std::max(widest, dense(layer).out);
+  }
+  if (!options.power) return scales;
+  return std::vector<double>(depth, std::pow(static_cast<double>(widest), -*options.power / 2));
+}
+
+void check_options(const Network& network, const InitOptions& options) {
+  const std::size_t count = options.scale.size();
+  require(count <= 1 || static_cast<std::int64_t>(count) == network.depth(), "random_parameters", "received ", count,
+          " scales, expected one for each of ", network.depth(), " layers, or one for all");
+  for (const double scale : options.scale) {
+    require(std::isfinite(scale) && scale >= 0, "random_parameters", "received scale ", scale,
+            ", expected a standard deviation of 0 or more");
+  }
+  require(!options.power || std::isfinite(*options.power), "random_parameters", "received power ",
+          options.power.value_or(0), ", expected a number, such as 3 for a variance of 1/m^3");
 }
 
 }  // namespace
@@ -112,18 +140,11 @@ Activation hidden_activation(const Network& network) {
 }
 
 std::vector<double> random_parameters(const Network& network, InitOptions options) {
-  const auto depth = static_cast<std::size_t>(network.depth());
-  require(options.scale.empty() || options.scale.size() == depth, "random_parameters", "received ",
-          options.scale.size(), " scales, expected one for each of ", depth, " layers");
-  for (const double scale : options.scale) {
-    require(std::isfinite(scale) && scale >= 0, "random_parameters", "received scale ", scale,
-            ", expected a standard deviation >= 0");
-  }
+  check_options(network, options);
+  const std::vector<double> scales = initial_scales(network, options);
   std::vector<double> theta(static_cast<std::size_t>(network.parameter_count()));
   for (const ParameterBlock& block : network.blocks()) {
-    const auto layer = static_cast<std::size_t>(block.layer);
-    const double fan_in = static_cast<double>(dense(network.layers()[layer]).in);
-    const double scale = options.scale.empty() ? 1 / std::sqrt(fan_in) : options.scale[layer];
+    const double scale = scales[static_cast<std::size_t>(block.layer)];
     Random random(options.seed, static_cast<std::uint64_t>(2 * block.layer) +
                                     (block.cols == 1 && block.kind == ParameterBlock::Kind::bias));
     for (std::int64_t i = 0; i < block.size(); ++i)

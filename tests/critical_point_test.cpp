@@ -87,7 +87,7 @@ TEST(Tanh3, Width2HasTheMinimumAndItsMirrorImage) {
 TEST(Tanh3, Width3FindsTheExactFitAndPointsOfNarrowerNetworks) {
   const Landscape landscape = tanh3_landscape(3);
   CriticalSearchOptions options = short_search(64);
-  options.scale = {0.6};
+  options.init.scale = {0.6};
   const CriticalSearch search = search_critical_points(landscape, options);
   expect_sound(landscape, search, 64, kBar);
   ASSERT_FALSE(search.classes.empty());
@@ -193,8 +193,8 @@ TEST(SearchCriticalPoints, LeavesTheConstantZeroOut) {
 CriticalSearch search_from(std::vector<double> scale, double power = 3) {
   CriticalSearchOptions options = short_search(4);
   options.each.descent_iterations = 300;
-  options.scale = std::move(scale);
-  options.power = power;
+  options.init.scale = std::move(scale);
+  options.init.power = power;
   return search_critical_points(tanh3_landscape(2), options);
 }
 
@@ -221,14 +221,14 @@ TEST(SearchCriticalPoints, DrawsStartsWithTheDeviationsAskedFor) {
 TEST(SearchCriticalPoints, FollowsOddStartsWithoutADescent) {
   CriticalSearchOptions options = short_search(4);
   options.each.descent_iterations = 0;
-  options.scale = {0};  // θ = 0, which is critical
+  options.init.scale = {0};  // θ = 0, which is critical
   EXPECT_EQ(search_critical_points(tanh3_landscape(1), options).vanishing_output, 4);
 }
 
 TEST(SearchCriticalPoints, TakesAnyLengthOfDescent) {
   CriticalSearchOptions options = short_search(2);
   options.each.descent_iterations = std::numeric_limits<std::int64_t>::max();
-  options.scale = {0};  // no gradient: descents end where they start
+  options.init.scale = {0};  // no gradient: descents end where they start
   EXPECT_EQ(search_critical_points(tanh3_landscape(1), options).vanishing_output, 2);
 }
 
@@ -283,12 +283,12 @@ TEST(CriticalPoints, RefuseBadArguments) {
   options.same = 1;
   EXPECT_ERROR(search_critical_points(landscape, options), InvalidArgument, "same = 1");
   options = {};
-  options.scale = {0.5, -1};
+  options.init.scale = {0.5, -1};
   EXPECT_ERROR(search_critical_points(landscape, options), InvalidArgument, "scale -1");
-  options.scale = {1, 1, 1};
+  options.init.scale = {1, 1, 1};
   EXPECT_ERROR(search_critical_points(landscape, options), InvalidArgument, "received 3 scales");
   options = {};
-  options.power = std::nan("");
+  options.init.power = std::nan("");
   EXPECT_ERROR(search_critical_points(landscape, options), InvalidArgument, "power nan");
 }
 
@@ -411,7 +411,7 @@ TEST(ConstantOutput, IsFoundByWayOfNeuronsThatCancel) {
   const Landscape landscape = constant_fits(2);
   CriticalSearchOptions options = short_search(100);
   options.each.descent_iterations = 200;
-  options.scale = {1};
+  options.init.scale = {1};
   const CriticalSearch search = search_critical_points(landscape, options);
   expect_sound(landscape, search, 100, kBar);
   const CriticalClass* constant = class_with_loss(search, 2.0 / 3);
@@ -426,7 +426,7 @@ TEST(ConstantOutput, IsOneClassInASearch) {
                             Device::cpu({.threads = 1}));
   CriticalSearchOptions options = short_search(12);
   options.each.descent_iterations = 200;
-  options.scale = {1};
+  options.init.scale = {1};
   const CriticalSearch search = search_critical_points(landscape, options);
   expect_sound(landscape, search, 12, kBar);
   ASSERT_EQ(search.classes.size(), 1u);

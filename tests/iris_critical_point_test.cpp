@@ -198,7 +198,7 @@ void expect_finite_and_infinite(const Landscape& on_iris, const CriticalSearch& 
 TEST_F(Iris, SearchOnStandardisedInputsTellsSaturatedPointsApart) {
   CriticalSearchOptions options;
   options.starts = 80;
-  options.scale = {1};
+  options.init.scale = {1};
   options.each.descent_iterations = 100;
   options.each.polish_iterations = 50;
   const Landscape on_iris = landscape(true);
@@ -209,8 +209,8 @@ TEST_F(Iris, SearchOnStandardisedInputsTellsSaturatedPointsApart) {
 TEST_F(Iris, SearchOnRawInputsFindsPointsThatAreFiniteOnStandardisedOnesToo) {
   CriticalSearchOptions options;
   options.starts = 80;
-  options.seed = 2;
-  options.scale = {0.3};
+  options.init.seed = 2;
+  options.init.scale = {0.3};
   options.each.descent_iterations = 1000;
   const Landscape raw = landscape(false), standardised = landscape(true);
   const CriticalSearch search = search_critical_points(raw, options);

@@ -89,8 +89,24 @@ TEST(RandomParameters, ScaleSeedAndPrefixStability) {
   const std::vector<double> scaled = random_parameters(network, {.seed = 5, .scale = {0, 2}});
   EXPECT_EQ(scaled[0], 0);
   EXPECT_NEAR(scaled[30300], theta[30300] * 2 * std::sqrt(300.0), 1e-12);
-  EXPECT_ERROR(random_parameters(network, {.seed = 5, .scale = {1}}), InvalidArgument, "1 scales");
+  EXPECT_ERROR(random_parameters(network, {.seed = 5, .scale = {1, 1, 1}}), InvalidArgument, "3 scales");
   EXPECT_ERROR(random_parameters(network, {.seed = 5, .scale = {1, -1}}), InvalidArgument, "-1");
+}
+
+TEST(RandomParameters, OneScaleForAllOrThePapersPowerOfTheWidestHiddenLayer) {
+  const Network network = mlp({100, 4, 16, 50}, Activation::tanh);
+  const std::vector<double> unit = random_parameters(network, {.seed = 7, .scale = {1, 1, 1}});
+  EXPECT_EQ(random_parameters(network, {.seed = 7, .scale = {1}}), unit);
+  for (const double power : {3.0, 6.0, 0.0, -1.0}) {  // variance 16^-power: neither 100 inputs nor 50 outputs count
+    const std::vector<double> theta = random_parameters(network, {.seed = 7, .scale = {}, .power = power});
+    for (std::size_t i = 0; i < unit.size(); ++i) EXPECT_DOUBLE_EQ(theta[i], unit[i] * std::pow(4.0, -power));
+  }
+  EXPECT_EQ(random_parameters(network, {.seed = 7, .scale = {1}, .power = 3}), unit) << "a given scale comes first";
+  const Network linear = mlp({100, 50}, Activation::tanh);  // no hidden layer: m = 1
+  EXPECT_EQ(random_parameters(linear, {.seed = 7, .scale = {}, .power = 3}),
+            random_parameters(linear, {.seed = 7, .scale = {1}}));
+  EXPECT_ERROR(random_parameters(network, {.seed = 7, .scale = {}, .power = std::nan("")}), InvalidArgument,
+               "power nan");
 }
 
 }  // namespace

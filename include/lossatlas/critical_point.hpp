@@ -57,11 +57,7 @@ LOSSATLAS_API CriticalPoint certify_critical_point(const Landscape& landscape, s
 /// leads to a minimum or the descent to infinity. So one start may lead to several points.
 struct CriticalSearchOptions {
   std::int64_t starts = 64;
-  std::uint64_t seed = 1;
-  /// Standard deviations of the initial weights and biases: of each layer, or one for all; empty: m^(−power/2) with m
-  /// the widest hidden layer, the N(0, 1/m^power) of [Z21], who took powers of 3 and 6.
-  std::vector<double> scale = {};
-  double power = 3;
+  InitOptions init = {.seed = 1, .scale = {}, .power = 3};  ///< each start has a seed of its own, drawn from this one
   double same = 1e-6;  ///< relative distance below which two reduced points are the same
   CriticalPointOptions each = {};
 };

@@ -52,8 +52,8 @@ LOSSATLAS_API Embedding embed(const Network& network, std::span<const double> th
 /// InvalidArgument when a width is smaller than the network's.
 LOSSATLAS_API Embedding embed(const Network& network, std::span<const double> theta,
                               std::span<const std::int64_t> hidden_widths);
-/// To the hidden widths shares[l].size(), with given shares: neuron j of wide hidden layer l + 1 copies neuron j mod m of
-/// the m narrow ones and takes shares[l][j] of its output weights. Throws InvalidArgument when a layer gets fewer
+/// To the hidden widths shares[l].size(), with given shares: neuron j of wide hidden layer l + 1 copies neuron j mod m
+/// of the m narrow ones and takes shares[l][j] of its output weights. Throws InvalidArgument when a layer gets fewer
 /// neurons than it has, or the shares of the copies of one neuron do not sum to 1 within 1e-12.
 LOSSATLAS_API Embedding embed(const Network& network, std::span<const double> theta,
                               std::span<const std::vector<double>> shares);

@@ -110,14 +110,19 @@ LOSSATLAS_API Network mlp(std::vector<std::int64_t> widths, Activation activatio
 /// `activation` names every hidden layer of a dense network; throws when it has none or they differ.
 LOSSATLAS_API Activation hidden_activation(const Network& network);
 
+/// How parameters are drawn: N(0, s²) with s of each layer given, s² = 1/m^power, or s = 1/√in.
 struct InitOptions {
   std::uint64_t seed = 0;
-  /// Standard deviation of weights and biases of each layer; empty: 1/√in.
+  /// Standard deviations s of weights and biases: of each layer, or one for all.
   std::vector<double> scale = {};
+  /// Unless scale is given: the variance of all parameters is 1/m^power with m the widest hidden layer. The N(0, 1/m^p)
+  /// of [Z21], who took powers of 3 and 6.
+  std::optional<double> power = std::nullopt;
 };
 
-/// θ (M) with independent normal entries N(0, scale_l²), the same for one seed on every machine whose log, sin
-/// and cos agree.
+/// θ (M) with independent normal entries N(0, s_l²), the same for one seed on every machine whose log, sin and cos
+/// agree. Throws InvalidArgument on scales that are neither one nor as many as layers, negative or not finite, and on a
+/// power that is not finite.
 LOSSATLAS_API std::vector<double> random_parameters(const Network& network, InitOptions options = {});
 
 }  // namespace lossatlas

@@ -21,7 +21,8 @@ struct FindArguments {
   ProblemOptions problem;
   DeviceOptions device;
   CriticalSearchOptions search;
-  std::string scale;  ///< numbers for search.scale
+  double power = 3;   ///< search.init.power
+  std::string scale;  ///< numbers for search.init.scale
   std::string out;
   bool json = false;
 };
@@ -73,9 +74,9 @@ Json point_json(const CriticalClass& found, const std::string& file) {
 
 // Of the starts' parameters: numbers for each layer or for all, or the rule.
 Json initial_deviation(const CriticalSearchOptions& options) {
-  if (!options.scale.empty()) return options.scale;
+  if (!options.init.scale.empty()) return options.init.scale;
   char text[64];
-  std::snprintf(text, sizeof text, "m^(-%g/2)", options.power);
+  std::snprintf(text, sizeof text, "m^(-%g/2)", *options.init.power);
   return text;
 }
 
@@ -93,7 +94,7 @@ Json search_json(const CriticalSearch& result, const Landscape& landscape, const
           {"data", describe(landscape.data())},
           {"loss", name(landscape.loss())},
           {"starts", options.starts},
-          {"seed", options.seed},
+          {"seed", options.init.seed},
           {"initial_deviation", initial_deviation(options)},
           {"tolerance", options.each.tolerance},
           {"remarks", curvature_remarks(landscape.network())},
@@ -122,15 +123,17 @@ CriticalSearchOptions search_options(const FindArguments& arguments, const Netwo
   CriticalSearchOptions options = arguments.search;
   if (options.starts < 1) throw InvalidArgument("--starts: received a number below 1, expected at least one");
   if (!(options.each.tolerance > 0)) throw InvalidArgument("--tolerance: expected a number above 0");
-  if (!std::isfinite(options.power)) throw InvalidArgument("--init-power: expected a finite number");
+  if (!std::isfinite(arguments.power)) throw InvalidArgument("--init-power: expected a finite number");
+  options.init.power = arguments.power;
   if (arguments.scale.empty()) return options;
-  options.scale = parse_numbers("--init-scale", arguments.scale, ',');
+  std::vector<double>& scales = options.init.scale;
+  scales = parse_numbers("--init-scale", arguments.scale, ',');
   const auto depth = static_cast<std::size_t>(network.depth());
-  if (options.scale.size() != 1 && options.scale.size() != depth) {
-    throw InvalidArgument("--init-scale: received " + std::to_string(options.scale.size()) +
+  if (scales.size() != 1 && scales.size() != depth) {
+    throw InvalidArgument("--init-scale: received " + std::to_string(scales.size()) +
                           " numbers, expected one for all layers or one for each of " + std::to_string(depth));
   }
-  for (const double scale : options.scale) {
+  for (const double scale : scales) {
     if (scale < 0) throw InvalidArgument("--init-scale: received a number below 0, expected standard deviations");
   }
   return options;
@@ -184,12 +187,12 @@ void add_architecture(CLI::App& command, ModelOptions& model) {
 void add_search(CLI::App& command, FindArguments& arguments) {
   CriticalSearchOptions& search = arguments.search;
   command.add_option("--starts", search.starts, "Random starts")->type_name("N")->capture_default_str();
-  add_seed(command, search.seed, "Seed of the starts");
-  auto* power =
-      command
-          .add_option("--init-power", search.power, "Starts are drawn with variance 1/m^P, m the widest hidden layer")
-          ->type_name("P")
-          ->capture_default_str();
+  add_seed(command, search.init.seed, "Seed of the starts");
+  auto* power = command
+                    .add_option("--init-power", arguments.power,
+                                "Starts are drawn with variance 1/m^P, m the widest hidden layer")
+                    ->type_name("P")
+                    ->capture_default_str();
   command
       .add_option("--init-scale", arguments.scale,
                   "Instead, standard deviations of the starts' parameters: one for each layer, or one for all")
