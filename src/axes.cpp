@@ -139,6 +139,11 @@ double position(double value, double lo, double hi) {
 }
 
 std::vector<std::string> wrap(std::string_view text, double width, double height) {
+  if (const std::size_t end = text.find('\n'); end != std::string_view::npos) {
+    std::vector<std::string> lines = wrap(text.substr(0, end), width, height);
+    for (std::string& line : wrap(text.substr(end + 1), width, height)) lines.push_back(std::move(line));
+    return lines;
+  }
   std::vector<std::string> lines;
   std::string line;
   double used = 0;

@@ -75,7 +75,7 @@ Decades decades(const std::vector<double>& magnitudes, double threshold) {
   if (threshold > 0) axis.lo = std::max(axis.lo, std::floor(std::log10(threshold)) - kDepth);
   if (axis.lo >= axis.hi) axis.hi = axis.lo + 1;
   axis.least = std::pow(10, axis.lo) * (1 - 1e-12);
-  axis.row_below = magnitudes.back() < axis.least;
+  axis.row_below = *std::min_element(magnitudes.begin(), magnitudes.end()) < axis.least;
   return axis;
 }
 
@@ -201,8 +201,14 @@ void draw_zero_line(Canvas& canvas, const Frame& frame, double threshold, const 
   // Left and above: the large magnitudes of the left are far up, the small ones of the right far away.
   const double power = std::round(std::log10(threshold));
   const bool exact = std::abs(threshold / std::pow(10, power) - 1) < 1e-9;
-  canvas.text({static_cast<double>(frame.area.left + style.gap), std::round(y - static_cast<double>(style.gap))},
-              "zero: |λ| ≤ " + (exact ? power_of_ten(power) : number_label(threshold, 2)), style.label);
+  const std::string text = "zero: |λ| ≤ " + (exact ? power_of_ten(power) : number_label(threshold, 2));
+  const double left = static_cast<double>(frame.area.left + style.gap), base = std::round(y - style.gap);
+  const std::int64_t upper = std::llround(base - 1.2 * style.label.height);
+  // No line of the grid strikes the words through.
+  canvas.fill({std::llround(left), std::max(upper, frame.area.top), std::llround(text_width(text, style.label.height)),
+               std::max<std::int64_t>(0, top - 1 - std::max(upper, frame.area.top))},
+              kWhite);
+  canvas.text({left, base}, text, style.label);
 }
 
 void draw_axes(Canvas& canvas, const Frame& frame, const std::vector<double>& tick_powers, const std::string& below,
@@ -235,9 +241,9 @@ void draw_names(Canvas& canvas, const Frame& frame, const PlotOptions& options, 
 }
 
 /// The label of the row of magnitudes too small for the axis; empty without one.
-std::string row_label(const Sorted& data, const Decades& axis) {
+std::string row_label(const std::vector<double>& magnitudes, const Decades& axis) {
   if (!axis.row_below) return {};
-  const bool exact = std::all_of(data.magnitudes.begin(), data.magnitudes.end(),
+  const bool exact = std::all_of(magnitudes.begin(), magnitudes.end(),
                                  [&axis](double value) { return value == 0 || value >= axis.least; });
   return exact ? "0" : "< " + power_of_ten(axis.lo);
 }
@@ -256,24 +262,32 @@ Rectangle plot_area(const PlotOptions& options, std::size_t title_lines, double 
   return area;
 }
 
-}  // namespace
+/// What the figures that stand side by side share.
+struct Shared {
+  Decades decades;
+  std::string below;            ///< label of the row below the axis
+  std::size_t title_lines = 0;  ///< of the highest title
+};
 
-Image plot_spectrum(const Spectrum& spectrum, const PlotOptions& options) {
-  check_arguments(spectrum, options);
+using Title = std::vector<std::string>;
+
+// Narrower than the figure: the title is centred over the plot, which lies right of the figure's middle.
+Title title_of(const std::string& text, const PlotOptions& options) {
+  return wrap(text, 0.85 * static_cast<double>(options.width), Style(options.height).title.height);
+}
+
+Image draw(const Spectrum& spectrum, const Title& title, const Shared& shared, const PlotOptions& options) {
   const Sorted data = sorted(spectrum);
   const Style style(options.height);
-  // Narrower than the figure: the title is centred over the plot, which lies right of the figure's middle.
-  const auto title = wrap(options.title, 0.85 * static_cast<double>(options.width), style.title.height);
-  Frame frame{{}, static_cast<std::int64_t>(data.magnitudes.size()), decades(data.magnitudes, spectrum.zero.threshold)};
-  const std::string below = row_label(data, frame.decades);
-  double widest = text_width(below, style.label.height);
+  Frame frame{{}, static_cast<std::int64_t>(data.magnitudes.size()), shared.decades};
+  double widest = text_width(shared.below, style.label.height);
   for (const double power : {frame.decades.lo, frame.decades.hi}) {
     widest = std::max(widest, text_width(power_of_ten(power), style.label.height));
   }
-  frame.area = plot_area(options, title.size(), widest, style);
+  frame.area = plot_area(options, shared.title_lines, widest, style);
 
   Canvas canvas(options.width, options.height, "plot_spectrum");
-  draw_axes(canvas, frame, powers(frame, style.label.height), below, style);
+  draw_axes(canvas, frame, powers(frame, style.label.height), shared.below, style);
   draw_names(canvas, frame, options, style);
   draw_title(canvas, title, static_cast<double>(frame.area.left) + static_cast<double>(frame.area.width) / 2, style);
   draw_zero_line(canvas, frame, spectrum.zero.threshold, style);
@@ -287,6 +301,34 @@ Image plot_spectrum(const Spectrum& spectrum, const PlotOptions& options) {
     marks.draw(canvas, points, sign, frame.area);
   }
   return std::move(canvas).take();
+}
+
+}  // namespace
+
+Image plot_spectrum(const Spectrum& spectrum, const PlotOptions& options) {
+  return plot_spectra({&spectrum, 1}, {&options.title, 1}, options);
+}
+
+Image plot_spectra(std::span<const Spectrum> spectra, std::span<const std::string> titles, const PlotOptions& options) {
+  require(!spectra.empty() && titles.size() == spectra.size(), "plot_spectra", "received ", spectra.size(),
+          " spectra and ", titles.size(), " titles, expected at least one spectrum and a title for each");
+  std::vector<double> magnitudes;
+  double threshold = std::numeric_limits<double>::infinity();
+  for (const Spectrum& spectrum : spectra) {
+    check_arguments(spectrum, options);
+    for (const double value : spectrum.eigenvalues) magnitudes.push_back(std::abs(value));
+    threshold = std::min(threshold, spectrum.zero.threshold);
+  }
+  Shared shared{decades(magnitudes, threshold), {}};
+  shared.below = row_label(magnitudes, shared.decades);
+  for (const std::string& title : titles) {
+    shared.title_lines = std::max(shared.title_lines, title_of(title, options).size());
+  }
+  std::vector<Image> images;
+  for (std::size_t i = 0; i < spectra.size(); ++i) {
+    images.push_back(draw(spectra[i], title_of(titles[i], options), shared, options));
+  }
+  return images.size() == 1 ? std::move(images.front()) : side_by_side(images);
 }
 
 }  // namespace lossatlas

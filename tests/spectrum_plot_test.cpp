@@ -143,6 +143,46 @@ TEST(SpectrumPlot, SurvivesExtremeValues) {
   }
 }
 
+TEST(SpectrumPlot, SpectraSideBySideHaveOneScale) {
+  const std::vector<Spectrum> spectra = {spectrum({100, -1}), spectrum({1, 1e-3, 1e-15})};
+  const std::vector<std::string> titles = {"left", "right"};
+  const Image image = plot_spectra(spectra, titles);
+  const auto red = marks(image, kRed), blue = marks(image, kBlue);
+  ASSERT_EQ(red.size(), 3u);
+  ASSERT_EQ(blue.size(), 1u);
+  EXPECT_NEAR(blue[0].y, red[1].y, 1) << "both have the magnitude 1";
+  EXPECT_GT(blue[0].y, red[0].y + 5);
+  EXPECT_THROW(plot_spectra(spectra, std::span(titles).first(1)), InvalidArgument);
+  EXPECT_THROW(plot_spectra({}, {}), InvalidArgument);
+}
+
+TEST(SpectrumPlot, SpectraSideBySideStandAtOneHeightWhateverTheirTitles) {
+  const std::vector<Spectrum> spectra(2, spectrum({3, 1e-2}));
+  const std::vector<std::string> titles = {"one line", "two\nlines"};
+  const auto red = marks(plot_spectra(spectra, titles), kRed);
+  ASSERT_EQ(red.size() % 2, 0u);
+  for (std::size_t k = 0; k < red.size() / 2; ++k) EXPECT_EQ(red[k].y, red[k + red.size() / 2].y);
+}
+
+TEST(SpectrumPlot, TitlesBreakAtLineEnds) {
+  const auto first_row = [](const char* title) {
+    const Image image = plot_spectrum(spectrum({1, 2}), {.title = title});
+    return marks(image, kRed).front().y;
+  };
+  EXPECT_GT(first_row("two\nlines"), first_row("two lines") + 5);
+}
+
+/// No line of the grid between the words: over them the plot is white but for their ink.
+TEST(SpectrumPlot, TheGridDoesNotStrikeTheThresholdThrough) {
+  const Image image = draw({1, 1e-3, 1e-20});
+  const auto line = static_cast<std::int64_t>(line_height(image));
+  std::int64_t left = 0;
+  while (at(image, left, line) != kInk) ++left;
+  std::int64_t grid = 0;
+  for (std::int64_t y = line - 14; y < line; ++y) grid += at(image, left + 10, y) == kGridLine;
+  EXPECT_EQ(grid, 0);
+}
+
 TEST(SpectrumPlot, RefusesWhatItCannotDraw) {
   const double nan = std::nan("");
   EXPECT_THROW(plot_spectrum(spectrum({})), InvalidArgument);

@@ -63,7 +63,7 @@ struct Curve {
   std::vector<double> y;
 };
 struct PlotOptions {
-  std::string title = {};
+  std::string title = {};  ///< broken where it is too long, and at line ends
   std::string x_label = {};
   std::string y_label = {};
   std::int64_t width = 560;
@@ -77,5 +77,9 @@ LOSSATLAS_API Image plot(std::span<const Curve> curves, const PlotOptions& optio
 /// zeros (by spectrum.zero) grey rings below the dashed line of the threshold, as in [Z21] Figure 3. Zeros more than 8
 /// decades below the line share a row at the bottom. Throws InvalidArgument without eigenvalues or on a non-finite one.
 LOSSATLAS_API Image plot_spectrum(const Spectrum& spectrum, const PlotOptions& options = {});
+/// The same of several spectra side by side, with one scale of |λ| for all, each as large as `options` say and with a
+/// title of its own. Throws InvalidArgument as plot_spectrum() does, on no spectra, and unless there are as many titles.
+LOSSATLAS_API Image plot_spectra(std::span<const Spectrum> spectra, std::span<const std::string> titles,
+                                 const PlotOptions& options = {});
 
 }  // namespace lossatlas

@@ -39,8 +39,8 @@ std::string paper_text(const Inertia& paper) {
 // The end of a panel's title. Equal counts do not make it the paper's point.
 std::string comparison(const Inertia& ours, const Panel& panel) {
   const std::string paper = paper_text(panel.paper), note = panel.note.empty() ? "" : "; " + panel.note;
-  if (!same(ours, panel.paper)) return " (another critical point than the paper's: " + paper + note + ")";
-  return (panel.paper.zero < 0 ? " (paper: " + paper : " (counts as in the paper") + note + ")";
+  if (!same(ours, panel.paper)) return "(another critical point than the paper's: " + paper + note + ")";
+  return (panel.paper.zero < 0 ? "(paper: " + paper : "(counts as in the paper") + note + ")";
 }
 
 Model wide_model(const Model& narrow, std::int64_t neuron, const std::vector<double>& weights) {
@@ -79,21 +79,22 @@ Json panel_json(const Panel& panel, const Embedded& point, const Landscape& land
 Json draw_panels(const std::string& name, const std::vector<Panel>& panels, const std::vector<Embedded>& points,
                  const Dataset& data, const Device& device, const ReproduceArguments& arguments, Session& session) {
   Json reports = Json::array();
-  std::vector<Image> images;
+  std::vector<Spectrum> spectra;
+  std::vector<std::string> titles;
   make_folder(arguments.out);
   for (std::size_t i = 0; i < panels.size(); ++i) {
     session.check();
     const Model& model = points[i].model;
     const std::string width = std::to_string(i + 2);
     const Landscape landscape(model.network, data, Loss::mean_squared_error, device);
-    const Spectrum spectrum = hessian_spectrum(landscape, model.theta);
-    std::string title = "width " + width + ": " + counts(spectrum.inertia);
-    title += comparison(spectrum.inertia, panels[i]);
+    const Spectrum& spectrum = spectra.emplace_back(hessian_spectrum(landscape, model.theta));
+    const std::string own = "width " + width + ": " + counts(spectrum.inertia);
+    const std::string paper = comparison(spectrum.inertia, panels[i]);
     write_model(arguments.out / ("width-" + width + ".safetensors"), model.network, model.theta);
-    images.push_back(plot_spectrum(spectrum, {.title = title}));
-    reports.push_back(panel_json(panels[i], points[i], landscape, spectrum, title));
+    titles.push_back(own + '\n' + paper);
+    reports.push_back(panel_json(panels[i], points[i], landscape, spectrum, own + ' ' + paper));
   }
-  write_png(arguments.out / (name + ".png"), side_by_side(images));
+  write_png(arguments.out / (name + ".png"), plot_spectra(spectra, titles));
   return {{"data", describe(data)}, {"panels", reports}};
 }
 
