@@ -30,59 +30,33 @@ struct Bend {
   }
 };
 
-// One index is one row of the block of one sample.
+// One index is one row of the block of one sample: for cross entropy of diag(s) (I − 1sᵀ) with s = softmax(p), or of its
+// root, in which √s takes the place of the first s.
 struct OutputCurvature {
   OutputRows args;
   double* block;
+  double order;  // of the root: 1 or 2
 
   __device__ void operator()(std::int64_t i) const {
     const std::int64_t outputs = args.heads * args.classes, n = i / outputs, c = i % outputs;
     double* row = block + i * outputs;
     for (std::int64_t d = 0; d < outputs; ++d) row[d] = 0;
     if (args.loss == Loss::mean_squared_error) {
-      row[c] = 2;
+      row[c] = 2 / order;  // 2·I, or the root of half of it
       return;
     }
     const std::int64_t head = c / args.classes * args.classes;
     const double* p = args.outputs + n * outputs;
     const double norm = scalar::logsumexp(p + head, args.classes, 1);
-    const double share = std::exp(p[c] - norm);
-    double others = 0;  // 1 − share, exact near 1
-    for (std::int64_t d = head; d < head + args.classes; ++d) {
-      if (d == c) continue;
-      const double other = std::exp(p[d] - norm);
-      others += other;
-      row[d] = -share * other;
-    }
-    row[c] = share * others;
-  }
-};
-
-// diag(√s) (I − 1sᵀ) with s = softmax(p).
-struct OutputCurvatureRoot {
-  OutputRows args;
-  double* block;
-
-  __device__ void operator()(std::int64_t i) const {
-    const std::int64_t outputs = args.heads * args.classes, n = i / outputs, c = i % outputs;
-    double* row = block + i * outputs;
-    for (std::int64_t d = 0; d < outputs; ++d) row[d] = 0;
-    if (args.loss == Loss::mean_squared_error) {
-      row[c] = 1;
-      return;
-    }
-    const std::int64_t head = c / args.classes * args.classes;
-    const double* p = args.outputs + n * outputs;
-    const double norm = scalar::logsumexp(p + head, args.classes, 1);
-    const double root = std::exp((p[c] - norm) / 2);
+    const double factor = std::exp((p[c] - norm) / order);
     double others = 0;  // 1 − s, exact near 1
     for (std::int64_t d = head; d < head + args.classes; ++d) {
       if (d == c) continue;
       const double other = std::exp(p[d] - norm);
       others += other;
-      row[d] = -root * other;
+      row[d] = -factor * other;
     }
-    row[c] = root * others;
+    row[c] = factor * others;
   }
 };
 
@@ -365,7 +339,7 @@ cudaError_t launch_add_residuals(const HessianBlock& block, const double* delta,
 }
 
 cudaError_t launch_output_curvature_root(const OutputRows& rows, double* block, cudaStream_t stream) {
-  return launch_for_each(rows.rows * rows.heads * rows.classes, OutputCurvatureRoot{rows, block}, stream);
+  return launch_for_each(rows.rows * rows.heads * rows.classes, OutputCurvature{rows, block, 2}, stream);
 }
 
 cudaError_t launch_add_block(const HessianBlock& block, const CurvatureFactors& factors, cudaStream_t stream) {
@@ -390,7 +364,7 @@ cudaError_t launch_bend(Activation activation, const double* pre, const double* 
 }
 
 cudaError_t launch_output_curvature(const OutputRows& rows, double* block, cudaStream_t stream) {
-  return launch_for_each(rows.rows * rows.heads * rows.classes, OutputCurvature{rows, block}, stream);
+  return launch_for_each(rows.rows * rows.heads * rows.classes, OutputCurvature{rows, block, 1}, stream);
 }
 
 cudaError_t launch_scale_rows(const double* factor, std::int64_t rows, std::int64_t repeats, std::int64_t units,
