@@ -229,7 +229,7 @@ TEST(LastLayer, FitsASmoothTargetBetweenItsSamples) {
     EXPECT_GT(last.ridge, 0);
     fit.install(last);
     std::vector<double> loss(1), accuracy(1);
-    evaluate({fit.network, between, Loss::mean_squared_error, 2}, fit.theta, loss, accuracy);
+    evaluate({fit.network, between, Loss::mean_squared_error, 2}, fit.theta, {}, loss, accuracy);
     EXPECT_LE(std::sqrt(loss[0]), setting.bound) << setting.features;
     std::cout << setting.features << " features, rms between the samples " << std::sqrt(loss[0]) << '\n';
   }
