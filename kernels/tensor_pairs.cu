@@ -8,12 +8,12 @@
 
 #include "elementwise.cuh"
 #include "tensor_layers.cuh"
+#include "tensor_stages.cuh"
 
 namespace lossatlas::kernels {
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int kWarps = kThreads / 32;
+constexpr int kThreads = kPairThreads, kWarps = kPairWarps;
 
 // kGroups: points of a warp that share a fragment of weights. kBlocks: of a multiprocessor; two hide each other's
 // waits, one may use all registers. One table serves all architectures, whose registers of a thread and of a
@@ -134,97 +134,6 @@ __device__ void load_alpha(const PairLosses<typename Arithmetic::Value>& pairs, 
         static_cast<typename Arithmetic::Value>(pairs.alpha[point * pairs.rank + pairs.directions[i % pairs.moving]]);
   }
 }
-
-// How the warps share what a block has to do: warps side by side have different points of one tile of samples.
-struct WarpGrid {
-  int points;  // warps along the points: a power of two
-  int blocks;  // of a stage
-  __device__ int tiles() const { return kWarps / points; }
-  __device__ int stage_units() const { return blocks / tiles(); }  // blocks of units of a tile
-};
-
-// A_d on their way from L2: stage after stage, each with some blocks of units of as many tiles as the warps have at
-// once, for every part. All threads copy; each stage is read by all warps, for all their points.
-template <class Arithmetic>
-class SampleStages {
- public:
-  using T = typename Arithmetic::Value;
-  static constexpr int kFragment = Arithmetic::kRows * static_cast<int>(kBlockUnits);
-
-  // `first`: the chunk's first tile; a pass over its tiles has `chunk_rounds` rounds.
-  __device__ SampleStages(const TensorPairs<T>& args, T* stages, WarpGrid grid, int chunk_rounds, std::int64_t first)
-      : args_(args), stages_(stages), grid_(grid), chunk_rounds_(chunk_rounds), first_(first) {}
-
-  /// Values from one part to the next in a stage.
-  __device__ int part() const { return grid_.blocks * kFragment; }
-  /// Stages of a round.
-  __device__ int of_round() const {
-    return (static_cast<int>(blocks_of(args_.pairs.units)) + grid_.stage_units() - 1) / grid_.stage_units();
-  }
-
-  // Starts the copies for `rounds` rounds.
-  __device__ void start(int rounds) {
-    left_ = rounds * of_round();
-    for (int s = 1; s < count(); ++s) copy_next();
-  }
-
-  // The next stage, once it is there.
-  __device__ const T* take() {
-    if (count() > 2) {
-      device::copy_async_wait<1>();
-    } else {
-      device::copy_async_wait<0>();
-    }
-    __syncthreads();  // everybody's copies are there, and the stage read last may be overwritten
-    copy_next();
-    const T* stage = place(slot_);
-    slot_ = slot_ + 1 == count() ? 0 : slot_ + 1;
-    return stage;
-  }
-
- private:
-  __device__ int count() const { return static_cast<int>(args_.shape.stages); }
-  __device__ int parts() const { return 1 + args_.pairs.moving; }
-  __device__ T* place(int slot) const { return stages_ + slot * parts() * part(); }
-
-  __device__ void copy_next() {
-    if (left_ > 0) {
-      copy(place(to_));
-      --left_;
-      to_ = to_ + 1 == count() ? 0 : to_ + 1;
-      if (++stage_ == of_round()) {
-        stage_ = 0;
-        round_ = round_ + 1 == chunk_rounds_ ? 0 : round_ + 1;
-      }
-    }
-    device::copy_async_commit();  // empty at the end, so that the count of groups stays
-  }
-
-  __device__ void copy(T* to) const {
-    constexpr int kValues = 16 / sizeof(T);  // of a copy
-    const std::int64_t blocks = blocks_of(args_.pairs.units);
-    const std::int64_t tiles = (args_.pairs.samples + Arithmetic::kRows - 1) / Arithmetic::kRows;
-    for (int i = static_cast<int>(threadIdx.x) * kValues; i < part(); i += kThreads * kValues) {
-      const int cell = i / kFragment;
-      const std::int64_t tile = first_ + round_ * grid_.tiles() + cell / grid_.stage_units();
-      const std::int64_t block = stage_ * grid_.stage_units() + cell % grid_.stage_units();
-      if (tile >= tiles || block >= blocks) continue;  // nobody reads it
-      const T* from = args_.pairs.base + (tile * blocks + block) * kFragment + i % kFragment;
-      for (int p = 0; p < parts(); ++p) {
-        device::copy_async<16>(to + p * part() + i, from);
-        from += tiles * blocks * kFragment;
-      }
-    }
-  }
-
-  const TensorPairs<T>& args_;
-  T* stages_;
-  WarpGrid grid_;
-  int chunk_rounds_;
-  std::int64_t first_;
-  int round_ = 0, stage_ = 0, to_ = 0, left_ = 0;  // what is copied next
-  int slot_ = 0;                                   // what is read next
-};
 
 // A lane's values of a block of A_d, packed.
 template <class Arithmetic>

@@ -1,4 +1,4 @@
-#include "tensor_stream.cuh"
+#include "tensor_stream_launch.cuh"
 
 namespace lossatlas::kernels {
 
