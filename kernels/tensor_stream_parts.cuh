@@ -273,9 +273,11 @@ class SampleCopies {
       : tile_(tile), left_(count), slot_(first % max(1, source.slots())) {
     const int of_item = first % (2 * source.parts());
     item_ = source.warp() + first / (2 * source.parts()) * Shape::kWarps;
-    half_ = of_item / source.parts();
-    part_ = of_item % source.parts();
-    if (left_ > 0) from_ = source.block(tile_, item_) + half_ * Source::kPlanes + part_ * source.part_planes();
+    piece_ = of_item;
+    if (left_ > 0) {
+      from_ = source.block(tile_, item_) + of_item / source.parts() * Source::kPlanes +
+              of_item % source.parts() * source.part_planes();
+    }
   }
 
   /// Pieces that have not been copied yet.
@@ -289,19 +291,20 @@ class SampleCopies {
     slot_ = slot_ + 1 == source.slots() ? 0 : slot_ + 1;
     if (--left_ == 0) return;
     from_ += source.part_planes();
-    if (++part_ < source.parts()) return;
-    part_ = 0;
-    from_ += Source::kPlanes - source.parts() * source.part_planes();
-    half_ = 1 - half_;
-    if (half_ != 0) return;
-    item_ += Shape::kWarps;
-    from_ = source.block(tile_, item_);
+    ++piece_;
+    if (piece_ == source.parts()) {
+      from_ += Source::kPlanes - source.parts() * source.part_planes();
+    } else if (piece_ == 2 * source.parts()) {
+      piece_ = 0;
+      item_ += Shape::kWarps;
+      from_ = source.block(tile_, item_);
+    }
   }
 
  private:
   const Plane* from_ = nullptr;
   int tile_ = 0, left_ = 0, slot_ = 0;
-  int item_ = 0, half_ = 0, part_ = 0;
+  int item_ = 0, piece_ = 0;  // the block of the piece that is next, and its place there
 };
 
 /// Takes the pieces of a tile out of the warp's queue, whose first slots() pieces have been copied, each in a group of

@@ -428,7 +428,6 @@ const std::set<std::string> kHostOnly = {
     "Device::describe()",
     "HessianOperator::HessianOperator(Landscape, std::vector<double, std::allocator<double> >, HessianPart)",
     "Landscape::Landscape(Landscape&&)",
-    "Landscape::State::surface(Section, Grid, span, EvaluateOptions)",  // no entry point
     "Landscape::data()",
     "Landscape::device()",
     "Landscape::explain(Section, long, EvaluateOptions)",

@@ -151,9 +151,11 @@ class TileQueue {
   void reserve(const PointTiles& tiles, std::int64_t count, Make& make) {
     const auto quick = static_cast<std::int64_t>(tiles.tile_flop / std::max(1.0, tiles.flop_per_point));
     const std::int64_t good = std::max<std::int64_t>(1, std::min({count, kMostTilePoints, quick}));
-    if (memory_ && (memory_->capacity >= good || scarce_)) return;
-    memory_.reset();
     const std::int64_t each = tiles.bytes_per_point + TileInFlight::bytes_per_point(tiles);
+    // What was scarce may have come back: then there is room for as much again.
+    const auto scarce = [&] { return scarce_ && memory_budget() / each < 2 * memory_->capacity; };
+    if (memory_ && (memory_->capacity >= good || scarce())) return;
+    memory_.reset();
     for (std::int64_t capacity = std::clamp<std::int64_t>(memory_budget() / each, 1, good); !memory_; capacity /= 2) {
       try {
         memory_.emplace(workspace_.memory(), tiles, capacity, make);

@@ -1,6 +1,7 @@
 #include "cuda/section_quadratic.hpp"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "../kernels/section.hpp"
@@ -38,13 +39,14 @@ class QuadraticSection final : public DeviceSection {
     residuals_.matrix = matrix_.data();
     load_columns(problem, control);
     factor(control);
+    keep_triangles();
   }
 
   Precision precision() const override { return Precision::f64; }
 
   void losses(std::span<const double> points, const Control& control, std::span<double> losses) override {
     queue_.run(
-        {plan_.rank, plan_.heads, 8, 1}, points, control, losses, [](std::int64_t) { return NoScratch{}; },
+        {plan_.rank, plan_.heads, 8, point_flop()}, points, control, losses, [](std::int64_t) { return NoScratch{}; },
         [this](const NoScratch&, const PointTile& tile) {
           LOSSATLAS_CUDA(
               kernels::launch_quadratic_losses(residuals_, tile.alpha, tile.count, tile.results, workspace_.stream()));
@@ -80,10 +82,26 @@ class QuadraticSection final : public DeviceSection {
     }
   }
 
+  // Of E, which grows with the samples, only F is needed from now on.
+  void keep_triangles() {
+    const std::int64_t columns = residuals_.columns;
+    DeviceBuffer<double> triangles(workspace_.memory(), plan_.heads * columns * columns);
+    const auto bytes = [](std::int64_t values) { return static_cast<std::size_t>(8 * values); };
+    LOSSATLAS_CUDA(cudaMemcpy2DAsync(triangles.data(), bytes(columns), matrix_.data(), bytes(residuals_.rows),
+                                     bytes(columns), static_cast<std::size_t>(plan_.heads * columns),
+                                     cudaMemcpyDeviceToDevice, workspace_.stream()));
+    synchronise(workspace_.memory());
+    matrix_ = std::move(triangles);
+    residuals_.matrix = matrix_.data();
+    residuals_.rows = columns;
+  }
+
+  double point_flop() const { return static_cast<double>(plan_.heads * residuals_.columns * residuals_.columns); }
+
   Workspace& workspace_;
   const SectionPlan& plan_;
   kernels::ResidualColumns residuals_;
-  DeviceBuffer<double> matrix_;  // (H, z+1, rows), column-major: E, then F in its upper triangle
+  DeviceBuffer<double> matrix_;  // (H, z+1, rows), column-major: E, then F in the upper triangles of (H, z+1, z+1)
   TileQueue<NoScratch> queue_;
 };
 
