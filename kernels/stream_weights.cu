@@ -6,6 +6,7 @@
 #include <device/launch.cuh>
 
 #include "tensor_arithmetic.cuh"
+#include "tensor_interpolation.cuh"
 #include "tensor_stream.hpp"
 
 namespace lossatlas::kernels {
@@ -29,31 +30,17 @@ __device__ double unit_of(const StreamWeights<T>& weights, const double* alpha) 
                                                      : exponent);
 }
 
-// parts_0[i] + Σ_d α[directions[d]] parts_{d+1}[i], parts of `count` values.
-template <class T>
-__device__ T interpolated(const T* parts, const std::int32_t* directions, int moving, std::int64_t count,
-                          const double* alpha, std::int64_t i) {
-  T sum = parts[i];
-  for (int d = 0; d < moving; ++d) sum += static_cast<T>(alpha[directions[d]]) * parts[(d + 1) * count + i];
-  return sum;
-}
-
 // A warp has a fragment, a grid row of blocks a point.
 template <class T, class Arithmetic>
 __global__ void __launch_bounds__(kThreads) form_weights(const StreamWeights<T> weights) {
-  const LayerParts<T>& parts = weights.parts;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const auto fragment = static_cast<int>(blockIdx.x * (kThreads / 32) + threadIdx.x / 32);
   if (fragment >= weights.layer.fragment_count()) return;
   const double* alpha = weights.alpha + blockIdx.y * weights.rank;
   T scale = 1;
   if constexpr (Arithmetic::kChecksRange) scale = static_cast<T>(1 / unit_of(weights, alpha));
-  const auto weight = [&](int input, int output) {
-    return scale * interpolated(parts.weights, parts.weight_directions, parts.moving_weights, parts.out * parts.in,
-                                alpha, output * parts.in + input);
-  };
   auto* to = static_cast<typename Arithmetic::Weight*>(weights.weights);
-  pack_fragment<Arithmetic>(parts.in, parts.out, weights.layer.tiles, fragment, lane, weight,
+  form_fragment<Arithmetic>(weights.parts, weights.layer.tiles, alpha, scale, fragment, lane,
                             to + blockIdx.y * weights.stride * kFragmentWeights);
 }
 

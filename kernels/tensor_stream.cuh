@@ -1,37 +1,52 @@
-// The kernel of tensor_stream.hpp. A block has R samples of a chunk at a time, and its warps share the outputs of a
-// layer.
+// The kernels of tensor_stream.hpp. A block has R rows of a chunk at a time, samples of one grid point or grid points,
+// and its warps share the outputs of a layer.
 //
 // Activations lie in an arena in shared memory, in which a layer's outputs take the place of its inputs if one pass
 // over the outputs computes all of them, and otherwise lie at its other end.
 #pragma once
 
+#include <type_traits>
+
 #include <cuda_runtime.h>
 #include <device/shared.cuh>
 
 #include "scalar.cuh"
+#include "tensor_interpolation.cuh"
 #include "tensor_stream_parts.cuh"
 
 namespace lossatlas::kernels {
 
+/// In place of a SampleReader where rows are grid points.
+struct NoReader {
+  template <class Source>
+  __device__ NoReader(const Source&, int) {}
+};
+
 /// What the threads of a block do together; one object a thread.
-template <class Shape>
+template <class Tile, StreamRows kRowsOf>
 class StreamBlock {
  public:
+  using Shape = typename Tile::Shape;
   using A = typename Shape::Arithmetic;
   using T = typename A::Value;
   using Weight = typename A::Weight;
   using Inputs = typename A::Inputs;
   static constexpr int kRows = Shape::kRows;
+  static constexpr int kPoints = Tile::kPoints;
+  static constexpr bool kOfSamples = kRowsOf == StreamRows::samples;
 
   __device__ StreamBlock(const TensorStream<T>& problem, const StreamLayout& layout)
       : problem_(problem), pairs_(problem.pairs), layout_(layout) {
-    const T* biases = problem.biases + point() * problem.bias_values;
+    const T* biases = problem.biases + point(0) * problem.bias_values;
     for (int i = thread(); i < problem.bias_values; i += Shape::kThreads) this->biases()[i] = biases[i];
-    for (int d = thread(); d < pairs_.moving; d += Shape::kThreads) {
-      alpha()[d] = static_cast<T>(pairs_.alpha[point() * pairs_.rank + pairs_.directions[d]]);
+    if constexpr (kOfSamples) {
+      for (int i = thread(); i < kPoints * pairs_.moving; i += Shape::kThreads) {
+        const std::int64_t direction = pairs_.directions[i % pairs_.moving];
+        alpha()[i] = static_cast<T>(pairs_.alpha[point(i / pairs_.moving) * pairs_.rank + direction]);
+      }
     }
     if constexpr (A::kChecksRange) {
-      for (int i = thread(); i <= 2 * kRows; i += Shape::kThreads) maxima()[i] = 0;
+      for (int i = thread(); i < 2 * kRows + kPoints; i += Shape::kThreads) maxima()[i] = 0;
     }
     if (layout.resident) load_weights();
     start_layer(0, 0);
@@ -44,11 +59,13 @@ class StreamBlock {
   __device__ void run() {
     const int first = first_chunk(), last = static_cast<int>(min(first + pairs_.block_chunks, pairs_.chunks));
     for (int chunk = first; chunk < last; ++chunk) {
-      for (std::int64_t h = thread(); h < pairs_.heads; h += Shape::kThreads) totals()[h] = 0;
-      for (int row = 0; row < kChunkSamples && chunk * kChunkSamples + row < pairs_.samples; row += kRows) {
+      if constexpr (kOfSamples) {
+        for (std::int64_t i = thread(); i < kPoints * pairs_.heads; i += Shape::kThreads) totals()[i] = 0;
+      }
+      for (int row = 0; row < kChunkSamples && chunk * kChunkSamples + row < pairs_.samples; row += Tile::kSamples) {
         run_tile(chunk, row, last);
       }
-      store_chunk(chunk);
+      if constexpr (kOfSamples) store_chunk(chunk);
     }
   }
 
@@ -60,7 +77,12 @@ class StreamBlock {
   __device__ static int group() { return lane() / 4; }
   __device__ static int member() { return lane() % 4; }
 
-  __device__ static std::int64_t point() { return blockIdx.y; }
+  // Places past the last point repeat it.
+  __device__ std::int64_t point(int place) const {
+    return kPoints == 1 ? first_point() : min(first_point() + place, pairs_.points - 1);
+  }
+  __device__ bool exists(int place) const { return kPoints == 1 || first_point() + place < pairs_.points; }
+  __device__ static std::int64_t first_point() { return static_cast<std::int64_t>(blockIdx.y) * kPoints; }
   static constexpr int kChunkFragments = kChunkSamples / kStreamRows;
   __device__ int first_chunk() const { return static_cast<int>(blockIdx.x * pairs_.block_chunks); }
 
@@ -69,11 +91,11 @@ class StreamBlock {
   __device__ Value* shared(std::int32_t offset) const {
     return reinterpret_cast<Value*>(device::dynamic_shared<unsigned char>() + offset);
   }
-  __device__ double* totals() const { return shared<double>(0); }         // (H): of the chunk so far
-  __device__ double* partial() const { return totals() + pairs_.heads; }  // (H, R/8): of the tile
-  __device__ int* maxima() const { return shared<int>(layout_.maxima); }  // (2, R), a flag
+  __device__ double* totals() const { return shared<double>(0); }                   // (points, H): of the chunk so far
+  __device__ double* partial() const { return totals() + kPoints * pairs_.heads; }  // (H, R/8): of the tile
+  __device__ int* maxima() const { return shared<int>(layout_.maxima); }            // (2, R), flags (points)
   __device__ T* biases() const { return shared<T>(layout_.biases); }
-  __device__ T* alpha() const { return shared<T>(layout_.alpha); }                // (moving): of the joint layer
+  __device__ T* alpha() const { return shared<T>(layout_.alpha); }  // (points, moving): of the joint layer
   __device__ Weight* weights() const { return shared<Weight>(layout_.weights); }  // resident, or queues
   // Where `bytes` of activations or outputs lie in the arena: from its begin on, or up to its end.
   __device__ Plane* arena(bool high, std::int64_t bytes) const {
@@ -82,18 +104,29 @@ class StreamBlock {
 
   __device__ bool hidden(int l) const { return l + 1 < pairs_.depth; }
 
-  // Copies all weights, the fixed ones first.
+  // All weights into shared memory, the fixed ones first: those are copied, while those of the point are formed.
   __device__ void load_weights() const {
-    constexpr std::int64_t kFragmentBytes = kFragmentWeights * sizeof(Weight);
-    const std::int64_t fixed = problem_.fixed_fragments * kFragmentBytes;
-    const std::int64_t moving = problem_.moving_fragments * kFragmentBytes;
-    const auto* fixed_from = static_cast<const unsigned char*>(problem_.fixed_weights);
-    const auto* moving_from = static_cast<const unsigned char*>(problem_.moving_weights) + point() * moving;
+    const auto fixed = static_cast<std::int64_t>(problem_.fixed_fragments * kFragmentWeights * sizeof(Weight));
+    const auto* from = static_cast<const unsigned char*>(problem_.fixed_weights);
     auto* to = shared<unsigned char>(layout_.weights);
-    for (std::int64_t i = 16 * thread(); i < fixed + moving; i += 16 * Shape::kThreads) {
-      device::copy_async<16>(to + i, i < fixed ? fixed_from + i : moving_from + (i - fixed));
-    }
+    for (std::int64_t i = 16 * thread(); i < fixed; i += 16 * Shape::kThreads) device::copy_async<16>(to + i, from + i);
     device::copy_async_commit();
+    if constexpr (kOfSamples) {
+      for (int l = 0; l < pairs_.depth; ++l) {
+        if (problem_.layers[l].moving) form_weights(pairs_.later[l], problem_.layers[l]);
+      }
+    }
+  }
+
+  // A moving layer's weights at the point.
+  __device__ void form_weights(const LayerParts<T>& parts, const StreamLayer& layer) const {
+    const double* alpha = pairs_.alpha + point(0) * pairs_.rank;
+    T scale = 1;
+    if constexpr (A::kChecksRange) {
+      scale = 1 / problem_.biases[point(0) * problem_.bias_values + layer.biases + 8 * layer.tiles];
+    }
+    form_layer<A>(parts, layer.tiles, static_cast<int>(layer.fragment_count()), alpha, scale,
+                  weights() + (problem_.fixed_fragments + layer.fragments) * kFragmentWeights);
   }
 
   // This warp's tiles of the pass that begins with tile `first`.
@@ -127,7 +160,7 @@ class StreamBlock {
       resident = ((layer.moving ? problem_.fixed_fragments : 0) + first) * kFragmentWeights;
     } else if (layer.moving) {
       from = static_cast<const Weight*>(problem_.moving_weights) +
-             (point() * problem_.moving_fragments + first) * kFragmentWeights;
+             (point(0) * problem_.moving_fragments + first) * kFragmentWeights;
     } else {
       from = static_cast<const Weight*>(problem_.fixed_weights) + first * kFragmentWeights;
     }
@@ -140,9 +173,9 @@ class StreamBlock {
   __device__ void run_tile(int chunk, int row, int last) {
     const int tile = chunk * kChunkFragments + row / static_cast<int>(kStreamRows);
     joint_layer(tile);
-    const bool more =
-        chunk + 1 < last || (row + kRows < kChunkSamples && chunk * kChunkSamples + row + kRows < pairs_.samples);
-    if (more) begin_samples(tile + Shape::kRowFragments);
+    const bool more = chunk + 1 < last || (row + Tile::kSamples < kChunkSamples &&
+                                           chunk * kChunkSamples + row + Tile::kSamples < pairs_.samples);
+    if (more) begin_samples(tile + Tile::kSampleFragments);
     __syncthreads();  // the joint layer is complete
     check_range(0);
     bool high = false;
@@ -171,79 +204,128 @@ class StreamBlock {
     losses(chunk * kChunkSamples + row,
            reinterpret_cast<const T*>(arena(high, output_bytes<Shape>(problem_.layers[pairs_.depth - 1].out))));
     __syncthreads();  // the outputs have been read, the partial sums are complete
-    for (std::int64_t h = thread(); h < pairs_.heads; h += Shape::kThreads) {
-      double total = totals()[h];
-      for (int i = 0; i < kRows / 8; ++i) total += partial()[h * (kRows / 8) + i];
-      totals()[h] = total;
-    }
+    if constexpr (kOfSamples) add_partial();
   }
 
-  // By the threads that added to the totals. The flag has been complete since the barrier before the losses.
-  __device__ void store_chunk(int chunk) const {
-    const std::int64_t place = point() * pairs_.chunks + chunk;
-    for (std::int64_t h = thread(); h < pairs_.heads; h += Shape::kThreads) {
-      pairs_.sums[place * pairs_.heads + h] = totals()[h];
-    }
-    if constexpr (A::kChecksRange) {
-      if (thread() == 0) {
-        if (maxima()[2 * kRows] != 0) atomicMax(&problem_.flags[point()], 1);
-        maxima()[2 * kRows] = 0;
+  // Loops over the points of a tile, here and below, are loops of their own: with one point nothing is left of them.
+  __device__ void add_partial() const {
+    constexpr int kParts = Tile::kSamples / 8;
+    for (int p = 0; p < kPoints; ++p) {
+      for (std::int64_t h = thread(); h < pairs_.heads; h += Shape::kThreads) {
+        double total = totals()[p * pairs_.heads + h];
+        for (int i = 0; i < kParts; ++i) total += partial()[h * (kRows / 8) + p * kParts + i];
+        totals()[p * pairs_.heads + h] = total;
       }
     }
   }
 
-  __device__ SampleSource<Shape> source() const { return {problem_, layout_}; }
-
-  // The samples of a tile are copied ahead while the one before goes through the layers: one piece with each group of
-  // weights, so that weights need not wait, or all at once in half precision, where registers are short.
-  static constexpr bool kCopiesAmongWeights = !A::kChecksRange;
-
-  __device__ void begin_samples(int tile) {
-    SampleCopies<Shape> copies(source(), tile, 0, source().slots());
-    if constexpr (kCopiesAmongWeights) {
-      copies_ = copies;
-    } else {
-      finish(copies);
+  // By the threads that added to the totals. The flags have been complete since the barrier before the losses.
+  __device__ void store_chunk(int chunk) const {
+    for (int p = 0; p < kPoints && exists(p); ++p) {
+      const std::int64_t place = point(p) * pairs_.chunks + chunk;
+      for (std::int64_t h = thread(); h < pairs_.heads; h += Shape::kThreads) {
+        pairs_.sums[place * pairs_.heads + h] = totals()[p * pairs_.heads + h];
+      }
+      if constexpr (A::kChecksRange) {
+        if (thread() == 0) {
+          int& flag = maxima()[2 * kRows + p];
+          if (flag != 0) atomicMax(&problem_.flags[point(p)], 1);
+          flag = 0;
+        }
+      }
     }
   }
-  __device__ void finish(SampleCopies<Shape>& copies) {
+
+  __device__ SampleSource<Tile> source() const { return {problem_, layout_}; }
+
+  // The samples of a tile are copied ahead while the one before goes through the layers: one piece with each group of
+  // weights, so that weights need not wait, or all at once where registers are short: in half precision, and in f64
+  // with several points.
+  static constexpr bool kCopiesAmongWeights =
+      kOfSamples && !A::kChecksRange && (kPoints == 1 || std::is_same_v<T, float>);
+
+  __device__ void begin_samples(int tile) {
+    if constexpr (kOfSamples) {
+      SampleCopies<Tile> copies(source(), tile, 0, source().slots());
+      if constexpr (kCopiesAmongWeights) {
+        copies_ = copies;
+      } else {
+        finish(copies);
+      }
+    }
+  }
+  __device__ void finish(SampleCopies<Tile>& copies) {
     while (copies.left() > 0) {
       copies.copy(source());
       device::copy_async_commit();
     }
   }
 
-  // Activations = φ(A_0 + Σ_d α_d A_d + B); rows past the data repeat the last sample.
+  // Activations = φ(A_0 + Σ_d α_d A_d + B), of grid points φ(b(α)); rows past the last repeat it.
   __device__ void joint_layer(int tile) {
     if constexpr (kCopiesAmongWeights) finish(copies_);
-    SampleReader<Shape> samples(source(), tile);
-    const int blocks = problem_.layers[0].blocks;
+    std::conditional_t<kOfSamples, SampleReader<Tile>, NoReader> rows(source(), tile);
+    const int blocks = problem_.layers[0].blocks, items = Tile::kSampleFragments * blocks;
     Plane* to = arena(false, 0);
-    for (int i = warp(); i < Shape::kRowFragments * blocks; i += Shape::kWarps) {
+    for (int i = warp(); i < items; i += Shape::kWarps) {
       const int row = i / blocks, block = i % blocks;
-      T v[2][A::kValues];
+      T v[kPoints][2][A::kValues];
 #pragma unroll
-      for (int half = 0; half < 2; ++half) joint_units(samples, kBlockUnits * block + 8 * half, v[half]);
-      activate_block<A>(pairs_.activation, v);
-      finish_block(row, static_cast<int>(pairs_.units - kBlockUnits * block), 0, v, to + i * kBlockPlanes<A>);
+      for (int half = 0; half < 2; ++half) {
+        if constexpr (kOfSamples) {
+          joint_units(rows, kBlockUnits * block + 8 * half, half, v);
+        } else {
+          point_units((tile + row) * kStreamRows, kBlockUnits * block + 8 * half, v[0][half]);
+        }
+      }
+#pragma unroll
+      for (int p = 0; p < kPoints; ++p) {
+        activate_block<A>(pairs_.activation, v[p]);
+        finish_block(row + p * Tile::kSampleFragments, static_cast<int>(pairs_.units - kBlockUnits * block), 0, v[p],
+                     to + (i + p * items) * kBlockPlanes<A>);
+      }
     }
   }
 
   // Of 16 samples and 8 units.
-  __device__ __forceinline__ void joint_units(SampleReader<Shape>& samples, std::int64_t first, T (&v)[A::kValues]) {
+  __device__ __forceinline__ void joint_units(SampleReader<Tile>& samples, std::int64_t first, int half,
+                                              T (&v)[kPoints][2][A::kValues]) {
     const auto base = samples.take(source());
 #pragma unroll
-    for (int j = 0; j < 2; ++j) {
-      const std::int64_t unit = first + 2 * member() + j;
-      const T bias = unit < pairs_.units ? problem_.bias[point() * pairs_.units + unit] : T(0);
+    for (int p = 0; p < kPoints; ++p) {
 #pragma unroll
-      for (int h = 0; h < 2; ++h) v[2 * h + j] = base.v[2 * h + j] + bias;
+      for (int j = 0; j < 2; ++j) {
+        const std::int64_t unit = first + 2 * member() + j;
+        const T bias = unit < pairs_.units ? problem_.bias[point(p) * pairs_.units + unit] : T(0);
+#pragma unroll
+        for (int h = 0; h < 2; ++h) v[p][half][2 * h + j] = base.v[2 * h + j] + bias;
+      }
     }
     for (int d = 0; d < pairs_.moving; ++d) {
       const auto direction = samples.take(source());
-      const T along = alpha()[d];
 #pragma unroll
-      for (int i = 0; i < 4; ++i) v[i] += along * direction.v[i];
+      for (int p = 0; p < kPoints; ++p) {
+        const T along = alpha()[p * pairs_.moving + d];
+#pragma unroll
+        for (int i = 0; i < 4; ++i) v[p][half][i] += along * direction.v[i];
+      }
+    }
+  }
+
+  // Of 16 grid points and 8 units.
+  __device__ __forceinline__ void point_units(std::int64_t row, std::int64_t first, T (&v)[A::kValues]) const {
+    const std::int64_t unit = first + 2 * member(), last = pairs_.samples - 1;
+    const double* alpha[2] = {pairs_.alpha + min(row + group(), last) * pairs_.rank,
+                              pairs_.alpha + min(row + group() + 8, last) * pairs_.rank};
+    const auto part = [&](int d, int j) {
+      return unit + j < pairs_.units ? pairs_.base[d * pairs_.units + unit + j] : T(0);
+    };
+#pragma unroll
+    for (int i = 0; i < 4; ++i) v[i] = part(0, i % 2);
+    for (int d = 0; d < pairs_.moving; ++d) {
+      const T direction[2] = {part(d + 1, 0), part(d + 1, 1)};
+#pragma unroll
+      for (int i = 0; i < 4; ++i) v[i] += static_cast<T>(alpha[i / 2][pairs_.directions[d]]) * direction[i % 2];
     }
   }
 
@@ -262,14 +344,16 @@ class StreamBlock {
     }
   }
 
-  // Sides alternate with the layers: a side is read here while the next layer adds to the other. Behind them is the
-  // flag of the chunk.
+  // Sides alternate with the layers: a side is read here while the next layer adds to the other. Behind them are the
+  // flags of the chunk.
   __device__ void check_range(int side) const {
     if constexpr (A::kChecksRange) {
-      for (int r = thread(); r < kRows; r += Shape::kThreads) {
-        int& most = maxima()[side * kRows + r];
-        if (!A::in_range(__int_as_float(most))) atomicMax(&maxima()[2 * kRows], 1);
-        most = 0;
+      for (int p = 0; p < kPoints; ++p) {
+        for (int r = thread(); r < Tile::kSamples; r += Shape::kThreads) {
+          int& most = maxima()[side * kRows + p * Tile::kSamples + r];
+          if (!A::in_range(__int_as_float(most))) atomicMax(&maxima()[2 * kRows + p], 1);
+          most = 0;
+        }
       }
     }
   }
@@ -398,22 +482,28 @@ class StreamBlock {
     __syncthreads();  // the outputs are activated
   }
 
-  // partial (H, R/8) = Σ of the losses of 8 rows, four lanes a row. Rows past the data have none.
+  // partial (H, R/8) = Σ of the losses of 8 samples, four lanes a row; or the losses of grid points. Rows past the last
+  // have none.
   __device__ void losses(std::int64_t first, const T* outputs) {
     constexpr int kParts = kRows / 8;
     const LossOfRows<T> of{pairs_.loss, static_cast<int>(pairs_.classes), pairs_.samples, pairs_.targets};
     for (std::int64_t i = warp(); i < pairs_.heads * kParts; i += Shape::kWarps) {
       const int row = static_cast<int>(i % kParts) * 8 + group();
-      const std::int64_t n = first + row;
+      const std::int64_t n = first + (kPoints == 1 ? row : row % Tile::kSamples);
       const T* p = outputs + i / kParts * pairs_.classes * Shape::kOutputStride + row;
       const auto each = [&](const auto& f) {
         for (int c = member(); c < of.classes; c += 4) f(p[c * Shape::kOutputStride], c);
       };
-      const T loss = quad_loss(of, each, min(n, pairs_.samples - 1));
-      double sum = n < pairs_.samples ? static_cast<double>(loss) : 0.0;
+      const T loss = quad_loss(of, each, kOfSamples ? min(n, pairs_.samples - 1) : 0);
+      if constexpr (kOfSamples) {
+        double sum = n < pairs_.samples ? static_cast<double>(loss) : 0.0;
 #pragma unroll
-      for (int offset = 4; offset < 32; offset *= 2) sum += __shfl_xor_sync(0xffffffffu, sum, offset);
-      if (lane() == 0) partial()[i] = sum;
+        for (int offset = 4; offset < 32; offset *= 2) sum += __shfl_xor_sync(0xffffffffu, sum, offset);
+        if (lane() == 0) partial()[i] = sum;
+      } else if (member() == 0 && n < pairs_.samples) {
+        const double spread = pairs_.loss == Loss::mean_squared_error ? problem_.variance : 0.0;
+        pairs_.sums[n * pairs_.heads + i / kParts] = static_cast<double>(loss) + spread;
+      }
     }
   }
 
@@ -421,14 +511,22 @@ class StreamBlock {
   const PairLosses<T>& pairs_;
   const StreamLayout& layout_;
   WeightReader<Shape> reader_;
-  SampleCopies<Shape> copies_;  // those among weights
+  SampleCopies<Tile> copies_;  // those among weights
 };
 
-// Block (b, p) takes block_chunks chunks of point p: those of one point run together and share its weights in L2.
+// Block (b, p) takes block_chunks chunks of point p, or of as many points as its tile has: those of one point run
+// together and share its weights in L2.
+template <class Tile>
+__global__ void __launch_bounds__(Tile::Shape::kThreads, 1)
+    tensor_stream(const TensorStream<typename Tile::Shape::Arithmetic::Value> problem, const StreamLayout layout) {
+  StreamBlock<Tile, StreamRows::samples>(problem, layout).run();
+}
+
+// Block b takes block_chunks chunks of grid points.
 template <class Shape>
 __global__ void __launch_bounds__(Shape::kThreads, 1)
-    tensor_stream(const TensorStream<typename Shape::Arithmetic::Value> problem, const StreamLayout layout) {
-  StreamBlock<Shape>(problem, layout).run();
+    tensor_points(const TensorStream<typename Shape::Arithmetic::Value> problem, const StreamLayout layout) {
+  StreamBlock<OnePoint<Shape>, StreamRows::points>(problem, layout).run();
 }
 
 }  // namespace lossatlas::kernels

@@ -1,6 +1,7 @@
-// Joint plans on the tensor cores where grid points may have later weights of their own and layers may be wide: a block
-// takes one grid point and chunks of its samples from the affine layer to the loss; weights stream through shared
-// memory, or stay in it where they fit.
+// Plans on the tensor cores whose later weights may be a grid point's own and wide. Joint plans: a block takes one grid
+// point and chunks of its samples from the affine layer to the loss. Sample-free plans whose first layer alone moves
+// (Theorem 1): a block takes chunks of grid points. Weights stream through shared memory; where they fit they stay in
+// it, and a block forms those of its point there.
 #pragma once
 
 #include <cstdint>
@@ -50,19 +51,28 @@ cudaError_t launch_stream_weights(const StreamWeights<T>& weights, cudaStream_t 
 template <class T>
 cudaError_t launch_stream_biases(const StreamWeights<T>& weights, cudaStream_t stream);
 
+/// What a row of activations belongs to.
+enum class StreamRows : std::uint8_t { samples, points };
+
 template <class T>
 struct TensorStream {
-  /// As for the generic kernel, but for `base`, which is packed by launch_pack_samples for tiles of kStreamRows; of the
-  /// later layers only `depth`; depth ≥ 1, block_points = 1.
+  /// As for the generic kernel, but for `base`, which is packed by launch_pack_samples for tiles of kStreamRows;
+  /// depth ≥ 1, block_points = 1.
+  ///
+  /// Of launch_tensor_points: `samples` is the number of grid points, `points` 1, no later layer moves. z = base_0 +
+  /// Σ_d α[directions[d]] base_{d+1} with base (1 + moving, units) and α (samples, rank); targets.values (C) is the
+  /// mean target of the data, sums (samples, H) are the losses.
   PairLosses<T> pairs;
+  double variance = 0;           ///< of the targets, which launch_tensor_points adds to the mean squared error
   std::int64_t part_values = 0;  ///< of one packed A_d
   const T* bias = nullptr;       ///< B: (points, units)
   Operands operands = Operands::f64;
+  bool shared = false;                  ///< no later layer moves: a block may take several points
   const StreamLayer* layers = nullptr;  ///< (depth), device memory
   std::int64_t fixed_fragments = 0;     ///< of the layers that no direction moves
   std::int64_t moving_fragments = 0;    ///< of a point
   const void* fixed_weights = nullptr;
-  const void* moving_weights = nullptr;  ///< (points, moving_fragments)
+  const void* moving_weights = nullptr;  ///< (points, moving_fragments), unless the weights stay in shared memory
   const T* biases = nullptr;             ///< (points, bias_values)
   std::int32_t bias_values = 0;
   std::int32_t* flags = nullptr;  ///< (points), half only: raised to 1 where an activation was out of range
@@ -71,6 +81,7 @@ struct TensorStream {
 /// The tile that a block takes, and where things lie in its shared memory, in bytes.
 struct StreamLayout {
   std::int32_t shape = -1;  ///< number of the tile's shape; −1: the layers fit none
+  std::int32_t points = 1;  ///< of a tile
   bool resident = false;    ///< all weights stay in shared memory
   bool in_place = true;     ///< every hidden layer is computed in one pass
   std::int32_t maxima = 0;
@@ -83,12 +94,18 @@ struct StreamLayout {
   std::int32_t slots = 0;  ///< of a warp's queue of samples
   std::int64_t bytes = 0;
 };
-/// `layers` (depth) in host memory. Depends on the widths and the numbers of samples and parts A_d, not on the points.
+/// `layers` (depth) in host memory. Depends on the widths, on the numbers of samples and parts A_d, and on `shared`.
 template <class T>
-StreamLayout stream_layout(const TensorStream<T>& stream, const StreamLayer* layers, std::int64_t shared_limit);
+StreamLayout stream_layout(const TensorStream<T>& stream, StreamRows rows, const StreamLayer* layers,
+                           std::int64_t shared_limit);
 
 /// The bits of a partial sum depend neither on the layout nor on how points and chunks are given to blocks.
 template <class T>
 cudaError_t launch_tensor_stream(const TensorStream<T>& problem, const StreamLayout& layout, cudaStream_t stream);
+
+/// The losses of grid points whose outputs depend on no sample, from the label statistics [C19, Theorem 1]; not with
+/// Operands::half. The bits of a loss depend on its point alone.
+template <class T>
+cudaError_t launch_tensor_points(const TensorStream<T>& problem, const StreamLayout& layout, cudaStream_t stream);
 
 }  // namespace lossatlas::kernels

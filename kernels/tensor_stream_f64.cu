@@ -3,13 +3,14 @@
 namespace lossatlas::kernels {
 
 template <>
-StreamLayout stream_layout(const TensorStream<double>& problem, const StreamLayer* layers, std::int64_t shared_limit) {
-  return first_layout<false>(problem, layers, shared_limit);
+StreamLayout stream_layout(const TensorStream<double>& problem, StreamRows rows, const StreamLayer* layers,
+                           std::int64_t shared_limit) {
+  return first_layout<false>(problem, rows, layers, shared_limit);
 }
 
 template <>
 cudaError_t launch_tensor_stream(const TensorStream<double>& problem, const StreamLayout& layout, cudaStream_t stream) {
-  return launch_shape<false>(problem, layout, stream);
+  return launch_samples<false>(problem, layout, stream);
 }
 
 }  // namespace lossatlas::kernels

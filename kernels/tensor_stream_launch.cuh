@@ -9,8 +9,10 @@
 
 namespace lossatlas::kernels {
 
-template <class Shape, class T>
-StreamLayout layout_of(const TensorStream<T>& problem, const StreamLayer* layers, std::int64_t shared_limit) {
+template <class Tile, class T>
+StreamLayout layout_of(const TensorStream<T>& problem, StreamRows rows, const StreamLayer* layers,
+                       std::int64_t shared_limit) {
+  using Shape = typename Tile::Shape;
   using A = typename Shape::Arithmetic;
   const PairLosses<T>& pairs = problem.pairs;
   StreamLayout layout;
@@ -23,25 +25,28 @@ StreamLayout layout_of(const TensorStream<T>& problem, const StreamLayer* layers
     arena = std::max(arena, in_place ? std::max(in, out) : in + out);
     layout.in_place = layout.in_place && (in_place || !hidden);
   }
-  if (Shape::kRows > 16 && Shape::kRows / 2 >= pairs.samples) return {};  // most rows would repeat a sample
+  if (Tile::kSampleFragments > 1 && Tile::kSamples / 2 >= pairs.samples) return {};  // most rows would repeat a sample
   const auto aligned = [](std::int64_t bytes) { return (bytes + 15) / 16 * 16; };
-  const std::int64_t maxima = aligned(8 * pairs.heads * (1 + Shape::kRows / 8));
-  const std::int64_t biases = maxima + (A::kChecksRange ? aligned(4 * (2 * Shape::kRows + 1)) : 0);
+  const std::int64_t maxima = aligned(8 * pairs.heads * (Tile::kPoints + Shape::kRows / 8));
+  const std::int64_t biases = maxima + (A::kChecksRange ? aligned(4 * (2 * Shape::kRows + Tile::kPoints)) : 0);
   const std::int64_t alpha = biases + aligned(static_cast<std::int64_t>(sizeof(T)) * problem.bias_values);
-  const std::int64_t begin = alpha + aligned(static_cast<std::int64_t>(sizeof(T)) * pairs.moving);
+  const std::int64_t begin = alpha + aligned(static_cast<std::int64_t>(sizeof(T)) * Tile::kPoints * pairs.moving);
   // The last group of a layer may read fragments past it, for sums that nobody stores.
   const std::int64_t fragments = problem.fixed_fragments + problem.moving_fragments + Shape::kGroup - 1;
   const std::int64_t all = fragments * kFragmentWeights * static_cast<std::int64_t>(sizeof(typename A::Weight));
-  const std::int64_t slot = SampleSource<Shape>::slot_bytes(), least = SampleSource<Shape>::kLeastSlots * slot;
+  const bool of_samples = rows == StreamRows::samples;
+  const std::int64_t slot = SampleSource<Tile>::slot_bytes();
+  const std::int64_t least = of_samples ? SampleSource<Tile>::kLeastSlots * slot : 0;
   layout.resident = begin + arena + all + least <= shared_limit;
   const std::int64_t samples = begin + arena + (layout.resident ? all : Shape::queue_bytes());
   if (samples + least > shared_limit) return {};
   // As many as there is room for, up to the next tile's.
-  const std::int64_t slots =
-      std::min((shared_limit - samples) / slot, SampleSource<Shape>::pieces(layers[0].blocks, 1 + pairs.moving));
+  const std::int64_t pieces = of_samples ? SampleSource<Tile>::pieces(layers[0].blocks, 1 + pairs.moving) : 0;
+  const std::int64_t slots = std::min((shared_limit - samples) / slot, pieces);
   layout.slots = static_cast<std::int32_t>(slots);
   layout.bytes = samples + slots * slot;
   layout.shape = 0;
+  layout.points = Tile::kPoints;
   layout.maxima = static_cast<std::int32_t>(maxima);
   layout.biases = static_cast<std::int32_t>(biases);
   layout.alpha = static_cast<std::int32_t>(alpha);
@@ -54,11 +59,15 @@ StreamLayout layout_of(const TensorStream<T>& problem, const StreamLayer* layers
 
 // The first shape that takes the layers in place, or else the first that takes them.
 template <bool kHalf, class T>
-StreamLayout first_layout(const TensorStream<T>& problem, const StreamLayer* layers, std::int64_t shared_limit) {
+StreamLayout first_layout(const TensorStream<T>& problem, StreamRows rows, const StreamLayer* layers,
+                          std::int64_t shared_limit) {
   StreamLayout found;
   std::int32_t number = 0;
   StreamShapes<T, kHalf>::each([&](auto shape) {
-    StreamLayout layout = layout_of<decltype(shape)>(problem, layers, shared_limit);
+    using Shape = decltype(shape);
+    StreamLayout layout;
+    if (problem.shared) layout = layout_of<SharedPoints<Shape>>(problem, rows, layers, shared_limit);
+    if (layout.shape < 0) layout = layout_of<OnePoint<Shape>>(problem, rows, layers, shared_limit);
     if (layout.shape == 0 && (found.shape < 0 || (!found.in_place && layout.in_place))) {
       layout.shape = number;
       found = layout;
@@ -68,21 +77,31 @@ StreamLayout first_layout(const TensorStream<T>& problem, const StreamLayer* lay
   return found;
 }
 
-template <bool kHalf, class T>
-cudaError_t launch_shape(const TensorStream<T>& problem, const StreamLayout& layout, cudaStream_t stream) {
+// kernel(shape): the kernel for a shape.
+template <bool kHalf, class T, class Kernel>
+cudaError_t launch_shape(const TensorStream<T>& problem, const StreamLayout& layout, cudaStream_t stream,
+                         const Kernel& kernel) {
   const PairLosses<T>& pairs = problem.pairs;
   const std::int64_t groups = (pairs.chunks + pairs.block_chunks - 1) / pairs.block_chunks;
+  const std::int64_t points = (pairs.points + layout.points - 1) / layout.points;
   cudaError_t status = cudaErrorInvalidValue;
   std::int32_t number = 0;
   StreamShapes<T, kHalf>::each([&](auto shape) {
-    using Shape = decltype(shape);
     if (number++ != layout.shape) return;
-    status = device::launch(tensor_stream<Shape>,
-                            {dim3(static_cast<unsigned>(groups), static_cast<unsigned>(pairs.points)),
-                             dim3(Shape::kThreads), static_cast<std::size_t>(layout.bytes), stream},
+    status = device::launch(kernel(shape),
+                            {dim3(static_cast<unsigned>(groups), static_cast<unsigned>(points)),
+                             dim3(decltype(shape)::kThreads), static_cast<std::size_t>(layout.bytes), stream},
                             problem, layout);
   });
   return status;
+}
+
+template <bool kHalf, class T>
+cudaError_t launch_samples(const TensorStream<T>& problem, const StreamLayout& layout, cudaStream_t stream) {
+  return launch_shape<kHalf>(problem, layout, stream, [&](auto shape) {
+    using Shape = decltype(shape);
+    return layout.points > 1 ? tensor_stream<SharedPoints<Shape>> : tensor_stream<OnePoint<Shape>>;
+  });
 }
 
 }  // namespace lossatlas::kernels

@@ -5,6 +5,7 @@
 // operand, see tensor_arithmetic.cuh.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -40,6 +41,21 @@ struct StreamShape {
     return std::int64_t{kWarps} * kStages * kGroup * kFragmentWeights * sizeof(typename Arithmetic::Weight);
   }
 };
+
+/// The rows of a tile: kPoints grid points whose later layers are the same, each with the same kSamples samples, so
+/// that A_d are read once for all. Fragments of one point follow each other.
+template <class Shape_, int kPoints_>
+struct StreamTile {
+  using Shape = Shape_;
+  static constexpr int kPoints = kPoints_;
+  static constexpr int kSampleFragments = Shape::kRowFragments / kPoints;
+  static constexpr int kSamples = Shape::kRows / kPoints;
+  static_assert(Shape::kRowFragments % kPoints == 0);
+};
+template <class Shape>
+using OnePoint = StreamTile<Shape, 1>;
+template <class Shape>
+using SharedPoints = StreamTile<Shape, std::min(Shape::kRowFragments, 4)>;
 
 // One block has a multiprocessor to itself. In f64 and f32 its 8 warps have 255 registers a thread, up to half of them
 // sums, so that one pass computes a layer in place: 64 × 256, 32 × 512 or 16 × 1024 activations in f64, 64 × 512,
@@ -216,9 +232,10 @@ class WeightReader {
 // ---- Samples
 
 /// The packed A_d and a warp's queue for them in shared memory. The warp takes pieces in turn: of each of its blocks of
-/// 16 × 16 in a tile the two halves of 8 units, of each half all parts.
-template <class Shape>
+/// 16 × 16 in a tile's samples the two halves of 8 units, of each half all parts.
+template <class Tile>
 struct SampleSource {
+  using Shape = typename Tile::Shape;
   using T = typename Shape::Arithmetic::Value;
   struct Piece {
     T v[4];  ///< v[2h + j] of sample g + 8h, unit 2t + j
@@ -232,13 +249,13 @@ struct SampleSource {
   static constexpr std::int64_t slot_bytes() { return std::int64_t{Shape::kThreads} * sizeof(Piece); }
   /// Pieces of a tile for the warp that has most.
   static constexpr std::int64_t pieces(std::int64_t blocks, std::int64_t parts) {
-    return (Shape::kRowFragments * blocks + Shape::kWarps - 1) / Shape::kWarps * 2 * parts;
+    return (Tile::kSampleFragments * blocks + Shape::kWarps - 1) / Shape::kWarps * 2 * parts;
   }
 
   __device__ static int warp() { return static_cast<int>(threadIdx.x) / 32; }
   __device__ static int lane() { return static_cast<int>(threadIdx.x) % 32; }
   __device__ int blocks() const { return static_cast<int>(blocks_of(problem.pairs.units)); }
-  __device__ int items() const { return Shape::kRowFragments * blocks(); }
+  __device__ int items() const { return Tile::kSampleFragments * blocks(); }
   __device__ int parts() const { return 1 + problem.pairs.moving; }
   /// Pieces of a tile for this warp.
   __device__ int own_pieces() const {
@@ -262,21 +279,20 @@ struct SampleSource {
 };
 
 /// Copies pieces of a tile into the warp's queue, in order.
-template <class Shape>
+template <class Tile>
 class SampleCopies {
  public:
-  using Source = SampleSource<Shape>;
+  using Source = SampleSource<Tile>;
 
   SampleCopies() = default;
   /// `count` pieces from `first` on; the tile begins with fragment `tile`.
   __device__ SampleCopies(const Source& source, int tile, int first, int count)
       : tile_(tile), left_(count), slot_(first % max(1, source.slots())) {
-    const int of_item = first % (2 * source.parts());
-    item_ = source.warp() + first / (2 * source.parts()) * Shape::kWarps;
-    piece_ = of_item;
+    item_ = source.warp() + first / (2 * source.parts()) * Tile::Shape::kWarps;
+    piece_ = first % (2 * source.parts());
     if (left_ > 0) {
-      from_ = source.block(tile_, item_) + of_item / source.parts() * Source::kPlanes +
-              of_item % source.parts() * source.part_planes();
+      from_ = source.block(tile_, item_) + piece_ / source.parts() * Source::kPlanes +
+              piece_ % source.parts() * source.part_planes();
     }
   }
 
@@ -296,7 +312,7 @@ class SampleCopies {
       from_ += Source::kPlanes - source.parts() * source.part_planes();
     } else if (piece_ == 2 * source.parts()) {
       piece_ = 0;
-      item_ += Shape::kWarps;
+      item_ += Tile::Shape::kWarps;
       from_ = source.block(tile_, item_);
     }
   }
@@ -309,10 +325,10 @@ class SampleCopies {
 
 /// Takes the pieces of a tile out of the warp's queue, whose first slots() pieces have been copied, each in a group of
 /// its own, and copies the others.
-template <class Shape>
+template <class Tile>
 class SampleReader {
  public:
-  using Source = SampleSource<Shape>;
+  using Source = SampleSource<Tile>;
   using Piece = typename Source::Piece;
 
   __device__ SampleReader(const Source& source, int tile)
@@ -338,7 +354,7 @@ class SampleReader {
   }
 
  private:
-  SampleCopies<Shape> copies_;
+  SampleCopies<Tile> copies_;
   int slot_ = -1;
 };
 

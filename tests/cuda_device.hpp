@@ -102,7 +102,8 @@ inline std::vector<Problem> kinds() {
           {.widths = {5, 9, 7, 6}, .heads = 2, .support = Support::all_biases, .samples = 70, .points = 23, .seed = 9},
           {.widths = {5, 9, 7, 6}, .heads = 2, .support = Support::theorem1, .samples = 70, .points = 23, .seed = 10},
           {.widths = {5, 9, 6}, .heads = 2, .loss = mse, .support = Support::last, .points = 23, .seed = 11},
-          {.widths = {5, 9, 7, 6}, .heads = 2, .support = Support::first, .samples = 300, .points = 23, .seed = 12}};
+          {.widths = {5, 9, 7, 6}, .heads = 2, .support = Support::first, .samples = 300, .points = 23, .seed = 12},
+          {.widths = {5, 9, 7, 6}, .heads = 2, .support = Support::first_biases, .points = 23, .seed = 13}};
 }
 
 }  // namespace lossatlas

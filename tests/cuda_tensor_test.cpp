@@ -2,7 +2,6 @@
 // arithmetic, and half precision's way back to f32.
 #include <algorithm>
 #include <cmath>
-#include <iostream>
 #include <limits>
 #include <string>
 #include <vector>
@@ -13,27 +12,16 @@
 #include "cuda/tensor_choice.hpp"
 #include "cuda_device.hpp"
 #include "planted_failures.hpp"
+#include "precision_errors.hpp"
 #include "random.hpp"
-#include "reference/oracle.hpp"
 
 namespace lossatlas {
 namespace {
 
 using kernels::Operands;
-using reference::max_difference;
 using CudaTensor = CudaBackend;
 
 constexpr std::int64_t kShared = 99 << 10;  // the least that a block may have on the architectures built for
-
-struct Worst {
-  double error[3] = {0, 0, 0};  // f64, f32, fast
-  int points = 0;
-};
-
-void report(const char* what, const Worst& worst) {
-  std::cout << what << ": " << worst.points << " points, largest error f64 " << worst.error[0] << ", f32 "
-            << worst.error[1] << ", fast " << worst.error[2] << " of the scale\n";
-}
 
 Precision ran(const DeviceLandscape& landscape, const Instance& instance, Precision precision,
               std::vector<double>& losses) {
@@ -41,38 +29,21 @@ Precision ran(const DeviceLandscape& landscape, const Instance& instance, Precis
   return section_losses(landscape, plan_of(instance), instance.points, precision, {}, losses);
 }
 
-// All three precisions against the formulas, in units of |loss| + mean max |p|; the tensor kernel has to take each.
+// All three precisions against the formulas; the tensor kernel has to take each.
 void check(const Instance& instance, Worst& worst) {
-  std::vector<double> expected, scales;
-  const auto rank = static_cast<std::size_t>(instance.section.rank());
-  for (std::size_t first = 0; first < instance.points.size(); first += rank) {
-    const auto theta = reference::section_point(instance.section, std::span(instance.points).subspan(first, rank));
-    const double top = reference::mean_max_output(instance.network, theta, instance.data);
-    for (const double loss : reference::losses(instance.network, theta, instance.data, instance.loss)) {
-      expected.push_back(loss);
-      scales.push_back(std::abs(loss) + top);
-    }
-  }
+  const Expected expected = naive(instance);
   const auto landscape = on_cuda(instance);
-  constexpr Precision kPrecisions[] = {Precision::f64, Precision::f32, Precision::fast};
-  constexpr double kTolerances[] = {1e-11, 1e-6, 2e-3};
   for (int i = 0; i < 3; ++i) {
     ASSERT_TRUE(cuda::tensor_operands(plan_of(instance), kPrecisions[i], kShared).has_value());
     std::vector<double> losses;
     EXPECT_EQ(ran(*landscape, instance, kPrecisions[i], losses), kPrecisions[i]);
-    for (std::size_t k = 0; k < losses.size(); ++k) {
-      const double error = max_difference(std::span(&losses[k], 1), std::span(&expected[k], 1)) / scales[k];
-      EXPECT_LE(error, kTolerances[i]) << name(kPrecisions[i]) << ": " << losses[k] << ", expected " << expected[k];
-      worst.error[i] = std::max(worst.error[i], error);
-    }
+    worst.check(i, losses, expected);
   }
   worst.points += static_cast<int>(instance.count());
 }
 
 void check(const Problem& problem, Worst& worst) {
-  SCOPED_TRACE("seed " + std::to_string(problem.seed) + ", N " + std::to_string(problem.samples) + ", G " +
-               std::to_string(problem.points) + ", widths " + ::testing::PrintToString(problem.widths) +
-               ", activation " + std::string(name(problem.activation)));
+  SCOPED_TRACE(describe(problem));
   check(make_instance(problem), worst);
 }
 
@@ -438,9 +409,8 @@ TEST_F(CudaTensor, NoAllocationMayFailSilently) {
     Instance instance =
         make_instance({.widths = {3, 5, 2}, .activation = Activation::relu, .bias = Bias::none, .support = support});
     instance.points[0] = 1e6;
-    const std::int64_t allocations = fail_every_allocation(instance, [&](const DeviceLandscape& landscape) {
-      return section(landscape, instance, Precision::fast);
-    });
+    const std::int64_t allocations = fail_every_allocation(
+        instance, [&](const DeviceLandscape& landscape) { return section(landscape, instance, Precision::fast); });
     EXPECT_GT(allocations, 10);
   }
 }

@@ -17,8 +17,9 @@
 
 namespace lossatlas {
 
-/// What the directions move.
-enum class Support { all, upper, last, all_biases, theorem1, theorem2, output_biases, first };
+/// What the directions move. theorem1, theorem2: no weights into (some of) the first layer's units; of theorem1 all
+/// layers above move too, of first_biases none, as in [C19, Theorem 1].
+enum class Support { all, upper, last, all_biases, theorem1, theorem2, output_biases, first, first_biases };
 enum class Targets { labels, real };
 
 struct Problem {
@@ -85,7 +86,7 @@ inline void restrict_direction(const Network& network, std::span<double> directi
     if (support == Support::last) keep = last;
     if (support == Support::all_biases) keep = bias;
     if (support == Support::output_biases) keep = bias && last;
-    if (support == Support::theorem2) keep = bias && block.layer == 0;
+    if (support == Support::theorem2 || support == Support::first_biases) keep = bias && block.layer == 0;
     if (!keep) std::ranges::fill(direction.subspan(block.offset, block.size()), 0.0);
   }
   if (support == Support::theorem1) cut_first_layer(network, direction, 0, cut);
@@ -102,7 +103,8 @@ inline Instance make_instance(const Problem& problem) {
   std::vector<double> theta = random_parameters(network, {.seed = problem.seed});
   const std::int64_t first_width = problem.widths[1];
   const std::int64_t cut = problem.support == Support::theorem2 ? (first_width + 1) / 2 : first_width;
-  if (problem.support == Support::theorem1 || problem.support == Support::theorem2) {
+  if (problem.support == Support::theorem1 || problem.support == Support::theorem2 ||
+      problem.support == Support::first_biases) {
     cut_first_layer(network, theta, 0, cut);
   }
   std::vector<double> directions;

@@ -43,7 +43,9 @@ inline BlockShare block_share(PairKernel kernel, bool interpolated, std::int64_t
   constexpr std::int64_t kMostBlockPoints = 64;
   const bool one_at_a_time = kernel == PairKernel::tensor || kernel == PairKernel::stream;  // of a multiprocessor
   const std::int64_t wanted = (one_at_a_time ? 4 : 8) * device.multiprocessors;
-  const std::int64_t share = std::max<std::int64_t>(1, points * chunks / wanted);
+  constexpr std::int64_t kStreamPoints = 4;  // of a block that streams weights which are the same at every point
+  const std::int64_t groups = kernel == PairKernel::stream && !interpolated ? points / kStreamPoints : points;
+  const std::int64_t share = std::max<std::int64_t>(1, groups * chunks / wanted);
   if (kernel == PairKernel::tensor) {
     return {std::clamp(share, kernels::kTensorGroupPoints, kernels::kTensorBlockPoints), 1};
   }

@@ -9,6 +9,7 @@
 #include "cuda/point_tiles.hpp"
 #include "cuda/section_chain.hpp"
 #include "cuda/section_pairs.hpp"
+#include "cuda/section_points.hpp"
 #include "cuda/section_quadratic.hpp"
 
 namespace lossatlas::cuda {
@@ -75,6 +76,9 @@ template <class T>
 std::unique_ptr<DeviceSection> section_in(Workspace& workspace, const Problem& problem, const SectionPlan& plan,
                                           Precision precision, const Control& control) {
   if (plan.kind != PlanKind::sample_free) return pair_section<T>(workspace, problem, plan, precision, control);
+  if (point_rows_take(plan, precision, workspace.limits().shared_bytes)) {
+    return point_rows_section(workspace, problem.statistics(), plan, precision, control);
+  }
   return std::make_unique<SampleFreeSection<T>>(workspace, problem.statistics(), plan, control);
 }
 

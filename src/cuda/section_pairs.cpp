@@ -145,7 +145,9 @@ class PairSection final : public DeviceSection {
     return (kernel_ == PairKernel::tensor && shape_.operands == kernels::Operands::half) || stream_again_;
   }
   /// The one whose scratch serves both.
-  const StreamLayers<T>& widest_stream() const { return stream_again_ ? *stream_again_ : *stream_; }
+  const StreamLayers<T>& widest_stream() const {
+    return stream_again_ && stream_again_->weight_bytes() > stream_->weight_bytes() ? *stream_again_ : *stream_;
+  }
 
   void load_inputs() {
     if constexpr (std::is_same_v<T, float>) {
@@ -182,9 +184,9 @@ class PairSection final : public DeviceSection {
       }
     } else if (const auto streamed = stream_operands(plan_, precision, problem_.samples(), shared_bytes())) {
       kernel_ = PairKernel::stream;
-      stream_.emplace(workspace_, plan_, later_, *streamed);
+      stream_.emplace(workspace_, plan_, problem_.samples(), later_, *streamed);
       if (*streamed == kernels::Operands::half) {
-        stream_again_.emplace(workspace_, plan_, later_, kernels::Operands::split);
+        stream_again_.emplace(workspace_, plan_, problem_.samples(), later_, kernels::Operands::split);
       }
     } else if (!direct_ && kernels::pair_tile(fused_arguments({}), shared_bytes()) > 0) {
       kernel_ = PairKernel::fused;

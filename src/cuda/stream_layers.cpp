@@ -11,6 +11,7 @@ namespace {
 
 using kernels::Operands;
 using kernels::StreamLayer;
+using kernels::StreamRows;
 
 struct StreamSizes {
   std::vector<StreamLayer> layers;
@@ -43,8 +44,13 @@ std::int64_t fragment_bytes(Operands operands) {
   return kernels::kFragmentWeights * (operands == Operands::f64 ? 8 : operands == Operands::split ? 4 : 2);
 }
 
+bool all_shared(const SectionPlan& plan) {
+  const auto shared = [](const ChainLayer& layer) { return layer.shared(); };
+  return std::all_of(plan.later.begin(), plan.later.end(), shared);
+}
+
 template <class T>
-kernels::StreamLayout layout_for(const SectionPlan& plan, Operands operands, std::int64_t samples,
+kernels::StreamLayout layout_for(const SectionPlan& plan, StreamRows rows, Operands operands, std::int64_t samples,
                                  std::int64_t shared_limit) {
   const StreamSizes sizes = stream_sizes(plan);
   kernels::TensorStream<T> problem;
@@ -53,10 +59,11 @@ kernels::StreamLayout layout_for(const SectionPlan& plan, Operands operands, std
   problem.pairs.samples = samples;
   problem.pairs.moving = static_cast<std::int32_t>(plan.joint_sample.weight_directions.size());
   problem.operands = operands;
+  problem.shared = rows == StreamRows::samples && all_shared(plan);
   problem.fixed_fragments = sizes.fixed;
   problem.moving_fragments = sizes.moving;
   problem.bias_values = static_cast<std::int32_t>(sizes.bias_values);
-  return kernels::stream_layout(problem, sizes.layers.data(), shared_limit);
+  return kernels::stream_layout(problem, rows, sizes.layers.data(), shared_limit);
 }
 
 /// max |W_d| of each part of the layers, one layer after the other.
@@ -74,15 +81,23 @@ std::vector<double> largest_weights(const SectionPlan& plan, std::vector<std::in
   return largest;
 }
 
+bool fits(const SectionPlan& plan, StreamRows rows, Operands operands, std::int64_t samples,
+          std::int64_t shared_limit) {
+  const auto fine = [&](const ChainLayer& layer) { return weights_fit(layer, operands); };
+  if (plan.later.empty() || !std::all_of(plan.later.begin(), plan.later.end(), fine)) return false;
+  const auto layout = operands == Operands::f64 ? layout_for<double>(plan, rows, operands, samples, shared_limit)
+                                                : layout_for<float>(plan, rows, operands, samples, shared_limit);
+  return layout.shape >= 0;
+}
+
 }  // namespace
 
 bool stream_takes(const SectionPlan& plan, Operands operands, std::int64_t samples, std::int64_t shared_limit) {
-  const auto fine = [&](const ChainLayer& layer) { return weights_fit(layer, operands); };
-  if (plan.kind != PlanKind::joint || plan.later.empty()) return false;
-  if (!std::all_of(plan.later.begin(), plan.later.end(), fine)) return false;
-  const auto layout = operands == Operands::f64 ? layout_for<double>(plan, operands, samples, shared_limit)
-                                                : layout_for<float>(plan, operands, samples, shared_limit);
-  return layout.shape >= 0;
+  return plan.kind == PlanKind::joint && fits(plan, StreamRows::samples, operands, samples, shared_limit);
+}
+
+bool stream_takes_points(const SectionPlan& plan, Operands operands, std::int64_t shared_limit) {
+  return fits(plan, StreamRows::points, operands, 1, shared_limit);  // as few rows as there can be
 }
 
 std::optional<Operands> stream_operands(const SectionPlan& plan, Precision precision, std::int64_t samples,
@@ -92,10 +107,12 @@ std::optional<Operands> stream_operands(const SectionPlan& plan, Precision preci
 }
 
 template <class T>
-StreamLayers<T>::StreamLayers(Workspace& workspace, const SectionPlan& plan, const PackedLayers<T>& parts,
-                              Operands operands)
+StreamLayers<T>::StreamLayers(Workspace& workspace, const SectionPlan& plan, std::int64_t samples,
+                              const PackedLayers<T>& parts, Operands operands)
     : workspace_(workspace), plan_(plan), parts_(parts), operands_(operands) {
   set_layers();
+  const std::int64_t limit = workspace.limits().shared_bytes;
+  blocks_form_ = layout_for<T>(plan, StreamRows::samples, operands, samples, limit).resident;
   Memory& memory = workspace.memory();
   device_layers_ = uploaded(memory, std::span<const StreamLayer>(layers_));
   if (operands == Operands::half) {
@@ -123,7 +140,7 @@ void StreamLayers<T>::set_layers() {
 
 template <class T>
 std::int64_t StreamLayers<T>::weight_bytes() const {
-  return fragments_[1] * fragment_bytes(operands_);
+  return blocks_form_ ? 0 : fragments_[1] * fragment_bytes(operands_);
 }
 
 template <class T>
@@ -150,22 +167,26 @@ kernels::StreamWeights<T> StreamLayers<T>::weights(std::size_t l) const {
   return weights;
 }
 
+// Weights, unless blocks do, and biases at pairs.points points.
 template <class T>
-void StreamLayers<T>::run(const kernels::PairLosses<T>& pairs, const T* bias, const Scratch& scratch,
-                          std::int32_t* flags) const {
+void StreamLayers<T>::form(const kernels::PairLosses<T>& pairs, const Scratch& scratch) const {
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     kernels::StreamWeights<T> form = weights(l);
     form.alpha = pairs.alpha;
     form.points = pairs.points;
-    form.weights = scratch.weights.data() + layers_[l].fragments * fragment_bytes(operands_);
     form.biases = scratch.biases.data() + layers_[l].biases;
-    if (layers_[l].moving) LOSSATLAS_CUDA(kernels::launch_stream_weights(form, workspace_.stream()));
+    if (layers_[l].moving && !blocks_form_) {
+      form.weights = scratch.weights.data() + layers_[l].fragments * fragment_bytes(operands_);
+      LOSSATLAS_CUDA(kernels::launch_stream_weights(form, workspace_.stream()));
+    }
     LOSSATLAS_CUDA(kernels::launch_stream_biases(form, workspace_.stream()));
   }
+}
+
+template <class T>
+kernels::TensorStream<T> StreamLayers<T>::problem(const kernels::PairLosses<T>& pairs, const Scratch& scratch) const {
   kernels::TensorStream<T> problem;
   problem.pairs = pairs;
-  problem.part_values = kernels::packed_samples(pairs.units, pairs.samples, kernels::kStreamRows);
-  problem.bias = bias;
   problem.operands = operands_;
   problem.layers = device_layers_.data();
   problem.fixed_fragments = fragments_[0];
@@ -174,9 +195,31 @@ void StreamLayers<T>::run(const kernels::PairLosses<T>& pairs, const T* bias, co
   problem.moving_weights = scratch.weights.data();
   problem.biases = scratch.biases.data();
   problem.bias_values = static_cast<std::int32_t>(bias_values_);
+  return problem;
+}
+
+template <class T>
+void StreamLayers<T>::run(const kernels::PairLosses<T>& pairs, const T* bias, const Scratch& scratch,
+                          std::int32_t* flags) const {
+  form(pairs, scratch);
+  kernels::TensorStream<T> problem = this->problem(pairs, scratch);
+  problem.shared = all_shared(plan_) && pairs.points > 2;  // or else most places would repeat a point
+  problem.part_values = kernels::packed_samples(pairs.units, pairs.samples, kernels::kStreamRows);
+  problem.bias = bias;
   problem.flags = flags;
-  const auto layout = kernels::stream_layout(problem, layers_.data(), workspace_.limits().shared_bytes);
+  const auto layout =
+      kernels::stream_layout(problem, StreamRows::samples, layers_.data(), workspace_.limits().shared_bytes);
   LOSSATLAS_CUDA(kernels::launch_tensor_stream(problem, layout, workspace_.stream()));
+}
+
+template <class T>
+void StreamLayers<T>::run_points(const kernels::PairLosses<T>& rows, double variance, const Scratch& scratch) const {
+  form(rows, scratch);
+  kernels::TensorStream<T> problem = this->problem(rows, scratch);
+  problem.variance = variance;
+  const auto layout =
+      kernels::stream_layout(problem, StreamRows::points, layers_.data(), workspace_.limits().shared_bytes);
+  LOSSATLAS_CUDA(kernels::launch_tensor_points(problem, layout, workspace_.stream()));
 }
 
 template class StreamLayers<float>;

@@ -1,5 +1,4 @@
-// Later layers of a joint plan that the streaming tensor kernel takes: their packed weights, formed for a tile of
-// points.
+// Later layers that the streaming tensor kernels take: their packed weights, formed for a tile of points.
 #pragma once
 
 #include <cstdint>
@@ -16,12 +15,13 @@ namespace lossatlas::cuda {
 template <class T>
 class StreamLayers {
  public:
-  /// Packs the layers that no direction moves. `parts` are the plan's later layers, (out, in), and outlive this.
-  StreamLayers(Workspace& workspace, const SectionPlan& plan, const PackedLayers<T>& parts, kernels::Operands operands);
+  /// Packs the layers that no direction moves. `plan` and its later layers `parts`, (out, in), outlive this.
+  StreamLayers(Workspace& workspace, const SectionPlan& plan, std::int64_t samples, const PackedLayers<T>& parts,
+               kernels::Operands operands);
 
   /// What a tile of points needs besides its partial sums.
   struct Scratch {
-    DeviceBuffer<unsigned char> weights;  // (points, moving fragments)
+    DeviceBuffer<unsigned char> weights;  // (points, moving fragments), unless blocks form them
     DeviceBuffer<T> biases;               // (points, bias values)
   };
   std::int64_t weight_bytes() const;  ///< of a point
@@ -32,9 +32,14 @@ class StreamLayers {
   /// was left, with half operands only.
   void run(const kernels::PairLosses<T>& pairs, const T* bias, const Scratch& scratch, std::int32_t* flags) const;
 
+  /// Losses of grid points as rows, see kernels::launch_tensor_points; `scratch` is that of one point.
+  void run_points(const kernels::PairLosses<T>& rows, double variance, const Scratch& scratch) const;
+
  private:
   void set_layers();
   kernels::StreamWeights<T> weights(std::size_t l) const;
+  void form(const kernels::PairLosses<T>& pairs, const Scratch& scratch) const;
+  kernels::TensorStream<T> problem(const kernels::PairLosses<T>& pairs, const Scratch& scratch) const;
 
   Workspace& workspace_;
   const SectionPlan& plan_;
@@ -43,19 +48,24 @@ class StreamLayers {
   std::vector<kernels::StreamLayer> layers_;
   std::int64_t fragments_[2] = {0, 0};  // of fixed layers, and of a point's own
   std::int64_t bias_values_ = 0;
+  bool blocks_form_ = false;  ///< the moving layers' weights, in their shared memory
   DeviceBuffer<kernels::StreamLayer> device_layers_;
   DeviceBuffer<double> largest_;  // half only, (layers, parts): max |W_d|
   std::vector<std::int64_t> first_largest_;
   DeviceBuffer<unsigned char> fixed_;
 };
 
-/// Whether the kernel takes a plan: joint, with finite weights, and a tile of its layers fits shared_limit bytes.
-/// A matter of the plan, the precision, the number of samples and the device alone.
+/// Whether the kernel for samples takes a plan: joint, with finite weights, and a tile of its layers fits shared_limit
+/// bytes. A matter of the plan, the precision, the number of samples and the device alone.
 bool stream_takes(const SectionPlan& plan, kernels::Operands operands, std::int64_t samples, std::int64_t shared_limit);
 
 /// Operands for a precision, or nothing where the kernel does not take the plan. Half precision needs f32 beside it,
 /// for points that leave its range.
 std::optional<kernels::Operands> stream_operands(const SectionPlan& plan, Precision precision, std::int64_t samples,
                                                  std::int64_t shared_limit);
+
+/// Whether the kernel for grid points takes the later layers of a plan whose samples are grid points, in full
+/// precision.
+bool stream_takes_points(const SectionPlan& plan, kernels::Operands operands, std::int64_t shared_limit);
 
 }  // namespace lossatlas::cuda

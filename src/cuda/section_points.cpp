@@ -1,0 +1,125 @@
+#include "cuda/section_points.hpp"
+
+#include <algorithm>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "../kernels/tensor_stream.hpp"
+#include "cuda/packed_layers.hpp"
+#include "cuda/pair_blocks.hpp"
+#include "cuda/point_tiles.hpp"
+#include "cuda/stream_layers.hpp"
+
+namespace lossatlas::cuda {
+namespace {
+
+struct NoScratch {};
+
+/// The plan as a joint one whose samples are the grid points: their layer is the first, whose parts are b_d.
+SectionPlan plan_of_rows(const SectionPlan& plan) {
+  SectionPlan rows;
+  rows.loss = plan.loss;
+  rows.rank = plan.rank;
+  rows.heads = plan.heads;
+  rows.outputs = plan.outputs;
+  rows.joint_sample = plan.point_chain.front();
+  rows.joint_sample.weight_directions = rows.joint_sample.bias_directions;
+  rows.later.assign(plan.point_chain.begin() + 1, plan.point_chain.end());
+  return rows;
+}
+
+template <class T>
+DeviceBuffer<T> uploaded_as(Memory& memory, std::span<const double> values) {
+  const std::vector<T> converted(values.begin(), values.end());
+  return uploaded(memory, std::span(converted));
+}
+
+template <class T>
+class PointRowsSection final : public DeviceSection {
+ public:
+  PointRowsSection(Workspace& workspace, const LabelStatistics& statistics, const SectionPlan& plan,
+                   const Control& control)
+      : workspace_(workspace),
+        plan_(plan_of_rows(plan)),
+        variance_(statistics.variance),
+        later_(workspace.memory(), plan_.later, MatrixOrder::out_in, control),
+        stream_(workspace, plan_, 1, later_,
+                std::is_same_v<T, double> ? kernels::Operands::f64 : kernels::Operands::split),
+        scratch_(stream_.scratch(1)),
+        queue_(workspace) {
+    Memory& memory = workspace.memory();
+    const ChainLayer& first = plan_.joint_sample;
+    std::vector<double> parts = first.biases;
+    parts.resize(static_cast<std::size_t>(first.out) * (1 + first.bias_directions.size()));  // zeros where no bias is
+    base_ = uploaded_as<T>(memory, parts);
+    mean_ = uploaded_as<T>(memory, statistics.mean);
+    directions_ = uploaded(memory, std::span(first.bias_directions));
+  }
+
+  Precision precision() const override { return std::is_same_v<T, double> ? Precision::f64 : Precision::f32; }
+
+  void losses(std::span<const double> points, const Control& control, std::span<double> losses) override {
+    PointTiles tiles{plan_.rank, plan_.heads};
+    for (const ChainLayer& layer : plan_.later) tiles.flop_per_point += 2.0 * static_cast<double>(layer.weights.size());
+    tiles.tile_flop = tile_flop(PairKernel::stream, precision(), workspace_.limits());
+    queue_.run(
+        tiles, points, control, losses, [](std::int64_t) { return NoScratch{}; },
+        [this](const NoScratch&, const PointTile& tile) { stream_.run_points(rows(tile), variance_, scratch_); });
+  }
+
+ private:
+  kernels::PairLosses<T> rows(const PointTile& tile) const {
+    kernels::PairLosses<T> rows;
+    rows.base = base_.data();
+    rows.directions = directions_.data();
+    rows.moving = static_cast<std::int32_t>(directions_.size());
+    rows.units = plan_.joint_sample.out;
+    rows.activation = plan_.joint_sample.activation;
+    rows.depth = static_cast<std::int32_t>(plan_.later.size());
+    rows.loss = plan_.loss;
+    rows.heads = plan_.heads;
+    rows.classes = plan_.outputs / plan_.heads;
+    rows.targets.values = mean_.data();
+    rows.samples = tile.count;
+    rows.chunks = (tile.count + kernels::kChunkSamples - 1) / kernels::kChunkSamples;
+    rows.alpha = tile.alpha;
+    rows.rank = plan_.rank;
+    rows.points = 1;
+    rows.sums = tile.results;
+    return rows;
+  }
+
+  Workspace& workspace_;
+  SectionPlan plan_;
+  double variance_;
+  PackedLayers<T> later_;
+  StreamLayers<T> stream_;
+  typename StreamLayers<T>::Scratch scratch_;
+  DeviceBuffer<T> base_;  // b: (parts, units)
+  DeviceBuffer<T> mean_;  // (C)
+  DeviceBuffer<std::int32_t> directions_;
+  TileQueue<NoScratch> queue_;
+};
+
+}  // namespace
+
+bool point_rows_take(const SectionPlan& plan, Precision precision, std::int64_t shared_limit) {
+  const auto& chain = plan.point_chain;
+  if (plan.kind != PlanKind::sample_free || chain.size() < 2 || chain.front().in != 0) return false;
+  const auto shared = [](const ChainLayer& layer) { return layer.shared(); };
+  if (!std::all_of(chain.begin() + 1, chain.end(), shared)) return false;
+  const auto operands = precision == Precision::f64 ? kernels::Operands::f64 : kernels::Operands::split;
+  return stream_takes_points(plan_of_rows(plan), operands, shared_limit);
+}
+
+std::unique_ptr<DeviceSection> point_rows_section(Workspace& workspace, const LabelStatistics& statistics,
+                                                  const SectionPlan& plan, Precision precision,
+                                                  const Control& control) {
+  if (precision == Precision::f64) {
+    return std::make_unique<PointRowsSection<double>>(workspace, statistics, plan, control);
+  }
+  return std::make_unique<PointRowsSection<float>>(workspace, statistics, plan, control);
+}
+
+}  // namespace lossatlas::cuda

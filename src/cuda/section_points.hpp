@@ -1,0 +1,23 @@
+// Sample-free plans on the tensor cores.
+#pragma once
+
+#include <memory>
+
+#include <lossatlas/dataset.hpp>
+#include <lossatlas/device.hpp>
+
+#include "backend.hpp"
+#include "cuda/workspace.hpp"
+#include "plan.hpp"
+
+namespace lossatlas::cuda {
+
+/// Whether the kernel takes a plan: the first layer alone moves, as in Theorem 1 of [C19], weights are finite, and a
+/// tile of the layers above fits shared_limit bytes. A matter of the plan, the precision and the device alone.
+bool point_rows_take(const SectionPlan& plan, Precision precision, std::int64_t shared_limit);
+
+/// In f64, or in f32, for `fast` too.
+std::unique_ptr<DeviceSection> point_rows_section(Workspace& workspace, const LabelStatistics& statistics,
+                                                  const SectionPlan& plan, Precision precision, const Control& control);
+
+}  // namespace lossatlas::cuda
