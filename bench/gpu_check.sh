@@ -191,7 +191,8 @@ check_tests() {
 readonly section_tests='*SizesStraddleTheTiles:*OutputsOfASampleFreePlan:*NonFinitePointsStayWhereTheyAre'
 readonly backend_tests='*LossesAccuracyAndGradient:*LastLayersMatchTheCpu'
 readonly pair_tests='*InfiniteActivationsKeepTheirLimits:*HeadsOfVeryDifferentScales*'
-readonly stream_tests='*LayersOfSeveralPasses:*SamplesAndDirections'
+readonly stream_tests='*LayersOfSeveralPasses:*SamplesAndDirections:*PointsShareATile'
+readonly point_tests='*LayersOfSeveralPasses:*PointsDirectionsAndDepths'
 readonly hessian_tests='*MatchesTheCpuAtTheBordersOfTiles:*ProductsMatchTheCpu'
 
 sanitizer() {
@@ -217,6 +218,7 @@ check_memory() {
     check_with "$tool-backend" cuda_backend_test "$backend_tests"
     check_with "$tool-pairs" cuda_tensor_test "$pair_tests"
     check_with "$tool-stream" cuda_tensor_stream_test "$stream_tests"
+    check_with "$tool-points" cuda_tensor_points_test "$point_tests"
     check_with "$tool-hessian" cuda_hessian_test "$hessian_tests"
   done
 }

@@ -132,25 +132,25 @@ def draw_bar(axes, x, width, title, peer):
 
 def draw_scaling(report, path):
     figure, panels = plt.subplots(1, 2, figsize=(10, 4.4), sharey=True)
-    for axes, axis, name in zip(panels, "GN", ("grid points G", "samples N")):
+    cases = list(dict.fromkeys(key.split("/")[0] for key in report["scaling"]))
+    for axes, axis, name, other in zip(panels, "GN", ("grid points G", "samples N"), "NG"):
         for key, curve in report["scaling"].items():
             case, precision, which = key.split("/")
             if which != axis:
                 continue
+            marker, dashes = "os^Dv"[cases.index(case) % 5], ("-", "--", ":", "-.")[cases.index(case) % 4]
             sizes, times = curve["sizes"], curve["ms"]
             errors = [[ms - low for ms, (low, _) in zip(times, curve["ms_range"])],
                       [high - ms for ms, (_, high) in zip(times, curve["ms_range"])]]
-            axes.errorbar(sizes, times, errors, fmt="o", ms=5, color=COLOURS[precision], lw=1)
+            axes.errorbar(sizes, times, errors, fmt=marker, ms=5, color=COLOURS[precision], lw=1)
             middle = len(sizes) // 2
             fit = [times[middle] * (size / sizes[middle]) ** curve["exponent"] for size in sizes]
-            axes.plot(sizes, fit, color=COLOURS[precision], lw=1.2,
-                      label=f"{case} {precision}: time ∝ {axis}^{curve['exponent']:.2f}")
-            (fixed, value), = curve["fixed"].items()
-        axes.set(xscale="log", yscale="log", xlabel=name, title=f"{value:,.0f} {fixed}")
-        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
-        axes.set_xticks([], minor=True)
+            (fixed,) = curve["fixed"].values()
+            axes.plot(sizes, fit, dashes, color=COLOURS[precision], lw=1.2,
+                      label=f"{case} {precision}, {other} = {fixed:,.0f}: time ∝ {axis}^{curve['exponent']:.2f}")
+        axes.set(xscale="log", yscale="log", xlabel=name)
         axes.grid(alpha=0.25, which="both")
-        axes.legend(fontsize=9, frameon=False)
+        axes.legend(fontsize=8, frameon=False)
     panels[0].set_ylabel("milliseconds")
     figure.suptitle("Cost over the grid and over the data — " + title_of(report), fontsize=10)
     finish(figure, path)

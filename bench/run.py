@@ -3,7 +3,7 @@
 
   bench/run.py --bench build/cpu/bin/section_bench --python VENV/bin/python [--save NAME]
   bench/run.py --device cuda --bench build/gpu/bin/section_bench --python VENV/bin/python [--save NAME]
-  bench/run.py --scaling ...        the time of one case over G and over N
+  bench/run.py --scaling ...        times of cases over G and over N (default: dense)
 
 VENV needs numpy, and torch or jax or both. Runs alternate; every ratio is a median over the rounds of one round's
 ratio. On a CPU both sides get by default the fastest kernels that their BLAS has for it: OpenBLAS's core is tried and

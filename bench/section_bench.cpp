@@ -14,7 +14,7 @@
 //
 //   section_bench [--device cpu|cuda] [--threads N] [--cases dense,theorem1] [--precisions f32,f64,fast]
 //                 [--size tiny|cpu|cuda] [--reference DIR] [--repetitions N] [Google Benchmark's options]
-//   section_bench --scaling ...   times of one case over G and over N
+//   section_bench --scaling ...   times of cases over G and over N
 //   section_bench --export DIR    writes every case with its losses in f64, for bench/peers
 //   section_bench --rates         only the machine's rates, as JSON
 #include <benchmark/benchmark.h>
@@ -230,16 +230,17 @@ int time_sections(std::vector<char*> arguments, const Options& options) {
 
 /// The first case over five grids at one N, and over five data sets at one G.
 int time_scaling(std::vector<char*> arguments, const Options& options) {
-  const Recipe& recipe = options.cases.front();
-  const Extent base = recipe.extents[static_cast<std::size_t>(options.size)];
   std::vector<SectionCase> cases;
-  for (const std::int64_t factor : {4, 6, 8, 10, 12}) {
-    cases.push_back(make_case(recipe, {base.samples, factor * base.side / 6}));
-    cases.back().name = recipe.name + "/G";
-  }
-  for (const std::int64_t factor : {1, 2, 4, 8, 16}) {
-    cases.push_back(make_case(recipe, {factor * base.samples / 4, base.side / 2}));
-    cases.back().name = recipe.name + "/N";
+  for (const Recipe& recipe : options.cases) {
+    const Extent base = recipe.extents[static_cast<std::size_t>(options.size)];
+    for (const std::int64_t factor : {3, 6, 9, 12, 18}) {
+      cases.push_back(make_case(recipe, {base.samples, factor * base.side / 6}));
+      cases.back().name = recipe.name + "/G";
+    }
+    for (const std::int64_t factor : {1, 4, 16, 60}) {
+      cases.push_back(make_case(recipe, {factor * base.samples / 4, base.side / 2}));
+      cases.back().name = recipe.name + "/N";
+    }
   }
   for (const SectionCase& one : cases) {
     const std::string title =
