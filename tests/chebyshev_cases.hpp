@@ -17,6 +17,7 @@
 #include <lossatlas/surface.hpp>
 
 #include "random.hpp"
+#include "reference/random_problem.hpp"
 
 namespace lossatlas::testing {
 
@@ -30,20 +31,6 @@ struct Case {
   Section section;
   Landscape landscape;
 };
-
-inline Dataset random_data(std::int64_t samples, std::int64_t features, std::int64_t outputs, Loss loss,
-                           Random& random) {
-  std::vector<double> inputs(static_cast<std::size_t>(samples * features));
-  for (double& value : inputs) value = random.normal();
-  if (loss == Loss::mean_squared_error) {
-    std::vector<double> targets(static_cast<std::size_t>(samples * outputs));
-    for (double& value : targets) value = random.normal();
-    return Dataset::regression(std::move(inputs), features, std::move(targets), outputs);
-  }
-  std::vector<std::int32_t> labels(static_cast<std::size_t>(samples));
-  for (auto& label : labels) label = static_cast<std::int32_t>(random.below(outputs));
-  return Dataset::classification(std::move(inputs), features, std::move(labels), outputs);
-}
 
 struct Shape {
   std::int64_t layers = 2;
@@ -60,7 +47,7 @@ inline Case random_case(const Shape& shape, Random& random, const Device& device
   for (std::int64_t l = 1; l < shape.layers; ++l) widths.push_back(2 + random.below(8));
   widths.push_back(shape.heads * classes);
   Network network = mlp(widths, shape.activation, {.heads = shape.heads});
-  Dataset data = random_data(1 + random.below(24), widths[0], classes, shape.loss, random);
+  Dataset data = reference::random_data(random, 1 + random.below(24), widths[0], classes, shape.loss);
   std::vector<double> theta = random_parameters(network, {.seed = random.bits()});
   std::vector<double> directions = random_directions(
       network, theta,

@@ -191,7 +191,7 @@ TEST(Chebyshev, NestedNodesAreEvaluatedOnce) {
 TEST(Chebyshev, AQuadraticFormTakesThreeNodes) {
   Random random(9);
   const Network network = mlp({5, 8, 6}, Activation::relu, {.heads = 2});
-  const Dataset data = random_data(20, 5, 3, Loss::mean_squared_error, random);
+  const Dataset data = reference::random_data(random, 20, 5, 3, Loss::mean_squared_error);
   std::vector<double> directions = random_parameters(network, {.seed = 1});
   std::fill(directions.begin(), directions.begin() + network.blocks()[2].offset, 0.0);
   const Section last = make_section(network, random_parameters(network, {.seed = 2}), directions);

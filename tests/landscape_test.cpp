@@ -11,6 +11,7 @@
 #include "expect_error.hpp"
 #include "random.hpp"
 #include "reference/oracle.hpp"
+#include "reference/random_problem.hpp"
 #include "test_device.hpp"
 
 namespace lossatlas {
@@ -22,19 +23,9 @@ struct Problem {
   Loss loss;
 };
 
-/// Random inputs with labels or, for mean squared error, real targets.
 Dataset random_data(std::int64_t samples, std::int64_t features, std::int64_t outputs, Loss loss, std::uint64_t seed) {
   Random random(seed);
-  std::vector<double> inputs(static_cast<std::size_t>(samples * features));
-  for (double& value : inputs) value = random.normal();
-  if (loss == Loss::mean_squared_error) {
-    std::vector<double> targets(static_cast<std::size_t>(samples * outputs));
-    for (double& value : targets) value = random.normal();
-    return Dataset::regression(std::move(inputs), features, std::move(targets), outputs);
-  }
-  std::vector<std::int32_t> labels(static_cast<std::size_t>(samples));
-  for (auto& label : labels) label = static_cast<std::int32_t>(random.below(outputs));
-  return Dataset::classification(std::move(inputs), features, std::move(labels), outputs);
+  return reference::random_data(random, samples, features, outputs, loss);
 }
 
 std::vector<double> random_points(std::int64_t count, std::int64_t rank, std::uint64_t seed) {
