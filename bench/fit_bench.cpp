@@ -63,14 +63,12 @@ void fit_features(benchmark::State& state) {
   });
   report(state, fit, picture, train);
   if (device().kind() != Device::Kind::cpu) return;
-  const int threads = device().threads();
-  const double flop_rate = fma_rate<double>(threads);
-  const double tanh_rate = tanh_count<double>(threads) / tanh_seconds<double>(threads).wall;
+  const DeviceRates rates = measure_rates(device(), Precision::f64);
   const auto pixels = static_cast<double>(picture.size()), features = static_cast<double>(state.range(0));
   const double flop = pixels * features * (features + 1) + 2 * pixels * kFirst * features + std::pow(features, 3) / 3;
   state.counters["flop"] = flop;
-  state.counters["fma_flop/s"] = flop_rate;
-  state.counters["of_floor"] = (flop / flop_rate + pixels * features / tanh_rate) / seconds.wall;
+  state.counters["fma_flop/s"] = rates.flop;
+  state.counters["of_floor"] = (flop / rates.flop + pixels * features / rates.special) / seconds.wall;
 }
 
 void fit_refined(benchmark::State& state) {

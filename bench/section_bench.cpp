@@ -1,13 +1,13 @@
 // Sections: milliseconds and points × samples per second, beside what the machine can do.
 //
-// Floor, of the CPU: FLOP / (fma_flop/s) + special functions / (tanh/s), or bytes / (copy_bytes/s) where that is
-// longer. No multiply-add is faster than those in registers alone (fma_flop/s), and no tanh than the library's own from
-// the first-level cache (tanh/s); other special functions count as tanh, and both use the same units of a core, hence
-// the sum. FLOP, special functions and bytes are those that the plan counts, not those of the work that it saves.
-// of_floor is the floor over the measured time. of_gemm is the time of as many FLOP in OpenBLAS's product of 2048³ over
-// it, special functions included on our side only; it may exceed 1, since OpenBLAS is not at the floor either. All
-// rates are measured around each timing, with the same threads. On another device bench/run.py measures them with
-// PyTorch.
+// Floor, of the CPU, by SectionCost::floor_seconds() at the rates of measure_rates(): FLOP / (fma_flop/s) + special
+// functions / (tanh/s), or bytes / (copy_bytes/s) where that is longer. No multiply-add is faster than those in
+// registers alone (fma_flop/s), and no tanh than the library's own from the first-level cache (tanh/s); other special
+// functions count as tanh, and both use the same units of a core, hence the sum. FLOP, special functions and bytes are
+// those that the plan counts, not those of the work that it saves. of_floor is the floor over the measured time.
+// of_gemm is the time of as many FLOP in OpenBLAS's product of 2048³ over it, special functions included on our side
+// only; it may exceed 1, since OpenBLAS is not at the floor either. All rates are measured around each timing, with the
+// same threads. On another device bench/run.py measures them with PyTorch.
 //
 // error is max |L − L₆₄| / |L₆₄| over heads and up to 64 random points of the grid, L₆₄ by Plan::direct in f64 on the
 // CPU, or from what --export wrote.
@@ -88,19 +88,9 @@ double tolerance(Precision precision) {
 }
 
 /// What the plan has to do at least in one evaluation.
-struct Work {
-  double pairs = 0;  ///< points × samples
-  double flop = 0;
-  double special = 0;  ///< activations, exponentials, logarithms
-  double bytes = 0;    ///< read or written
-};
-
-Work work_of(const SectionCase& one, Precision precision) {
-  const SectionPlan plan = plan_section(one.network, one.loss, one.section, Plan::automatic);
-  const std::int64_t samples = one.data.size(), points = one.grid.size();
-  const PlanCost cost = plan.cost(samples, points, precision);
-  return {static_cast<double>(points) * static_cast<double>(samples), cost.flop(samples, points),
-          cost.special(samples, points), cost.bytes};
+SectionCost work_of(const SectionCase& one, Precision precision) {
+  return plan_section(one.network, one.loss, one.section, Plan::automatic)
+      .total(one.data.size(), one.grid.size(), precision);
 }
 
 Seconds mean(const std::vector<Seconds>& all) {
@@ -114,38 +104,40 @@ Seconds mean(const std::vector<Seconds>& all) {
 template <class T>
 class CpuRates {
  public:
-  explicit CpuRates(int threads) : threads_(threads) {}
+  CpuRates(const Device& device, Precision precision) : device_(device), precision_(precision) {}
 
   void measure() {
-    fma_ = std::max(fma_, fma_rate<T>(threads_));
-    copy_ = std::max(copy_, copy_rate(threads_));
-    tanhs_.push_back(tanh_seconds<T>(threads_));
-    products_.push_back(product_seconds<T>(threads_));
+    const DeviceRates now = measure_rates(device_, precision_);
+    best_.flop = std::max(best_.flop, now.flop);
+    best_.special = std::max(best_.special, now.special);
+    best_.bytes = std::max(best_.bytes, now.bytes);
+    products_.push_back(product_seconds<T>(device_.threads()));
   }
 
   /// Sets the rates, and what work of so many seconds is as a share of them.
-  void report(benchmark::State& state, const Work& work, const Seconds& seconds) const {
-    const Seconds product = mean(products_), tanh = mean(tanhs_);
-    const double gemm_rate = kProductFlop / product.wall, tanh_rate = tanh_count<T>(threads_) / tanh.wall;
+  void report(benchmark::State& state, const SectionCost& work, const Seconds& seconds) const {
+    const Seconds product = mean(products_);
+    const double gemm_rate = kProductFlop / product.wall;
     state.counters["gemm_flop/s"] = gemm_rate;
-    state.counters["fma_flop/s"] = fma_;
-    state.counters["tanh/s"] = tanh_rate;
-    state.counters["copy_bytes/s"] = copy_;
+    state.counters["fma_flop/s"] = best_.flop;
+    state.counters["tanh/s"] = best_.special;
+    state.counters["copy_bytes/s"] = best_.bytes;
     state.counters["of_gemm"] = work.flop / gemm_rate / seconds.wall;
     state.counters["of_gemm_cpu"] = work.flop / kProductFlop * product.cpu / seconds.cpu;
-    const double floor = std::max(work.flop / fma_ + work.special / tanh_rate, work.bytes / copy_);
+    const double floor = work.floor_seconds(best_);
     state.counters["floor_ms"] = 1e3 * floor;
     state.counters["of_floor"] = floor / seconds.wall;
   }
 
  private:
-  int threads_;
-  double fma_ = 0, copy_ = 0;
-  std::vector<Seconds> tanhs_, products_;
+  const Device& device_;
+  Precision precision_;
+  DeviceRates best_;
+  std::vector<Seconds> products_;
 };
 
-void report_work(benchmark::State& state, const Work& work, const SectionCase& one, const Seconds& seconds) {
-  state.SetItemsProcessed(static_cast<std::int64_t>(work.pairs));
+void report_work(benchmark::State& state, const SectionCost& work, const SectionCase& one, const Seconds& seconds) {
+  state.SetItemsProcessed(one.grid.size() * one.data.size());
   state.counters["points"] = static_cast<double>(one.grid.size());
   state.counters["samples"] = static_cast<double>(one.data.size());
   state.counters["flop"] = work.flop;
@@ -174,7 +166,7 @@ void run_section(benchmark::State& state, const SectionCase& one, const std::vec
       return;
     }
   }
-  CpuRates<T> rates(device.threads());
+  CpuRates<T> rates(device, precision);
   const bool with_rates = reference && on_cpu;
   if (with_rates) rates.measure();
   const int calls = static_cast<int>(std::clamp(0.2 / warm.wall, 1.0, 200.0));
@@ -186,7 +178,7 @@ void run_section(benchmark::State& state, const SectionCase& one, const std::vec
     seconds = {seconds.wall / calls, seconds.cpu / calls};
     state.SetIterationTime(seconds.wall);
   }
-  const Work work = work_of(one, precision);
+  const SectionCost work = work_of(one, precision);
   report_work(state, work, one, seconds);
   if (!with_rates) return;
   rates.measure();

@@ -18,6 +18,7 @@
 #include <lossatlas/loss.hpp>
 #include <lossatlas/network.hpp>
 #include <lossatlas/progress.hpp>
+#include <lossatlas/rates.hpp>
 #include <lossatlas/spectrum.hpp>
 
 #include "plan.hpp"
@@ -120,6 +121,8 @@ class Backend {
 
   virtual std::string describe() const = 0;
   virtual std::unique_ptr<DeviceLandscape> landscape(const Network& network, const Dataset& data, Loss loss) const = 0;
+  /// Measured now.
+  virtual DeviceRates rates(Precision precision) const = 0;
 };
 
 /// The backend of a device; throws DeviceError.

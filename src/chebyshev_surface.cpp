@@ -10,6 +10,7 @@
 #include "chebyshev_nodes.hpp"
 #include "chebyshev_tensor.hpp"
 #include "check.hpp"
+#include "rates.hpp"
 #include "section_end.hpp"
 
 namespace lossatlas {
@@ -142,11 +143,12 @@ std::string method_lines(const ChebyshevFit& fit, const Grid& grid) {
   return stages(*fit.interpolant, fit.report, fit.interpolant->flop(grid));
 }
 
-std::string chebyshev_forecast(const SectionPlan& plan, std::int64_t points, double tolerance) {
+std::string chebyshev_forecast(const SectionPlan& plan, std::int64_t samples, std::int64_t points,
+                               const EvaluateOptions& options, const DeviceRates* rates) {
   const auto z = static_cast<double>(plan.rank), h = static_cast<double>(plan.heads);
   const double side = std::pow(static_cast<double>(points), 1 / z);
   std::ostringstream text;
-  text << "\nmethod: chebyshev, K - 1 doubled along each axis until the estimate is at most " << tolerance
+  text << "\nmethod: chebyshev, K - 1 doubled along each axis until the estimate is at most " << options.tolerance
        << "; pointwise at kinks, or where it takes " << points << " evaluations";
   const auto start = static_cast<double>(plan.kind == PlanKind::quadratic ? 3 : 9);
   for (double nodes = start;; nodes = 2 * nodes - 1) {
@@ -157,8 +159,12 @@ std::string chebyshev_forecast(const SectionPlan& plan, std::int64_t points, dou
     for (double i = 1; i <= z; ++i) {
       interpolation += 3 * side * nodes + 2 * h * std::pow(side, i) * std::pow(nodes, z + 1 - i);
     }
-    text << "\nat K = " << nodes << ": " << evaluations << " evaluations, transform "
-         << quantity(2 * h * z * std::pow(nodes, z + 1), "FLOP") << ", interpolation "
+    text << "\nat K = " << nodes << ": " << evaluations << " evaluations";
+    if (rates) {
+      const SectionCost cost = plan.total(samples, static_cast<std::int64_t>(evaluations), options.precision);
+      text << " (floor " << time_text(cost.floor_seconds(*rates)) << ")";
+    }
+    text << ", transform " << quantity(2 * h * z * std::pow(nodes, z + 1), "FLOP") << ", interpolation "
          << quantity(interpolation, "FLOP");
   }
 }

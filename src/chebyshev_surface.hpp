@@ -27,7 +27,9 @@ Surface chebyshev_surface(const Landscape& landscape, const Section& section, co
 /// What the plan of a surface on a grid gains by a fit, or by its failure.
 std::string method_lines(const ChebyshevFit& fit, const Grid& grid);
 
-/// What Landscape::explain() adds to the plan for Method::chebyshev: evaluations and FLOP as K grows.
-std::string chebyshev_forecast(const SectionPlan& plan, std::int64_t points, double tolerance);
+/// What Landscape::explain() adds to the plan for Method::chebyshev as K grows: evaluations, with rates their floor,
+/// and FLOP.
+std::string chebyshev_forecast(const SectionPlan& plan, std::int64_t samples, std::int64_t points,
+                               const EvaluateOptions& options, const DeviceRates* rates);
 
 }  // namespace lossatlas

@@ -50,6 +50,17 @@ void check_theta(const Network& network, std::span<const double> theta, std::str
           " parameters, expected ", network.parameter_count());
 }
 
+std::string explained(const Landscape& landscape, const Section& section, std::int64_t points,
+                      const EvaluateOptions& options, const DeviceRates* rates) {
+  require(points >= 1, "Landscape::explain", "received ", points, " points, expected at least 1");
+  const SectionPlan plan = plan_section(landscape.network(), landscape.loss(), section, options.plan);
+  std::string text = plan.explain(landscape.data().size(), points, options.precision, rates);
+  if (options.method == Method::chebyshev) {
+    text += chebyshev_forecast(plan, landscape.data().size(), points, options, rates);
+  }
+  return text;
+}
+
 /// G of a list of points (G, z).
 std::int64_t check_points(const Section& section, std::span<const double> points, std::string_view function) {
   const std::int64_t z = section.rank();
@@ -125,11 +136,21 @@ std::vector<double> Landscape::outputs(const Section& section, std::span<const d
 }
 
 std::string Landscape::explain(const Section& section, std::int64_t points, const EvaluateOptions& options) const {
-  require(points >= 1, "Landscape::explain", "received ", points, " points, expected at least 1");
-  const SectionPlan plan = plan_section(network(), loss(), section, options.plan);
-  std::string text = plan.explain(data().size(), points, options.precision);
-  if (options.method == Method::chebyshev) text += chebyshev_forecast(plan, points, options.tolerance);
-  return text;
+  return explained(*this, section, points, options, nullptr);
+}
+
+std::string Landscape::explain(const Section& section, std::int64_t points, const EvaluateOptions& options,
+                               const DeviceRates& rates) const {
+  return explained(*this, section, points, options, &rates);
+}
+
+SectionCost section_cost(const Landscape& landscape, const Section& section, std::int64_t points,
+                         const EvaluateOptions& options) {
+  require(points >= 1, "section_cost", "received ", points, " points, expected at least 1");
+  const bool cpu = landscape.device().kind() == Device::Kind::cpu;
+  const Precision precision = cpu && options.precision == Precision::fast ? Precision::f32 : options.precision;
+  return plan_section(landscape.network(), landscape.loss(), section, options.plan)
+      .total(landscape.data().size(), points, precision);
 }
 
 }  // namespace lossatlas

@@ -10,6 +10,7 @@
 #include "check.hpp"
 #include "host_memory.hpp"
 #include "parallel.hpp"
+#include "rates.hpp"
 
 namespace lossatlas {
 namespace {
@@ -427,7 +428,14 @@ PlanCost SectionPlan::cost(std::int64_t samples, std::int64_t points, Precision 
   return cost;
 }
 
-std::string SectionPlan::explain(std::int64_t samples, std::int64_t points, Precision precision) const {
+SectionCost SectionPlan::total(std::int64_t samples, std::int64_t points, Precision precision) const {
+  if (kind == PlanKind::quadratic) precision = Precision::f64;
+  const PlanCost work = cost(samples, points, precision);
+  return {work.flop(samples, points), work.special(samples, points), work.bytes, work.workspace, precision};
+}
+
+std::string SectionPlan::explain(std::int64_t samples, std::int64_t points, Precision precision,
+                                 const DeviceRates* rates) const {
   const PlanCost work = cost(samples, points, precision);
   const auto n = static_cast<double>(samples), g = static_cast<double>(points);
   std::ostringstream text;
@@ -457,9 +465,9 @@ std::string SectionPlan::explain(std::int64_t samples, std::int64_t points, Prec
          << " times as many";
   }
   text << "\nspecial functions: " << quantity(special, "") << "\nbytes at least: " << quantity(work.bytes, "B")
-       << ", for each " << quantity(flop / work.bytes, "FLOP")
-       << "\nfloor: the longest of the FLOP, the special functions and the bytes, each at its rate on the device"
-       << "\nworkspace: " << quantity(static_cast<double>(work.workspace), "B");
+       << ", for each " << quantity(flop / work.bytes, "FLOP");
+  if (rates) text << "\nfloor: " << floor_text(total(samples, points, precision), *rates);
+  text << "\nworkspace: " << quantity(static_cast<double>(work.workspace), "B");
   return text.str();
 }
 

@@ -79,8 +79,11 @@ struct SectionPlan {
   double network_flop = 0;        ///< of the whole network's products for one sample
 
   PlanCost cost(std::int64_t samples, std::int64_t points, Precision precision) const;
-  /// One stage a line with counts; what Landscape::explain() returns.
-  std::string explain(std::int64_t samples, std::int64_t points, Precision precision) const;
+  /// cost() in all.
+  SectionCost total(std::int64_t samples, std::int64_t points, Precision precision) const;
+  /// One stage a line with counts, and, with rates, the floor; what Landscape::explain() returns.
+  std::string explain(std::int64_t samples, std::int64_t points, Precision precision,
+                      const DeviceRates* rates = nullptr) const;
 };
 
 /// The plan of a section, from the support of its origin and directions and the counted work of a point and sample;

@@ -297,11 +297,16 @@ TEST_F(Cli, SectionFromZeroAlongTheModelEndsAtTheModel) {
 TEST_F(Cli, ExplainPrintsThePlanAndWritesNothing) {
   write_random_model();
   const auto before = files();
-  const Outcome outcome = run(kSection + "--directions filter --explain");
+  const Outcome outcome = run(kSection + "--directions filter --device cpu --threads 2 --precision f32 --explain");
   EXPECT_EQ(outcome.status, 0) << outcome.err;
-  EXPECT_NE(outcome.out, "");
-  const Outcome json = run(kSection + "--directions filter --explain --json");
-  EXPECT_TRUE(Json::parse(json.out)["plan"].is_array()) << json.out;
+  for (const char* part : {"plan: joint", "\nfloor: ", " ms (products ", "\nrates: measured now on cpu, 2 threads"}) {
+    EXPECT_NE(outcome.out.find(part), std::string::npos) << part << " in " << outcome.out;
+  }
+  const Outcome told = run(kSection + "--directions filter --device cpu --explain --json");
+  const Json json = Json::parse(told.out), rates = json["rates"];
+  EXPECT_TRUE(json["plan"].is_array()) << told.out;
+  const auto seconds = [&](const char* work) { return json[work].get<double>() / rates[work].get<double>(); };
+  EXPECT_EQ(json["floor_seconds"].get<double>(), std::max(seconds("flop") + seconds("special"), seconds("bytes")));
   EXPECT_EQ(files(), before);
 }
 

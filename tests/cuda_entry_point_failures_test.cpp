@@ -350,9 +350,20 @@ void add_embeddings(EntryPoints& list) {
                        }));
 }
 
-constexpr void (*kGroups[])(EntryPoints&) = {add_landscapes, add_sections,   add_section_files,   add_patterns,
-                                             add_transfer,   add_optimisers, add_critical_points, add_critical_search,
-                                             add_hessians,   add_embeddings};
+void add_rates(EntryPoints& list) {
+  for (const Precision precision : {Precision::f64, Precision::f32, Precision::fast}) {
+    list.push_back({std::string("Rates_") + name(precision), "measure_rates(Device, Precision)", [precision]() -> Call {
+                      return [precision, device = Device::cuda()] {
+                        const DeviceRates rates = measure_rates(device, precision);  // other numbers each time
+                        return numbers(rates.flop > 0, rates.special > 0, rates.bytes > 0);
+                      };
+                    }});
+  }
+}
+
+constexpr void (*kGroups[])(EntryPoints&) = {
+    add_landscapes,      add_sections,        add_section_files, add_patterns,   add_transfer, add_optimisers,
+    add_critical_points, add_critical_search, add_hessians,      add_embeddings, add_rates};
 
 /// Every failure of every entry point of a group.
 void fail_every(void (*add)(EntryPoints&)) {
@@ -376,6 +387,7 @@ TEST_F(CudaFailures, OfCriticalPoints) { fail_every(add_critical_points); }
 TEST_F(CudaFailures, OfCriticalSearch) { fail_every(add_critical_search); }
 TEST_F(CudaFailures, OfHessians) { fail_every(add_hessians); }
 TEST_F(CudaFailures, OfEmbeddings) { fail_every(add_embeddings); }
+TEST_F(CudaFailures, OfRates) { fail_every(add_rates); }
 
 // ---- several threads ------------------------------------------------------------------------------------------------
 
@@ -431,11 +443,13 @@ const std::set<std::string> kHostOnly = {
     "Landscape::data()",
     "Landscape::device()",
     "Landscape::explain(Section, long, EvaluateOptions)",
+    "Landscape::explain(Section, long, EvaluateOptions, DeviceRates)",
     "Landscape::loss()",
     "Landscape::network()",
     "Landscape::operator=(Landscape&&)",
     "Landscape::~Landscape()",
     "rank_splits(Landscape, span)",
+    "section_cost(Landscape, Section, long, EvaluateOptions)",
 };
 
 TEST(EntryPoints, NoneIsForgotten) {

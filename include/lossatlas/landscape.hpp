@@ -13,6 +13,7 @@
 #include <lossatlas/loss.hpp>
 #include <lossatlas/network.hpp>
 #include <lossatlas/progress.hpp>
+#include <lossatlas/rates.hpp>
 #include <lossatlas/section.hpp>
 #include <lossatlas/surface.hpp>
 
@@ -82,13 +83,36 @@ class LOSSATLAS_API Landscape {
   std::vector<double> outputs(const Section& section, std::span<const double> points,
                               const Control& control = {}) const;
 
-  /// The plan for a section at G points: stages, FLOP, bytes, special functions, workspace, one line each.
+  /// The plan for a section at G points: stages, FLOP, bytes, special functions, workspace, one line each. Nothing is
+  /// measured: the text is always the same.
   std::string explain(const Section& section, std::int64_t points, const EvaluateOptions& options = {}) const;
+  /// The same with a line for the time that it takes at least at such rates, and how that comes about; with
+  /// Method::chebyshev also for each number of nodes. Throws InvalidArgument unless the rates are positive.
+  std::string explain(const Section& section, std::int64_t points, const EvaluateOptions& options,
+                      const DeviceRates& rates) const;
 
  private:
   friend const DeviceLandscape& on_device(const Landscape& landscape);
   struct State;
   std::unique_ptr<State> state_;
 };
+
+/// What evaluating a section takes, as its plan counts it.
+struct LOSSATLAS_API SectionCost {
+  double flop = 0;             ///< multiply-adds count 2
+  double special = 0;          ///< tanh, exponentials, logarithms and the like
+  double bytes = 0;            ///< read and written at least once, inputs and parameters included
+  std::int64_t workspace = 0;  ///< bytes held besides the data, before the first point runs
+  /// That computes: f64 where the section is an exact quadratic form, f32 for `fast` on a CPU.
+  Precision precision = Precision::f64;
+
+  /// The time that no evaluation on a device with such rates (of that precision) goes below: the longer of what is
+  /// computed and of bytes / (bytes a second), where FLOP / (FLOP a second) and special functions / (those a second)
+  /// add up, or with units of their own only the longer counts. Throws InvalidArgument unless the rates are positive.
+  double floor_seconds(const DeviceRates& rates) const;
+};
+/// Counted before any work, for all of G points, whatever the method. Throws InvalidArgument as Landscape::explain().
+LOSSATLAS_API SectionCost section_cost(const Landscape& landscape, const Section& section, std::int64_t points,
+                                       const EvaluateOptions& options = {});
 
 }  // namespace lossatlas

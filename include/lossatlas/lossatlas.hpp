@@ -23,6 +23,7 @@
 #include <lossatlas/pattern.hpp>
 #include <lossatlas/pattern_fit.hpp>
 #include <lossatlas/progress.hpp>
+#include <lossatlas/rates.hpp>
 #include <lossatlas/section.hpp>
 #include <lossatlas/section_file.hpp>
 #include <lossatlas/spectrum.hpp>

@@ -202,11 +202,24 @@ void print_json(const SectionFileReport& report, const Grid& grid, const Section
   print(json);
 }
 
-void print_plan(const std::string& plan, bool json) {
+/// The plan, and how long it takes at least at the rates that the device shows now.
+void explain(const Landscape& landscape, const Section& section, std::int64_t points, const EvaluateOptions& options,
+             bool json) {
+  const SectionCost cost = section_cost(landscape, section, points, options);
+  const DeviceRates rates = measure_rates(landscape.device(), cost.precision);
+  const std::string plan = landscape.explain(section, points, options, rates), device = landscape.device().describe();
   if (json) {
-    print({{"plan", plan_lines(plan)}});
+    print({{"plan", plan_lines(plan)},
+           {"flop", cost.flop},
+           {"special", cost.special},
+           {"bytes", cost.bytes},
+           {"workspace", cost.workspace},
+           {"device", device},
+           {"precision", name(cost.precision)},
+           {"rates", {{"flop", rates.flop}, {"special", rates.special}, {"bytes", rates.bytes}}},
+           {"floor_seconds", cost.floor_seconds(rates)}});
   } else {
-    std::printf("%s%s", plan.c_str(), plan.ends_with('\n') ? "" : "\n");
+    std::printf("%s\nrates: measured now on %s, %s\n", plan.c_str(), device.c_str(), name(cost.precision));
   }
 }
 
@@ -246,7 +259,7 @@ void evaluate_section(const SectionArguments& arguments, Session& session) {
                                 .method = arguments.method == "chebyshev" ? Method::chebyshev : Method::pointwise,
                                 .tolerance = arguments.tolerance,
                                 .control = session.control()};
-  if (arguments.explain) return print_plan(landscape.explain(section, grid.size(), options), arguments.json);
+  if (arguments.explain) return explain(landscape, section, grid.size(), options, arguments.json);
 
   note_replaced(arguments, session);
   const SectionFileReport report = write_losses(arguments, landscape, section, grid, options);
@@ -317,7 +330,10 @@ void add_evaluation_options(CLI::App& command, SectionArguments& arguments) {
       ->capture_default_str();
   auto* out = arguments.outputs.add_to(command);
   arguments.device.add_to(command);
-  command.add_flag("--explain", arguments.explain, "Print what is computed once and what per point, and stop")
+  command
+      .add_flag("--explain", arguments.explain,
+                "Print what is computed once and what per point, and the floor: how long that takes at least at the "
+                "rates of the device, which are measured for it; evaluate nothing")
       ->excludes(out);
   command.add_flag("--json", arguments.json, "Print JSON");
 }

@@ -8,6 +8,7 @@
 #include "cpu/dense.hpp"
 #include "cpu/hessian.hpp"
 #include "cpu/last_layer.hpp"
+#include "cpu/rates.hpp"
 #include "cpu/section_executor.hpp"
 
 namespace lossatlas::cpu {
@@ -109,6 +110,11 @@ class CpuBackend final : public Backend {
 
   std::unique_ptr<DeviceLandscape> landscape(const Network& network, const Dataset& data, Loss loss) const override {
     return std::make_unique<CpuLandscape>(network, data, loss, threads_);
+  }
+
+  DeviceRates rates(Precision precision) const override {
+    return allocating("measure_rates", static_cast<std::int64_t>(rates_bytes(threads_)),
+                      [&] { return measure_rates(precision, threads_); });
   }
 
  private:

@@ -11,6 +11,7 @@
 #include "cuda/dense.hpp"
 #include "cuda/hessian.hpp"
 #include "cuda/last_layer.hpp"
+#include "cuda/rates.hpp"
 #include "cuda/section.hpp"
 #include "cuda_module.hpp"
 
@@ -172,6 +173,12 @@ class CudaBackend final : public Backend {
 
   std::unique_ptr<DeviceLandscape> landscape(const Network& network, const Dataset& data, Loss loss) const override {
     return std::make_unique<CudaLandscape>(network, data, loss, index_, stream_);
+  }
+
+  DeviceRates rates(Precision precision) const override {
+    const DeviceGuard guard(index_);
+    Workspace workspace(stream_, device_limits(index_));
+    return measure_rates(workspace, precision);
   }
 
  private:

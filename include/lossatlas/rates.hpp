@@ -1,0 +1,27 @@
+#pragma once
+
+#include <lossatlas/device.hpp>
+#include <lossatlas/export.hpp>
+
+namespace lossatlas {
+
+/// What a device does at most in a second, in one precision. SectionCost::floor_seconds() makes a time of it.
+struct DeviceRates {
+  double flop = 0;     ///< of products: multiply-adds, 2 FLOP each
+  double special = 0;  ///< special functions, all counted as tanh
+  double bytes = 0;    ///< read and written by copies that no cache holds
+  /// Products and special functions at the same time, in units of their own, as on a GPU; on a CPU they take turns.
+  bool overlap = false;
+};
+
+/// Measured on the device by this call, in about a fifth of a second: the best of several runs of each. Whatever else
+/// runs there makes them smaller.
+///
+/// On a CPU, on all of the device's threads: multiply-adds in registers, the library's own tanh on values in the
+/// first-level cache, copies between arrays of 64 MiB for each thread (of all threads 2 GiB at most); `fast` as f32. On
+/// CUDA: products by the instructions of the section kernels (f64: fp64 tensor cores; f32: three TF32 products for one;
+/// fast: half precision), or by ordinary multiply-adds where those are faster; the kernels' own tanh; copies of up to 1
+/// GiB. Throws DeviceError, and OutOfMemory with the bytes of the copies.
+LOSSATLAS_API DeviceRates measure_rates(const Device& device, Precision precision);
+
+}  // namespace lossatlas

@@ -1,0 +1,31 @@
+// What the multiprocessors do at most: products, multiply-adds and tanh in registers, with nothing beside them.
+#pragma once
+
+#include <cstdint>
+
+#include <cuda_runtime_api.h>
+#include <lossatlas/device.hpp>
+
+namespace lossatlas::kernels {
+
+/// Rounds of the same work on every multiprocessor.
+struct RateRun {
+  std::int64_t multiprocessors = 1;
+  std::int64_t rounds = 1;
+  double* out = nullptr;  ///< (rate_threads(multiprocessors)): results, so that they are computed
+};
+std::int64_t rate_threads(std::int64_t multiprocessors);
+
+/// Products as the tensor cores make them for the sections of a precision.
+cudaError_t launch_products(Precision precision, const RateRun& run, cudaStream_t stream);
+double products_flop(std::int64_t multiprocessors);  ///< of a round; in f32 those of the result
+
+/// Multiply-adds in the precision of ordinary arithmetic: f64, else f32.
+cudaError_t launch_multiply_adds(Precision precision, const RateRun& run, cudaStream_t stream);
+double multiply_adds_flop(std::int64_t multiprocessors);
+
+/// tanh as the sections of a precision compute it.
+cudaError_t launch_tanh(Precision precision, const RateRun& run, cudaStream_t stream);
+double tanh_count(std::int64_t multiprocessors);
+
+}  // namespace lossatlas::kernels

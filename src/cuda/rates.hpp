@@ -1,0 +1,13 @@
+// What a CUDA device does at most.
+#pragma once
+
+#include <lossatlas/rates.hpp>
+
+#include "cuda/workspace.hpp"
+
+namespace lossatlas::cuda {
+
+/// measure_rates() on the current device. Throws OutOfMemory.
+DeviceRates measure_rates(Workspace& workspace, Precision precision);
+
+}  // namespace lossatlas::cuda
