@@ -97,6 +97,10 @@ def draw_roofline(report, path):
     finish(figure, path)
 
 
+def time_text(ms):
+    return f"{ms:.3g} ms" if ms < 999.5 else f"{ms / 1000:.3g} s"
+
+
 def draw_ratios(report, path):
     groups = by_precision(report["rows"])
     figure, panels = plt.subplots(len(groups), 1, figsize=(11, 3.6 * len(groups)), squeeze=False)
@@ -109,9 +113,9 @@ def draw_ratios(report, path):
                 draw_bar(axes, at + (index - (len(titles) - 1) / 2) * width, width, title, row["peers"].get(title, {}))
         axes.axhline(1, color="black", lw=1)
         axes.set(yscale="log", title=precision, ylabel="times as fast as the peer")
-        axes.set_xticks(range(len(cases)), [f"{case}\n{row['lossatlas']['ms']:,.3g} ms" for case, row in cases.items()],
+        axes.set_xticks(range(len(cases)), [f"{case}\n{time_text(row['lossatlas']['ms'])}" for case, row in cases.items()],
                         fontsize=8)
-        axes.margins(x=0.01, y=0.12)
+        axes.margins(x=0.01, y=0.16)
         axes.grid(axis="y", alpha=0.25)
     handles = [plt.Rectangle((0, 0), 1, 1, color=colour, label=title) for title, colour in PEER_COLOURS.items()]
     figure.legend(handles=handles, fontsize=9, ncols=len(handles), frameon=False, loc="lower center")
