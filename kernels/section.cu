@@ -41,6 +41,29 @@ __global__ void __launch_bounds__(kSide* kLines)
   }
 }
 
+struct GridPoint {
+  const Axis* axes;
+  std::int64_t rank;
+  std::int64_t first;
+  double* alpha;
+
+  __device__ void operator()(std::int64_t i) const {
+    std::int64_t g = first + i;
+    for (std::int64_t d = rank; d-- > 0;) {
+      const Axis axis = axes[d];
+      alpha[i * rank + d] = coordinate(axis, g % axis.points);
+      g /= axis.points;
+    }
+  }
+  // The host rounds the product before it adds; the compiler would fuse the two.
+  static __device__ double coordinate(const Axis& axis, std::int64_t k) {
+    if (k == 0) return axis.lo;
+    if (k == axis.points - 1) return axis.hi;
+    const double step = (axis.hi - axis.lo) / static_cast<double>(axis.points - 1);
+    return __dadd_rn(axis.lo, __dmul_rn(static_cast<double>(k), step));
+  }
+};
+
 struct ToFloat {
   const double* from;
   float* to;
@@ -215,6 +238,11 @@ cudaError_t launch_transpose(const double* from, std::int64_t rows, std::int64_t
   const dim3 grid(static_cast<unsigned>((columns + kSide - 1) / kSide), static_cast<unsigned>(row_tiles));
   return device::launch(transpose<T>, {grid, dim3(kSide, kLines), sizeof(T[kSide][kSide + 1]), stream}, from, rows,
                         columns, to, stride);
+}
+
+cudaError_t launch_grid_points(const Axis* axes, std::int64_t rank, std::int64_t first, std::int64_t count,
+                               double* alpha, cudaStream_t stream) {
+  return launch_for_each(count, GridPoint{axes, rank, first, alpha}, stream);
 }
 
 cudaError_t launch_to_float(const double* from, std::int64_t count, float* to, cudaStream_t stream) {

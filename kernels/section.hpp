@@ -5,6 +5,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <lossatlas/grid.hpp>
 #include <lossatlas/loss.hpp>
 
 #include "layer_parts.hpp"
@@ -15,6 +16,10 @@ namespace lossatlas::kernels {
 template <class T>
 cudaError_t launch_transpose(const double* from, std::int64_t rows, std::int64_t columns, T* to, std::int64_t stride,
                              cudaStream_t stream);
+
+/// alpha (count, rank) of points first..first+count−1 of the grid with these axes: to the bit what Grid::points gives.
+cudaError_t launch_grid_points(const Axis* axes, std::int64_t rank, std::int64_t first, std::int64_t count,
+                               double* alpha, cudaStream_t stream);
 
 cudaError_t launch_to_float(const double* from, std::int64_t count, float* to, cudaStream_t stream);
 

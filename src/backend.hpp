@@ -22,6 +22,7 @@
 #include <lossatlas/spectrum.hpp>
 
 #include "plan.hpp"
+#include "section_points.hpp"
 
 namespace lossatlas {
 
@@ -53,8 +54,9 @@ class DeviceSection {
 
   /// That runs: f64 for a quadratic plan, f32 for `fast` where no kernel in half precision takes the plan.
   virtual Precision precision() const = 0;
-  /// losses (G, H) at points (G, z). Bits do not depend on how points are cut into calls or tiles.
-  virtual void losses(std::span<const double> points, const Control& control, std::span<double> losses) = 0;
+  /// losses (G, H) at points. Bits do not depend on how points are cut into calls or tiles, nor on whether they are a
+  /// grid's or the same numbers in a list.
+  virtual void losses(const SectionPoints& points, const Control& control, std::span<double> losses) = 0;
 };
 
 /// One network, data set and loss on one device. All calls are const and may run concurrently.

@@ -101,7 +101,7 @@ void ChebyshevNodes::grow(std::span<const std::int64_t> nodes) {
   if (points.empty()) return;
   const auto count = static_cast<std::int64_t>(points.size() / axes.size());
   std::vector<double> losses(static_cast<std::size_t>(count) * heads());
-  section_.losses(points, control_, losses);
+  section_.losses({points, static_cast<std::int64_t>(axes.size())}, control_, losses);
   precision_ = section_.precision(control_);
   evaluations_ += count;
 

@@ -30,22 +30,19 @@ std::vector<ChebyshevAxis> box_of(std::span<const double> points, std::size_t ra
 
 /// Puts R of the exact parameters where the surface is at an end of its section; returns how many evaluations it took.
 std::int64_t evaluate_ends(PreparedSection& section, const Control& control, Surface& surface) {
-  const auto z = static_cast<std::size_t>(section.section().rank()), heads = static_cast<std::size_t>(surface.heads);
-  std::vector<double> ends, alpha(z);
+  const auto heads = static_cast<std::size_t>(surface.heads);
+  const std::int64_t z = section.section().rank();
+  const SectionPoints points =
+      surface.points.empty() ? SectionPoints(surface.grid, 0, surface.size()) : SectionPoints(surface.points, z);
+  std::vector<double> ends;
   std::vector<std::size_t> places;
-  for (std::size_t g = 0; g < static_cast<std::size_t>(surface.size()); ++g) {
-    if (surface.points.empty()) {
-      surface.grid.point(static_cast<std::int64_t>(g), alpha);
-    } else {
-      std::copy_n(surface.points.begin() + static_cast<std::ptrdiff_t>(g * z), z, alpha.begin());
-    }
-    if (!is_end(alpha)) continue;
+  for_each_end(points, [&](std::int64_t g, std::span<const double> alpha) {
     ends.insert(ends.end(), alpha.begin(), alpha.end());
-    places.push_back(g);
-  }
+    places.push_back(static_cast<std::size_t>(g));
+  });
   if (places.empty()) return 0;
   std::vector<double> exact(places.size() * heads);
-  section.losses(ends, control, exact);
+  section.losses({ends, z}, control, exact);
   for (std::size_t e = 0; e < places.size(); ++e) {
     for (std::size_t h = 0; h < heads; ++h) surface.losses[places[e] * heads + h] = exact[e * heads + h];
   }

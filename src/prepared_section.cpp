@@ -15,7 +15,7 @@
 namespace lossatlas {
 namespace {
 
-constexpr std::int64_t kBlockPoints = std::int64_t{1} << 20;  // of a grid whose coordinates are held at once
+constexpr std::int64_t kBlockPoints = std::int64_t{1} << 20;  // of a call, so that a stop finds little to give back
 
 OutOfMemory too_many(std::int64_t points, std::int64_t numbers) {
   const double bytes = 8.0 * static_cast<double>(points) * static_cast<double>(numbers);
@@ -64,30 +64,27 @@ Precision PreparedSection::precision(const Control& control) {
   return on_device_->precision();
 }
 
-void PreparedSection::losses(std::span<const double> points, const Control& control, std::span<double> losses) {
+void PreparedSection::losses(const SectionPoints& points, const Control& control, std::span<double> losses) {
   prepare(control);
   on_device_->losses(points, control, losses);
   if (section_.ends.empty()) return;
   // θ₀ + θᵢ would round.
-  const auto z = static_cast<std::size_t>(plan_.rank), heads = static_cast<std::size_t>(plan_.heads);
+  const auto heads = static_cast<std::size_t>(plan_.heads);
   std::vector<double> accuracy(heads);
-  for (std::size_t g = 0; g < points.size() / z; ++g) {
-    const auto alpha = points.subspan(g * z, z);
-    if (is_end(alpha))
-      on_device(landscape_).evaluate(section_.at(alpha), control, losses.subspan(g * heads, heads), accuracy);
-  }
+  for_each_end(points, [&](std::int64_t g, std::span<const double> alpha) {
+    const auto exact = losses.subspan(static_cast<std::size_t>(g) * heads, heads);
+    on_device(landscape_).evaluate(section_.at(alpha), control, exact, accuracy);
+  });
 }
 
 Surface PreparedSection::surface(const Grid& grid, std::span<const double> list, const Control& control) {
   const auto start = std::chrono::steady_clock::now();
   const std::int64_t points = grid.size(), heads = plan_.heads, z = plan_.rank;
   if (points > std::numeric_limits<std::int64_t>::max() / 8 / (heads + z)) throw too_many(points, heads + z);
-  const std::int64_t block = list.empty() ? std::min(points, kBlockPoints) : points;
+  const SectionPoints all = list.empty() ? SectionPoints(grid, 0, points) : SectionPoints(list, z);
   Surface result;
-  std::vector<double> coordinates;
   try {
     result.points.assign(list.begin(), list.end());
-    if (list.empty()) coordinates.resize(static_cast<std::size_t>(block * z));
     result.losses.reserve(static_cast<std::size_t>(points * heads));
     prefer_large_pages(result.losses.data(), 8 * result.losses.capacity());
   } catch (const std::bad_alloc&) {
@@ -96,14 +93,12 @@ Surface PreparedSection::surface(const Grid& grid, std::span<const double> list,
   result.grid = grid;
   result.heads = heads;
   result.precision = precision(control);
-  for (std::int64_t first = 0; first < points; first += block) {
+  for (std::int64_t first = 0; first < points; first += kBlockPoints) {
     check_stop(control);
-    const std::int64_t count = std::min(block, points - first);
-    const auto of_grid = std::span(coordinates).first(list.empty() ? static_cast<std::size_t>(count * z) : 0);
-    if (list.empty()) grid.points(first, count, of_grid);
+    const std::int64_t count = std::min(kBlockPoints, points - first);
     result.losses.resize(static_cast<std::size_t>((first + count) * heads));
     const auto part = std::span(result.losses).subspan(static_cast<std::size_t>(first * heads));
-    losses(list.empty() ? of_grid : list, part_of(control, first, count, points), part);
+    losses(all.part(first, count), part_of(control, first, count, points), part);
     for (const double loss : part) result.nonfinite += !std::isfinite(loss);
   }
   result.device = landscape_.device().describe();

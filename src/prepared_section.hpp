@@ -1,4 +1,4 @@
-// A section of a landscape, set up once and evaluated at any number of lists of points.
+// A section of a landscape, set up once and evaluated any number of times.
 #pragma once
 
 #include <cstdint>
@@ -30,8 +30,8 @@ class PreparedSection {
   void prepare(const Control& control);
   /// That runs.
   Precision precision(const Control& control);
-  /// losses (G, H) at points (G, z); at ends that the section gives, those of exactly their parameters.
-  void losses(std::span<const double> points, const Control& control, std::span<double> losses);
+  /// losses (G, H) at points; at ends that the section gives, those of exactly their parameters.
+  void losses(const SectionPoints& points, const Control& control, std::span<double> losses);
   /// The surface at the points of a list or, if that is empty, at those of the grid.
   Surface surface(const Grid& grid, std::span<const double> list, const Control& control);
 

@@ -127,18 +127,19 @@ class SectionSource {
   }
 
   void evaluate(std::int64_t first, std::int64_t count, const Control& control, std::span<double> losses) {
-    std::vector<double> points(static_cast<std::size_t>(count * grid_.rank()));
-    grid_.points(first, count, points);
+    const SectionPoints points(grid_, first, count);
     if (!interpolates()) return prepared_->losses(points, control, losses);
-    std::ranges::copy(fit_->interpolant->evaluate(points, std::max(1, landscape_.device().threads()), control),
+    std::vector<double> list(static_cast<std::size_t>(count * grid_.rank()));
+    points.copy(0, count, list);
+    std::ranges::copy(fit_->interpolant->evaluate(list, std::max(1, landscape_.device().threads()), control),
                       losses.begin());
     if (!section_.ends.empty()) evaluate_ends(points, {{}, control.stop}, losses);
   }
 
   /// With what the set-up, or the interpolant, holds.
   std::int64_t point_bytes() const {
-    const std::int64_t losses = 8 * (grid_.rank() + landscape_.network().heads());
-    if (interpolates()) return losses + 8 * std::ssize(fit_->interpolant->coefficients());
+    const std::int64_t losses = 8 * landscape_.network().heads();
+    if (interpolates()) return losses + 8 * (grid_.rank() + std::ssize(fit_->interpolant->coefficients()));
     return losses + prepared_->plan().cost(landscape_.data().size(), 1, options_.precision).workspace;
   }
 
@@ -167,15 +168,12 @@ class SectionSource {
   bool interpolates() const { return fit_ && fit_->interpolant; }
 
   /// At the given ends the losses are of exactly their parameters, whatever the method.
-  void evaluate_ends(std::span<const double> points, const Control& control, std::span<double> losses) {
-    const auto z = static_cast<std::size_t>(grid_.rank());
-    const std::size_t heads = losses.size() / (points.size() / z);
-    for (std::size_t g = 0; g < points.size() / z; ++g) {
-      const auto alpha = points.subspan(g * z, z);
-      if (!is_end(alpha)) continue;
-      prepared_->losses(alpha, control, losses.subspan(g * heads, heads));
+  void evaluate_ends(const SectionPoints& points, const Control& control, std::span<double> losses) {
+    const auto heads = static_cast<std::size_t>(landscape_.network().heads());
+    for_each_end(points, [&](std::int64_t g, std::span<const double> alpha) {
+      prepared_->losses({alpha, points.rank()}, control, losses.subspan(static_cast<std::size_t>(g) * heads, heads));
       ++end_points_;
-    }
+    });
   }
 
   const Landscape& landscape_;

@@ -74,7 +74,7 @@ inline Precision section_losses(const DeviceLandscape& landscape, const SectionP
                                 std::span<const double> points, Precision precision, const Control& control,
                                 std::span<double> losses) {
   const auto section = landscape.section(plan, precision, control);
-  section->losses(points, control, losses);
+  section->losses({points, plan.rank}, control, losses);
   return section->precision();
 }
 

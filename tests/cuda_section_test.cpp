@@ -211,17 +211,18 @@ TEST_F(CudaSection, OneSetUpServesManyCallsAlsoAfterOneThatFailed) {
       std::vector<double> losses(whole.size(), -1.0);
       for (std::size_t first = 0, size = 1; first < points.size() / rank; first += size, size = size % 7 + 3) {
         const std::size_t count = std::min(size, points.size() / rank - first);
-        ready->losses(points.subspan(first * rank, count * rank), {}, std::span(losses).subspan(first * 2, count * 2));
+        ready->losses({points.subspan(first * rank, count * rank), plan.rank}, {},
+                      std::span(losses).subspan(first * 2, count * 2));
       }
       EXPECT_TRUE(same_bits(losses, whole));
-      EXPECT_THROW(ready->losses(points, stop, losses), Interrupted);
+      EXPECT_THROW(ready->losses({points, plan.rank}, stop, losses), Interrupted);
       if (emulator()) {
         emulator()->set_memory_limit(1);
-        EXPECT_THROW(ready->losses(points, {}, losses), OutOfMemory);
+        EXPECT_THROW(ready->losses({points, plan.rank}, {}, losses), OutOfMemory);
         emulator()->reset();
       }
       losses.assign(whole.size(), -1.0);
-      ready->losses(points, {}, losses);
+      ready->losses({points, plan.rank}, {}, losses);
       EXPECT_TRUE(same_bits(losses, whole));
     }
   }

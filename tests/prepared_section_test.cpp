@@ -29,7 +29,7 @@ TEST(PreparedSection, GivesTheBitsOfEvaluateInAnyNumberOfCalls) {
     const std::span<const double> points = instance.points;
     for (std::size_t g = 0; g < surface.losses.size(); ++g) {
       double loss = -1;
-      section.losses(points.subspan(2 * g, 2), {}, {&loss, 1});
+      section.losses({points.subspan(2 * g, 2), 2}, {}, {&loss, 1});
       EXPECT_EQ(loss, surface.losses[g]);
     }
   }
@@ -43,7 +43,7 @@ TEST(PreparedSection, KnowsTheExactEnds) {
   const Section line = line_section(instance.network, a, b);
   PreparedSection section(landscape, line, {.precision = Precision::f32});
   std::vector<double> losses(3);
-  section.losses(std::vector<double>{0.5, 1, 0}, {}, losses);
+  section.losses({std::vector<double>{0.5, 1, 0}, 1}, {}, losses);
   EXPECT_EQ(losses[1], landscape.evaluate(b).losses[0]);
 }
 
@@ -70,7 +70,7 @@ TEST(PreparedSection, ALargeGridIsDoneInBlocks) {
   for (std::int64_t g : {std::int64_t{0}, count / 2, count - 78, count - 77, count - 76, count - 1}) {
     const double alpha = grid.axes()[0].at(g);
     double loss = -1;
-    section.losses({&alpha, 1}, {}, {&loss, 1});
+    section.losses({{&alpha, 1}, 1}, {}, {&loss, 1});
     EXPECT_EQ(surface.losses[static_cast<std::size_t>(g)], loss) << g;
   }
 }
@@ -86,9 +86,9 @@ TEST(PreparedSection, AStopEndsPlanSetUpAndCall) {
   EXPECT_THROW(section.prepare(stop), Interrupted);
   std::vector<double> losses(static_cast<std::size_t>(instance.count()));
   section.prepare({});
-  EXPECT_THROW(section.losses(instance.points, stop, losses), Interrupted);
+  EXPECT_THROW(section.losses({instance.points, 2}, stop, losses), Interrupted);
   EXPECT_THROW(section.surface(Grid::box(-1, 1, {5, 5}), {}, stop), Interrupted);
-  section.losses(instance.points, {}, losses);
+  section.losses({instance.points, 2}, {}, losses);
   EXPECT_EQ(losses, landscape.evaluate(instance.section, instance.points).losses);
 }
 

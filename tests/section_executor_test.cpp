@@ -9,6 +9,7 @@
 #include <stop_token>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -49,7 +50,7 @@ std::vector<double> run(const SectionPlan& plan, const Instance& instance, Preci
   std::vector<double> losses(static_cast<std::size_t>(instance.count() * instance.network.heads()), -1.0);
   const LabelStatistics statistics = label_statistics(instance.data);
   cpu::make_section(plan, instance.data, statistics, precision, threads, control)
-      ->losses(instance.points, control, losses);
+      ->losses({instance.points, plan.rank}, control, losses);
   return losses;
 }
 
@@ -278,9 +279,32 @@ TEST(SectionExecutor, BitsDoNotDependOnThreadsOrCuts) {
         for (std::int64_t first = 0, size = 1; first < instance.count(); first += size, size = size % 5 + 1) {
           const auto at = static_cast<std::size_t>(2 * first);
           const auto count = static_cast<std::size_t>(2 * std::min(instance.count() - first, size));
-          section->losses(std::span(instance.points).subspan(at, count), {}, std::span(pieces).subspan(at, count));
+          section->losses({std::span(instance.points).subspan(at, count), plan.rank}, {},
+                          std::span(pieces).subspan(at, count));
         }
         EXPECT_TRUE(same_bits(reference, pieces));
+      }
+    }
+  }
+}
+
+TEST(SectionExecutor, AGridGivesTheBitsOfItsPointsInAList) {
+  const Axis small{-1, 0.9, 9}, large{-0.8, 0.3, std::int64_t{1} << 40};
+  const std::pair<Grid, std::int64_t> runs[] = {{Grid({small, {0.3, -0.8, 11}}), 5},
+                                                {Grid({small, large}), large.points - 20}};
+  for (const Problem& problem : kinds()) {
+    for (const auto& [grid, first] : runs) {
+      Instance instance = make_instance(problem);
+      grid.points(first, instance.count(), instance.points);
+      for (const Precision precision : {Precision::f64, Precision::f32}) {
+        for (const Plan choice : {Plan::automatic, Plan::direct}) {
+          const auto plan = plan_section(instance.network, instance.loss, instance.section, choice);
+          const LabelStatistics statistics = label_statistics(instance.data);
+          std::vector<double> losses(static_cast<std::size_t>(instance.count() * 2), -1.0);
+          cpu::make_section(plan, instance.data, statistics, precision, 2, {})
+              ->losses({grid, first, instance.count()}, {}, losses);
+          EXPECT_TRUE(same_bits(losses, run(plan, instance, precision))) << static_cast<int>(problem.support);
+        }
       }
     }
   }
@@ -376,8 +400,8 @@ TEST(SectionExecutor, AStopEndsTheSetUpAndACallAndTheNextCallIsWhole) {
       EXPECT_THROW(cpu::make_section(plan, instance.data, statistics, Precision::f64, 2, stop), Interrupted);
       const auto section = cpu::make_section(plan, instance.data, statistics, Precision::f64, 2, {});
       std::vector<double> losses(static_cast<std::size_t>(instance.count() * 2));
-      EXPECT_THROW(section->losses(instance.points, stop, losses), Interrupted);
-      section->losses(instance.points, {}, losses);
+      EXPECT_THROW(section->losses({instance.points, plan.rank}, stop, losses), Interrupted);
+      section->losses({instance.points, plan.rank}, {}, losses);
       EXPECT_TRUE(same_bits(losses, run(plan, instance, Precision::f64)));
     }
     EXPECT_THROW(plan_section(instance.network, instance.loss, instance.section, Plan::automatic, stop), Interrupted);

@@ -61,10 +61,10 @@ const T* PointChain<T>::run(const T* alpha, T* scratch) const {
 }
 
 template <class T>
-void load_points(std::span<const double> points, std::int64_t rank, std::int64_t first, std::int64_t last,
-                 std::int64_t rows, T* alpha) {
+void load_points(std::span<const double> points, std::int64_t rank, std::int64_t rows, T* alpha) {
+  const std::int64_t last = static_cast<std::int64_t>(points.size()) / rank - 1;
   for (std::int64_t row = 0; row < rows; ++row) {
-    const double* point = points.data() + std::min(first + row, last - 1) * rank;
+    const double* point = points.data() + std::min(row, last) * rank;
     for (std::int64_t d = 0; d < rank; ++d) alpha[d * rows + row] = static_cast<T>(point[d]);
   }
 }
@@ -105,8 +105,8 @@ std::pair<const double*, double*> SampleChain::activations(std::int64_t first, c
 
 template class PointChain<float>;
 template class PointChain<double>;
-template void load_points(std::span<const double>, std::int64_t, std::int64_t, std::int64_t, std::int64_t, float*);
-template void load_points(std::span<const double>, std::int64_t, std::int64_t, std::int64_t, std::int64_t, double*);
+template void load_points(std::span<const double>, std::int64_t, std::int64_t, float*);
+template void load_points(std::span<const double>, std::int64_t, std::int64_t, double*);
 template void load_inputs(const Dataset&, std::int64_t, std::int64_t, float*);
 template void load_inputs(const Dataset&, std::int64_t, std::int64_t, double*);
 

@@ -41,10 +41,9 @@ class PointChain {
   std::int64_t width_ = 0;  ///< rows of the widest input or output
 };
 
-/// alpha (z, R) of points first..last−1 of points (G, z); rows past the last repeat it.
+/// alpha (z, R) of at most R points (·, z); rows past the last repeat it.
 template <class T>
-void load_points(std::span<const double> points, std::int64_t rank, std::int64_t first, std::int64_t last,
-                 std::int64_t rows, T* alpha);
+void load_points(std::span<const double> points, std::int64_t rank, std::int64_t rows, T* alpha);
 
 /// A_d = W_{j,d} a_{j−1}(x_n) of a joint or quadratic plan, R samples at a time, in f64.
 class SampleChain {

@@ -21,13 +21,13 @@ std::int64_t chain_bytes(const SectionPlan& plan) {
 
 // use(first, last, outputs (H·C, R), scratch) for every tile of R points of a sample-free plan; scratch (H, R).
 template <class T, class Use>
-void for_point_tiles(const SectionPlan& plan, const PointChain<T>& chain, std::span<const double> points, int threads,
+void for_point_tiles(const SectionPlan& plan, const PointChain<T>& chain, const SectionPoints& points, int threads,
                      const Control& control, Use&& use) {
   const SectionKernels<T>& kernels = section_kernels<T>();
-  const std::int64_t count = static_cast<std::int64_t>(points.size()) / plan.rank;
+  const std::int64_t count = points.count();
   struct Scratch {
     AlignedBuffer<T> alpha, chain;
-    std::vector<double> losses;
+    std::vector<double> points, losses;
   };
   std::vector<Scratch> scratch(static_cast<std::size_t>(threads));
   parallel_for(ceil_divide(count, kernels.rows), threads, control, "section", [&](std::int64_t tile, int thread) {
@@ -35,11 +35,14 @@ void for_point_tiles(const SectionPlan& plan, const PointChain<T>& chain, std::s
     if (own.losses.empty()) {
       own.alpha = AlignedBuffer<T>(plan.rank * kernels.rows);
       own.chain = AlignedBuffer<T>(chain.scratch());
+      own.points.resize(static_cast<std::size_t>(plan.rank * kernels.rows));
       own.losses.resize(static_cast<std::size_t>(plan.heads * kernels.rows));
     }
     const std::int64_t first = tile * kernels.rows;
     const std::int64_t last = std::min(count, first + kernels.rows);
-    load_points(points, plan.rank, first, last, kernels.rows, own.alpha.data());
+    const auto of_tile = std::span(own.points).first(static_cast<std::size_t>((last - first) * plan.rank));
+    points.copy(first, last - first, of_tile);
+    load_points<T>(of_tile, plan.rank, kernels.rows, own.alpha.data());
     use(first, last, chain.run(own.alpha.data(), own.chain.data()), own.losses.data());
   });
 }
@@ -57,7 +60,7 @@ class SampleFreeSection final : public DeviceSection {
 
   Precision precision() const override { return std::is_same_v<T, double> ? Precision::f64 : Precision::f32; }
 
-  void losses(std::span<const double> points, const Control& control, std::span<double> losses) override {
+  void losses(const SectionPoints& points, const Control& control, std::span<double> losses) override {
     const SectionKernels<T>& kernels = section_kernels<T>();
     const auto tile = [&](std::int64_t first, std::int64_t last, const T* outputs, double* scratch) {
       kernels.statistic_losses({plan_.loss, plan_.heads, plan_.outputs / plan_.heads, outputs, mean_.data(), variance_},
@@ -110,7 +113,7 @@ void section_outputs(const SectionPlan& plan, std::span<const double> points, in
   };
   with_memory(chain_bytes<double>(plan), [&] {
     const PointChain<double> chain(section_kernels<double>(), plan.point_chain, control);
-    for_point_tiles<double>(plan, chain, points, threads, control, store);
+    for_point_tiles<double>(plan, chain, {points, plan.rank}, threads, control, store);
   });
 }
 

@@ -101,7 +101,7 @@ class PairSection final : public DeviceSection {
 
   Precision precision() const override { return std::is_same_v<T, double> ? Precision::f64 : Precision::f32; }
 
-  void losses(std::span<const double> points, const Control& control, std::span<double> losses) override {
+  void losses(const SectionPoints& points, const Control& control, std::span<double> losses) override {
     with_memory(pair_bytes<T>(plan_, data_), [&] { run({points, control}, losses); });
   }
 
@@ -113,14 +113,15 @@ class PairSection final : public DeviceSection {
 
   // What one call is for.
   struct Call {
-    std::span<const double> points;
+    const SectionPoints& points;
     const Control& control;
   };
 
   // Memory of one thread.
   struct Scratch {
     explicit Scratch(const PairSection& section)
-        : tile(2 * section.width_ * section.rows()),
+        : points(static_cast<std::size_t>(section.plan_.rank * section_kernels<double>().rows)),
+          tile(2 * section.width_ * section.rows()),
           alpha(section.plan_.rank * section_kernels<double>().rows),
           chain(section.point_chain_.scratch()),
           bias(section_kernels<double>().rows * section.units_) {
@@ -128,6 +129,7 @@ class PairSection final : public DeviceSection {
       for (const PackedParts<T>& layer : section.later_) size += layer.scratch();
       weights = AlignedBuffer<T>(size);
     }
+    std::vector<double> points;   // α of an item's points (·, z)
     AlignedBuffer<T> tile;        // two activations (width, R)
     AlignedBuffer<double> alpha;  // (z, R of f64)
     AlignedBuffer<double> chain;  // of the point chain
@@ -145,7 +147,7 @@ class PairSection final : public DeviceSection {
   const std::vector<std::int32_t>& coefficient_directions() const { return plan_.joint_sample.weight_directions; }
 
   void run(const Call& call, std::span<double> losses) {
-    const std::int64_t points = static_cast<std::int64_t>(call.points.size()) / plan_.rank;
+    const std::int64_t points = call.points.count();
     const Cut cut(plan_, data_.size(), points, section_kernels<double>().rows, moving(), threads_);
     const std::int64_t groups = ceil_divide(cut.chunks, cut.item_chunks);
     const std::int64_t total = ceil_divide(points, cut.item_points) * groups;
@@ -227,42 +229,45 @@ class PairSection final : public DeviceSection {
   // sums (points, chunks of N, H) += the losses of every pair of the item.
   void run_item(const Call& call, const Cut& cut, Scratch& scratch, Interval points, Interval chunks,
                 double* sums) const {
-    if (plan_.kind == PlanKind::joint) form_bias(call, scratch, points);
+    const std::int64_t count = points.last - points.first;
+    const auto alphas = std::span(scratch.points).first(static_cast<std::size_t>(count * plan_.rank));
+    call.points.copy(points.first, count, alphas);
+    if (plan_.kind == PlanKind::joint) form_bias(scratch, alphas);
     const std::int64_t chunk_tiles = cut.chunk / rows();
     const Interval tiles{chunks.first * chunk_tiles, std::min(tiles_, chunks.last * chunk_tiles)};
     const auto pair = [&](std::int64_t p, std::int64_t tile) {
       check_stop(call.control);
       run_tile(scratch, p, tile, sums + (p * cut.chunks + tile / chunk_tiles) * plan_.heads);
     };
-    const std::int64_t count = points.last - points.first;
     if (moving()) {
       for (std::int64_t p = 0; p < count; ++p) {
-        set_point(call, scratch, points.first + p);
+        set_point(call, scratch, p);
         for (std::int64_t tile = tiles.first; tile < tiles.last; ++tile) pair(p, tile);
       }
     } else {
       for (std::int64_t tile = tiles.first; tile < tiles.last; ++tile) {
         for (std::int64_t p = 0; p < count; ++p) {
-          set_point(call, scratch, points.first + p);
+          set_point(call, scratch, p);
           pair(p, tile);
         }
       }
     }
   }
 
-  void form_bias(const Call& call, Scratch& scratch, Interval points) const {
+  void form_bias(Scratch& scratch, std::span<const double> alphas) const {
     const std::int64_t lanes = section_kernels<double>().rows;
-    load_points(call.points, plan_.rank, points.first, points.last, lanes, scratch.alpha.data());
+    const std::int64_t count = static_cast<std::int64_t>(alphas.size()) / plan_.rank;
+    load_points(alphas, plan_.rank, lanes, scratch.alpha.data());
     const double* bias = point_chain_.run(scratch.alpha.data(), scratch.chain.data());
-    for (std::int64_t p = 0; p < points.last - points.first; ++p) {
+    for (std::int64_t p = 0; p < count; ++p) {
       for (std::int64_t unit = 0; unit < units_; ++unit) {
         scratch.bias.data()[p * units_ + unit] = static_cast<T>(bias[unit * lanes + p]);
       }
     }
   }
 
-  void set_point(const Call& call, Scratch& scratch, std::int64_t g) const {
-    const double* alpha = call.points.data() + g * plan_.rank;
+  void set_point(const Call& call, Scratch& scratch, std::int64_t p) const {
+    const double* alpha = scratch.points.data() + p * plan_.rank;
     scratch.point.assign(alpha, alpha + plan_.rank);
     const std::span<const T> point = scratch.point;
     scratch.layers.clear();

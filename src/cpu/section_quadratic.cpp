@@ -168,19 +168,22 @@ class QuadraticSection final : public DeviceSection {
 
   Precision precision() const override { return Precision::f64; }
 
-  void losses(std::span<const double> points, const Control& control, std::span<double> losses) override {
+  void losses(const SectionPoints& points, const Control& control, std::span<double> losses) override {
     const std::int64_t rank = plan_.rank, heads = plan_.heads, size = (rank + 1) * (rank + 1);
-    const std::int64_t count = static_cast<std::int64_t>(points.size()) / rank;
-    parallel_for(ceil_divide(count, kPointsOfItem), threads_, control, "section", [&](std::int64_t item, int) {
-      const std::int64_t last = std::min(count, (item + 1) * kPointsOfItem);
-      for (std::int64_t g = item * kPointsOfItem; g < last; ++g) {
-        const auto alpha = points.subspan(static_cast<std::size_t>(g * rank), static_cast<std::size_t>(rank));
+    const auto item = [&](std::int64_t index, int) {
+      const std::int64_t first = index * kPointsOfItem, count = std::min(points.count() - first, kPointsOfItem);
+      std::vector<double> alphas(static_cast<std::size_t>(count * rank));
+      points.copy(first, count, alphas);
+      for (std::int64_t g = 0; g < count; ++g) {
+        const std::span<const double> alpha(alphas.data() + g * rank, static_cast<std::size_t>(rank));
         for (std::int64_t head = 0; head < heads; ++head) {
-          losses[static_cast<std::size_t>(g * heads + head)] =
+          losses[static_cast<std::size_t>((first + g) * heads + head)] =
               squared_norm(factor_.data() + head * size, alpha) / static_cast<double>(samples_);
         }
       }
-    });
+    };
+    with_memory(8 * threads_ * kPointsOfItem * rank,
+                [&] { parallel_for(ceil_divide(points.count(), kPointsOfItem), threads_, control, "section", item); });
   }
 
  private:

@@ -55,7 +55,7 @@ class CudaSection final : public DeviceSection {
 
   Precision precision() const override { return section_->precision(); }
 
-  void losses(std::span<const double> points, const Control& control, std::span<double> losses) override {
+  void losses(const SectionPoints& points, const Control& control, std::span<double> losses) override {
     const DeviceGuard guard(index_);
     section_->losses(points, control, losses);
   }

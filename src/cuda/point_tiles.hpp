@@ -7,11 +7,14 @@
 #include <span>
 
 #include <lossatlas/error.hpp>
+#include <lossatlas/grid.hpp>
 #include <lossatlas/progress.hpp>
 
+#include "../kernels/section.hpp"
 #include "cuda/device_limits.hpp"
 #include "cuda/workspace.hpp"
 #include "parallel.hpp"
+#include "section_points.hpp"
 
 namespace lossatlas::cuda {
 
@@ -45,9 +48,13 @@ class TileInFlight {
       : alpha_(memory, capacity * tiles.rank),
         results_(memory, capacity * tiles.width),
         flags_(memory, tiles.flags(capacity)),
-        host_alpha_(memory, capacity * tiles.rank),
         host_results_(memory, capacity * tiles.width),
         host_flags_(memory, tiles.flags(capacity)) {}
+
+  /// Page-locked memory for as many points of a list; those of a grid need none.
+  void take_lists(Memory& memory) {
+    if (!host_alpha_) host_alpha_.emplace(memory, alpha_.size());
+  }
 
   /// Bytes of device memory for a point of both tiles.
   static std::int64_t bytes_per_point(const PointTiles& tiles) {
@@ -59,13 +66,19 @@ class TileInFlight {
   std::int64_t last() const { return first_ + count_; }
   PointTile on_device() const { return {alpha_.data(), count_, results_.data(), flags_.data()}; }
 
-  /// Queues the copies of the points to the device.
-  void start(const PointTiles& tiles, std::span<const double> points, std::int64_t first, std::int64_t count,
-             cudaStream_t stream) {
+  /// Queues what brings the points to the device: their copy or, for a grid, of which `axes` holds the axes there, what
+  /// forms them.
+  void start(const PointTiles& tiles, const SectionPoints& points, const Axis* axes, std::int64_t first,
+             std::int64_t count, cudaStream_t stream) {
     first_ = first, count_ = count;
-    std::copy_n(points.data() + first * tiles.rank, count * tiles.rank, host_alpha_.data());
-    LOSSATLAS_CUDA(cudaMemcpyAsync(alpha_.data(), host_alpha_.data(), bytes<double>(count * tiles.rank),
-                                   cudaMemcpyHostToDevice, stream));
+    if (points.grid()) {
+      LOSSATLAS_CUDA(
+          kernels::launch_grid_points(axes, tiles.rank, points.first() + first, count, alpha_.data(), stream));
+    } else {
+      const std::size_t size = bytes<double>(count * tiles.rank);
+      std::copy_n(points.list().data() + first * tiles.rank, count * tiles.rank, host_alpha_->data());
+      LOSSATLAS_CUDA(cudaMemcpyAsync(alpha_.data(), host_alpha_->data(), size, cudaMemcpyHostToDevice, stream));
+    }
     if (tiles.flagged) LOSSATLAS_CUDA(cudaMemsetAsync(flags_.data(), 0, bytes<std::int32_t>(count), stream));
   }
   /// Queues the copies of the results and flags to the host.
@@ -97,7 +110,8 @@ class TileInFlight {
 
   DeviceBuffer<double> alpha_, results_;
   DeviceBuffer<std::int32_t> flags_;
-  PinnedBuffer<double> host_alpha_, host_results_;
+  std::optional<PinnedBuffer<double>> host_alpha_;
+  PinnedBuffer<double> host_results_;
   PinnedBuffer<std::int32_t> host_flags_;
   Event done_;
   std::int64_t first_ = 0, count_ = 0;
@@ -108,9 +122,18 @@ template <class Scratch>
 struct TileMemory {
   template <class Make>
   TileMemory(Memory& memory, const PointTiles& tiles, std::int64_t tile_capacity, Make& make)
-      : capacity(tile_capacity), sides{{memory, tiles, capacity}, {memory, tiles, capacity}}, scratch(make(capacity)) {}
+      : capacity(tile_capacity),
+        axes(memory, tiles.rank),
+        sides{{memory, tiles, capacity}, {memory, tiles, capacity}},
+        scratch(make(capacity)) {}
+
+  void take(const SectionPoints& points, Memory& memory) {
+    if (points.grid()) return upload(memory, points.grid()->axes(), axes.data());
+    for (TileInFlight& side : sides) side.take_lists(memory);
+  }
 
   std::int64_t capacity;
+  DeviceBuffer<Axis> axes;  // (z) of the grid whose points come
   TileInFlight sides[2];
   Scratch scratch;
 };
@@ -121,16 +144,15 @@ class TileQueue {
  public:
   explicit TileQueue(Workspace& workspace) : workspace_(workspace) {}
 
-  /// run(scratch, tile) for every tile of points (G, z), where scratch = make(capacity) is memory for as many points.
+  /// run(scratch, tile) for every tile of the points, where scratch = make(capacity) is memory for as many points.
   /// results (G, width). A tile is queued before the one before it is waited for, so that the device always has work.
   /// again(scratch, tile) replaces results of a finished tile in which flags were raised.
   template <class Make, class Run, class Again>
-  void run(const PointTiles& tiles, std::span<const double> points, const Control& control, std::span<double> results,
+  void run(const PointTiles& tiles, const SectionPoints& points, const Control& control, std::span<double> results,
            Make&& make, Run&& run, Again&& again) {
-    const std::int64_t count = static_cast<std::int64_t>(points.size()) / tiles.rank;
-    reserve(tiles, count, make);
+    reserve(tiles, points, make);
     try {
-      run_all(tiles, points, count, control, results, run, again);
+      run_all(tiles, points, control, results, run, again);
     } catch (...) {
       memory_.reset();  // waits for what is in flight
       throw;
@@ -139,27 +161,29 @@ class TileQueue {
 
   /// Without flags.
   template <class Make, class Run>
-  void run(const PointTiles& tiles, std::span<const double> points, const Control& control, std::span<double> results,
+  void run(const PointTiles& tiles, const SectionPoints& points, const Control& control, std::span<double> results,
            Make&& make, Run&& run) {
     this->run(tiles, points, control, results, make, run, [](const Scratch&, const PointTile&) {});
   }
 
  private:
-  /// Memory for tiles of `count` points, or as many as are quick and memory allows, halving; throws the last
+  /// Memory for tiles of all the points, or as many as are quick and memory allows, halving; throws the last
   /// OutOfMemory.
   template <class Make>
-  void reserve(const PointTiles& tiles, std::int64_t count, Make& make) {
+  void reserve(const PointTiles& tiles, const SectionPoints& points, Make& make) {
     const auto quick = static_cast<std::int64_t>(tiles.tile_flop / std::max(1.0, tiles.flop_per_point));
-    const std::int64_t good = std::max<std::int64_t>(1, std::min({count, kMostTilePoints, quick}));
+    const std::int64_t good = std::max<std::int64_t>(1, std::min({points.count(), kMostTilePoints, quick}));
     const std::int64_t each = tiles.bytes_per_point + TileInFlight::bytes_per_point(tiles);
     // What was scarce may have come back: then there is room for as much again.
     const auto scarce = [&] { return scarce_ && memory_budget() / each < 2 * memory_->capacity; };
-    if (memory_ && (memory_->capacity >= good || scarce())) return;
+    if (memory_ && (memory_->capacity >= good || scarce())) return memory_->take(points, workspace_.memory());
     memory_.reset();
     for (std::int64_t capacity = std::clamp<std::int64_t>(memory_budget() / each, 1, good); !memory_; capacity /= 2) {
       try {
         memory_.emplace(workspace_.memory(), tiles, capacity, make);
+        memory_->take(points, workspace_.memory());
       } catch (const OutOfMemory&) {
+        memory_.reset();
         if (capacity == 1) throw;
       }
     }
@@ -167,8 +191,9 @@ class TileQueue {
   }
 
   template <class Run, class Again>
-  void run_all(const PointTiles& tiles, std::span<const double> points, std::int64_t count, const Control& control,
-               std::span<double> results, Run& run, Again& again) {
+  void run_all(const PointTiles& tiles, const SectionPoints& points, const Control& control, std::span<double> results,
+               Run& run, Again& again) {
+    const std::int64_t count = points.count();
     const cudaStream_t stream = workspace_.stream();
     TileMemory<Scratch>& memory = *memory_;
     const auto finish = [&](TileInFlight& side) {
@@ -187,7 +212,7 @@ class TileQueue {
     for (std::int64_t first = 0; first < count; first += memory.capacity, next = 1 - next) {
       check_stop(control);
       TileInFlight& side = memory.sides[next];  // finished: the tile before last
-      side.start(tiles, points, first, std::min(memory.capacity, count - first), stream);
+      side.start(tiles, points, memory.axes.data(), first, std::min(memory.capacity, count - first), stream);
       run(memory.scratch, side.on_device());
       side.fetch(tiles, stream);
       finish(memory.sides[1 - next]);

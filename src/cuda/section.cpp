@@ -47,7 +47,7 @@ class SampleFreeSection final : public DeviceSection {
 
   Precision precision() const override { return std::is_same_v<T, double> ? Precision::f64 : Precision::f32; }
 
-  void losses(std::span<const double> points, const Control& control, std::span<double> losses) override {
+  void losses(const SectionPoints& points, const Control& control, std::span<double> losses) override {
     queue_.run(
         chain_tiles(plan_, chain_, plan_.heads), points, control, losses,
         [this](std::int64_t capacity) { return ChainScratch<T>(workspace_.memory(), chain_, capacity); },
@@ -96,7 +96,7 @@ void section_outputs(Workspace& workspace, const SectionPlan& plan, std::span<co
   Memory& memory = workspace.memory();
   const PointUnits<double> chain(workspace, plan.point_chain, control);
   TileQueue<DeviceBuffer<double>>(workspace).run(
-      chain_tiles(plan, chain, plan.outputs), points, control, outputs,
+      chain_tiles(plan, chain, plan.outputs), SectionPoints(points, plan.rank), control, outputs,
       [&](std::int64_t capacity) { return DeviceBuffer<double>(memory, chain.scratch(capacity)); },
       [&](const DeviceBuffer<double>& scratch, const PointTile& tile) {
         chain.run(tile.alpha, plan.rank, tile.count, scratch.data(), tile.results);

@@ -74,7 +74,7 @@ class PairSection final : public DeviceSection {
 
   Precision precision() const override { return ran(); }
 
-  void losses(std::span<const double> points, const Control& control, std::span<double> losses) override {
+  void losses(const SectionPoints& points, const Control& control, std::span<double> losses) override {
     control_ = {{}, control.stop};
     PointTiles tiles{plan_.rank, plan_.heads, bytes_per_point()};
     tiles.flop_per_point = pair_flop(plan_) * static_cast<double>(problem_.samples());

@@ -44,7 +44,7 @@ class QuadraticSection final : public DeviceSection {
 
   Precision precision() const override { return Precision::f64; }
 
-  void losses(std::span<const double> points, const Control& control, std::span<double> losses) override {
+  void losses(const SectionPoints& points, const Control& control, std::span<double> losses) override {
     queue_.run(
         {plan_.rank, plan_.heads, 8, point_flop()}, points, control, losses, [](std::int64_t) { return NoScratch{}; },
         [this](const NoScratch&, const PointTile& tile) {

@@ -156,6 +156,8 @@ T __ldg(const T* p) {
   return *p;
 }
 
+inline double __dadd_rn(double a, double b) { return a + b; }
+inline double __dmul_rn(double a, double b) { return a * b; }
 // The hardware functions round otherwise; these are exact to the last bits.
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 inline double rsqrt(double x) { return 1.0 / std::sqrt(x); }
