@@ -46,7 +46,7 @@ class Stream {
   bool owned_;
 };
 
-/// A place in a stream that the host can wait for.
+/// A place in a stream that the host or another stream can wait for.
 class Event {
  public:
   Event() { LOSSATLAS_CUDA(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming)); }
@@ -57,6 +57,8 @@ class Event {
   void record(cudaStream_t stream) { LOSSATLAS_CUDA(cudaEventRecord(event_, stream)); }
   /// Until everything before the last record() is done; at once without one.
   void wait() const { LOSSATLAS_CUDA(cudaEventSynchronize(event_)); }
+  /// What is put on the stream from now on waits.
+  void hold(cudaStream_t stream) const { LOSSATLAS_CUDA(cudaStreamWaitEvent(stream, event_, 0)); }
 
  private:
   cudaEvent_t event_ = nullptr;

@@ -18,7 +18,7 @@
 
 namespace lossatlas::cuda {
 
-inline constexpr std::int64_t kMostTilePoints = 32768;
+inline constexpr std::int64_t kMostTilePoints = 32768;  // where points lie along an axis of 65535 blocks
 
 /// What a point takes, which limits the number of them in a tile. One point is always a tile: where it takes longer
 /// than 50 ms, a stop takes longer than 100.
@@ -28,6 +28,7 @@ struct PointTiles {
   std::int64_t bytes_per_point = 1;  ///< that the scratch memory of a tile takes
   double flop_per_point = 1;
   double tile_flop = kTileFlop;
+  std::int64_t most = kMostTilePoints;
   bool flagged = false;  ///< points have flags
 
   std::int64_t flags(std::int64_t points_of_tile) const { return flagged ? points_of_tile : 0; }
@@ -81,8 +82,11 @@ class TileInFlight {
     }
     if (tiles.flagged) LOSSATLAS_CUDA(cudaMemsetAsync(flags_.data(), 0, bytes<std::int32_t>(count), stream));
   }
-  /// Queues the copies of the results and flags to the host.
-  void fetch(const PointTiles& tiles, cudaStream_t stream) {
+  /// Queues the copies of the results and flags to the host, for when the stream has come so far.
+  void fetch(const PointTiles& tiles, const Workspace& workspace) {
+    const cudaStream_t stream = workspace.downloads();
+    computed_.record(workspace.stream());
+    computed_.hold(stream);
     LOSSATLAS_CUDA(cudaMemcpyAsync(host_results_.data(), results_.data(), bytes<double>(count_ * tiles.width),
                                    cudaMemcpyDeviceToHost, stream));
     if (tiles.flagged) {
@@ -113,7 +117,7 @@ class TileInFlight {
   std::optional<PinnedBuffer<double>> host_alpha_;
   PinnedBuffer<double> host_results_;
   PinnedBuffer<std::int32_t> host_flags_;
-  Event done_;
+  Event computed_, done_;
   std::int64_t first_ = 0, count_ = 0;
 };
 
@@ -172,7 +176,7 @@ class TileQueue {
   template <class Make>
   void reserve(const PointTiles& tiles, const SectionPoints& points, Make& make) {
     const auto quick = static_cast<std::int64_t>(tiles.tile_flop / std::max(1.0, tiles.flop_per_point));
-    const std::int64_t good = std::max<std::int64_t>(1, std::min({points.count(), kMostTilePoints, quick}));
+    const std::int64_t good = std::max<std::int64_t>(1, std::min({points.count(), tiles.most, quick}));
     const std::int64_t each = tiles.bytes_per_point + TileInFlight::bytes_per_point(tiles);
     // What was scarce may have come back: then there is room for as much again.
     const auto scarce = [&] { return scarce_ && memory_budget() / each < 2 * memory_->capacity; };
@@ -201,7 +205,7 @@ class TileQueue {
       side.wait();
       if (side.any_flag(tiles)) {
         again(memory.scratch, side.on_device());
-        side.fetch(tiles, stream);
+        side.fetch(tiles, workspace_);
         side.wait();
       }
       const std::int64_t last = side.last();
@@ -214,7 +218,7 @@ class TileQueue {
       TileInFlight& side = memory.sides[next];  // finished: the tile before last
       side.start(tiles, points, memory.axes.data(), first, std::min(memory.capacity, count - first), stream);
       run(memory.scratch, side.on_device());
-      side.fetch(tiles, stream);
+      side.fetch(tiles, workspace_);
       finish(memory.sides[1 - next]);
     }
     finish(memory.sides[1 - next]);

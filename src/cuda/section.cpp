@@ -9,7 +9,7 @@
 #include "cuda/point_tiles.hpp"
 #include "cuda/section_chain.hpp"
 #include "cuda/section_pairs.hpp"
-#include "cuda/section_points.hpp"
+#include "cuda/section_rows.hpp"
 #include "cuda/section_quadratic.hpp"
 
 namespace lossatlas::cuda {

@@ -20,6 +20,7 @@ class Workspace {
       : stream_(of_caller), memory_(stream_.get()), limits_(limits) {}
 
   cudaStream_t stream() const { return stream_.get(); }
+  cudaStream_t downloads() const { return downloads_.get(); }  ///< for copies to the host beside the stream's work
   Memory& memory() { return memory_; }
   const DeviceLimits& limits() const { return limits_; }
   /// Made on first use: they hold memory of their own.
@@ -34,6 +35,7 @@ class Workspace {
 
  private:
   Stream stream_;
+  Stream downloads_{nullptr};
   Memory memory_;
   DeviceLimits limits_;
   CublasHandle cublas_;

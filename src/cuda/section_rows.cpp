@@ -1,4 +1,4 @@
-#include "cuda/section_points.hpp"
+#include "cuda/section_rows.hpp"
 
 #include <algorithm>
 #include <type_traits>
@@ -13,6 +13,8 @@
 
 namespace lossatlas::cuda {
 namespace {
+
+constexpr std::int64_t kMostTileRows = 131072;  // some chunks for each multiprocessor
 
 struct NoScratch {};
 
@@ -59,10 +61,11 @@ class PointRowsSection final : public DeviceSection {
 
   Precision precision() const override { return std::is_same_v<T, double> ? Precision::f64 : Precision::f32; }
 
-  void losses(std::span<const double> points, const Control& control, std::span<double> losses) override {
+  void losses(const SectionPoints& points, const Control& control, std::span<double> losses) override {
     PointTiles tiles{plan_.rank, plan_.heads};
     for (const ChainLayer& layer : plan_.later) tiles.flop_per_point += 2.0 * static_cast<double>(layer.weights.size());
     tiles.tile_flop = tile_flop(PairKernel::stream, precision(), workspace_.limits());
+    tiles.most = kMostTileRows;
     queue_.run(
         tiles, points, control, losses, [](std::int64_t) { return NoScratch{}; },
         [this](const NoScratch&, const PointTile& tile) { stream_.run_points(rows(tile), variance_, scratch_); });
