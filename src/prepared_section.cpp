@@ -15,7 +15,7 @@
 namespace lossatlas {
 namespace {
 
-constexpr std::int64_t kBlockPoints = std::int64_t{1} << 20;  // of a call, so that a stop finds little to give back
+constexpr std::int64_t kBlockPoints = std::int64_t{1} << 20;  // whose losses are made room for at once
 
 OutOfMemory too_many(std::int64_t points, std::int64_t numbers) {
   const double bytes = 8.0 * static_cast<double>(points) * static_cast<double>(numbers);
