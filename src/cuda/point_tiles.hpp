@@ -131,6 +131,7 @@ struct TileMemory {
         sides{{memory, tiles, capacity}, {memory, tiles, capacity}},
         scratch(make(capacity)) {}
 
+  /// Before the first tile of these points: what every tile of them needs.
   void take(const SectionPoints& points, Memory& memory) {
     if (points.grid()) return upload(memory, points.grid()->axes(), axes.data());
     for (TileInFlight& side : sides) side.take_lists(memory);
