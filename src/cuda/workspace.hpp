@@ -17,10 +17,11 @@ DeviceLimits device_limits(int index);
 class Workspace {
  public:
   Workspace(cudaStream_t of_caller, DeviceLimits limits)
-      : stream_(of_caller), memory_(stream_.get()), limits_(limits) {}
+      : stream_(of_caller), downloads_(of_caller), memory_(stream_.get()), limits_(limits) {}
 
   cudaStream_t stream() const { return stream_.get(); }
-  cudaStream_t downloads() const { return downloads_.get(); }  ///< for copies to the host beside the stream's work
+  /// For copies to the host beside the stream's work; the same where it is the caller's.
+  cudaStream_t downloads() const { return downloads_.get(); }
   Memory& memory() { return memory_; }
   const DeviceLimits& limits() const { return limits_; }
   /// Made on first use: they hold memory of their own.
@@ -35,7 +36,7 @@ class Workspace {
 
  private:
   Stream stream_;
-  Stream downloads_{nullptr};
+  Stream downloads_;
   Memory memory_;
   DeviceLimits limits_;
   CublasHandle cublas_;
