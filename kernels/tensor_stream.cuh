@@ -60,7 +60,9 @@ class StreamBlock {
     const int first = first_chunk(), last = static_cast<int>(min(first + pairs_.block_chunks, pairs_.chunks));
     for (int chunk = first; chunk < last; ++chunk) {
       if constexpr (kOfSamples) {
-        for (std::int64_t i = thread(); i < kPoints * pairs_.heads; i += Shape::kThreads) totals()[i] = 0;
+        for (int p = 0; p < kPoints; ++p) {
+          for (std::int64_t h = thread(); h < pairs_.heads; h += Shape::kThreads) totals()[p * pairs_.heads + h] = 0;
+        }
       }
       for (int row = 0; row < kChunkSamples && chunk * kChunkSamples + row < pairs_.samples; row += Tile::kSamples) {
         run_tile(chunk, row, last);
@@ -219,7 +221,8 @@ class StreamBlock {
     }
   }
 
-  // By the threads that added to the totals. The flags have been complete since the barrier before the losses.
+  // By the threads that cleared the totals and added to them. The flags have been complete since the barrier before the
+  // losses.
   __device__ void store_chunk(int chunk) const {
     for (int p = 0; p < kPoints && exists(p); ++p) {
       const std::int64_t place = point(p) * pairs_.chunks + chunk;

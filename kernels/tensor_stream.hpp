@@ -94,7 +94,8 @@ struct StreamLayout {
   std::int32_t slots = 0;  ///< of a warp's queue of samples
   std::int64_t bytes = 0;
 };
-/// `layers` (depth) in host memory. Depends on the widths, on the numbers of samples and parts A_d, and on `shared`.
+/// `layers` (depth) in host memory. Depends on their widths and on the numbers of samples, parts A_d, weights, biases
+/// and heads, on `operands` and `shared`, not on the numbers themselves nor on the points.
 template <class T>
 StreamLayout stream_layout(const TensorStream<T>& stream, StreamRows rows, const StreamLayer* layers,
                            std::int64_t shared_limit);

@@ -147,10 +147,10 @@ std::string Landscape::explain(const Section& section, std::int64_t points, cons
 SectionCost section_cost(const Landscape& landscape, const Section& section, std::int64_t points,
                          const EvaluateOptions& options) {
   require(points >= 1, "section_cost", "received ", points, " points, expected at least 1");
-  const bool cpu = landscape.device().kind() == Device::Kind::cpu;
-  const Precision precision = cpu && options.precision == Precision::fast ? Precision::f32 : options.precision;
-  return plan_section(landscape.network(), landscape.loss(), section, options.plan)
-      .total(landscape.data().size(), points, precision);
+  const SectionPlan plan = plan_section(landscape.network(), landscape.loss(), section, options.plan);
+  const bool in_half = landscape.device().kind() == Device::Kind::cuda && plan.kind == PlanKind::joint;
+  const Precision precision = options.precision == Precision::fast && !in_half ? Precision::f32 : options.precision;
+  return plan.total(landscape.data().size(), points, precision);
 }
 
 }  // namespace lossatlas

@@ -233,6 +233,25 @@ TEST_F(CudaTensorStream, BitsDoNotDependOnThePointsOfATile) {
   for (std::size_t i = 0; i < fast.size(); ++i) EXPECT_EQ(fast[i] == f32[i], i / 2 == 1 || i / 2 == 4) << i;
 }
 
+// On a device of one multiprocessor a block takes all chunks of its points.
+TEST_F(CudaTensorStream, BitsDoNotDependOnTheChunksOfABlock) {
+  if (!emulator()) GTEST_SKIP() << "needs the settable multiprocessors of the emulated device";
+  for (const Support support : {Support::first, Support::all}) {
+    const Instance instance = make_instance({.widths = {2, 9, 130, 18},
+                                             .heads = 9,
+                                             .support = support,
+                                             .samples = 520,
+                                             .points = support == Support::first ? 12 : 6,
+                                             .seed = 571});
+    for (const Precision precision : kPrecisions) {
+      const auto apart = losses_in(*on_cuda(instance), instance, precision);
+      emulator()->set_multiprocessors(1);
+      EXPECT_TRUE(same_bits(losses_in(*on_cuda(instance), instance, precision), apart)) << name(precision);
+      emulator()->reset();
+    }
+  }
+}
+
 // Smaller shared memory means other tiles, and weights that stream instead of staying.
 TEST_F(CudaTensorStream, BitsDoNotDependOnTheTile) {
   if (!emulator()) GTEST_SKIP() << "needs the settable shared memory of the emulated device";

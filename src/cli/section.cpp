@@ -216,7 +216,7 @@ void explain(const Landscape& landscape, const Section& section, std::int64_t po
            {"workspace", cost.workspace},
            {"device", device},
            {"precision", name(cost.precision)},
-           {"rates", {{"flop", rates.flop}, {"special", rates.special}, {"bytes", rates.bytes}}},
+           {"rates", {{"flop", rates.flop}, {"special", rates.special}, {"bytes", rates.bytes}, {"overlap", rates.overlap}}},
            {"floor_seconds", cost.floor_seconds(rates)}});
   } else {
     std::printf("%s\nrates: measured now on %s, %s\n", plan.c_str(), device.c_str(), name(cost.precision));

@@ -159,7 +159,8 @@ class TileQueue {
     try {
       run_all(tiles, points, control, results, run, again);
     } catch (...) {
-      memory_.reset();  // waits for what is in flight
+      cudaStreamSynchronize(workspace_.downloads());
+      memory_.reset();  // waits for what else is in flight
       throw;
     }
   }
@@ -181,7 +182,12 @@ class TileQueue {
     const std::int64_t each = tiles.bytes_per_point + TileInFlight::bytes_per_point(tiles);
     // What was scarce may have come back: then there is room for as much again.
     const auto scarce = [&] { return scarce_ && memory_budget() / each < 2 * memory_->capacity; };
-    if (memory_ && (memory_->capacity >= good || scarce())) return memory_->take(points, workspace_.memory());
+    if (memory_ && (memory_->capacity >= good || scarce())) {
+      try {
+        return memory_->take(points, workspace_.memory());
+      } catch (const OutOfMemory&) {  // smaller tiles may leave room
+      }
+    }
     memory_.reset();
     for (std::int64_t capacity = std::clamp<std::int64_t>(memory_budget() / each, 1, good); !memory_; capacity /= 2) {
       try {

@@ -9,8 +9,8 @@
 #include "cuda/point_tiles.hpp"
 #include "cuda/section_chain.hpp"
 #include "cuda/section_pairs.hpp"
-#include "cuda/section_rows.hpp"
 #include "cuda/section_quadratic.hpp"
+#include "cuda/section_rows.hpp"
 
 namespace lossatlas::cuda {
 namespace {

@@ -23,6 +23,7 @@ struct Control {
   void (*set_seed)(std::uint64_t seed);
   void (*set_memory_limit)(std::size_t bytes);  ///< per device
   void (*set_shared_limit)(std::size_t bytes);  ///< dynamic shared memory that the device says a block may have
+  void (*set_multiprocessors)(int count);       ///< that the device says it has
   /// The k-th allocation from now (1: the next) fails with cudaErrorMemoryAllocation or its like; 0: none.
   void (*fail_allocation)(std::int64_t k);
   /// The k-th launch from now is refused (cudaErrorLaunchOutOfResources or its like); 0: none.

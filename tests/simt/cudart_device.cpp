@@ -12,7 +12,6 @@ namespace {
 
 thread_local cudaError_t last_error = cudaSuccess;
 
-constexpr int kMultiprocessors = 132;
 constexpr int kSingleToDouble = 2;
 constexpr int kMajor = 9, kMinor = 0;
 constexpr int kThreadsPerMultiprocessor = 2048;
@@ -75,7 +74,7 @@ int attribute_value(cudaDeviceAttr attribute, bool& known) {
     case cudaDevAttrWarpSize:
       return detail::kWarpSize;
     case cudaDevAttrMultiProcessorCount:
-      return kMultiprocessors;
+      return machine().multiprocessors();
     case cudaDevAttrSingleToDoublePrecisionPerfRatio:
       return kSingleToDouble;
     case cudaDevAttrMaxThreadsPerMultiProcessor:

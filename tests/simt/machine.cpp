@@ -166,6 +166,7 @@ void Machine::reset() {
   fault_text_.clear();
   memory_limit_ = kDefaultMemory;
   shared_limit_ = kSharedOptIn;
+  multiprocessors_ = kMultiprocessors;
   allocation_countdown_ = launch_countdown_ = fault_countdown_ = eigensolve_countdown_ = 0;
   allocation_calls_ = launches_ = 0;
   set_seed(options().seed);
@@ -214,6 +215,7 @@ extern "C" const simt::Control* simt_control() {
       .set_seed = locked<&Machine::set_seed>,
       .set_memory_limit = locked<&Machine::set_memory_limit>,
       .set_shared_limit = locked<&Machine::set_shared_limit>,
+      .set_multiprocessors = locked<&Machine::set_multiprocessors>,
       .fail_allocation = locked<&Machine::fail_allocation>,
       .fail_launch = locked<&Machine::fail_launch>,
       .fault_launch = locked<&Machine::fault_launch>,

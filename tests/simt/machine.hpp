@@ -21,6 +21,7 @@ inline constexpr int kDevices = 2;
 inline constexpr std::size_t kDefaultMemory = std::size_t{1} << 30;
 inline constexpr std::size_t kSharedByDefault = 48 * 1024;
 inline constexpr std::size_t kSharedOptIn = 227 * 1024;
+inline constexpr int kMultiprocessors = 132;
 
 enum class MemoryKind { device, host };
 
@@ -100,6 +101,7 @@ class Machine {
   std::size_t free_memory(int device) const;
   std::size_t memory_limit() const { return memory_limit_; }
   std::size_t shared_limit() const { return shared_limit_; }
+  int multiprocessors() const { return multiprocessors_; }
   /// An object other than memory is about to be made: counts it; false if it is to fail.
   bool may_allocate();
 
@@ -136,6 +138,7 @@ class Machine {
   void set_seed(std::uint64_t seed);
   void set_memory_limit(std::size_t bytes) { memory_limit_ = bytes; }
   void set_shared_limit(std::size_t bytes) { shared_limit_ = bytes; }
+  void set_multiprocessors(int count) { multiprocessors_ = count; }
   void fail_allocation(std::int64_t k) { allocation_countdown_ = k; }
   void fail_launch(std::int64_t k) { launch_countdown_ = k; }
   void fault_launch(std::int64_t k) { fault_countdown_ = k; }
@@ -156,6 +159,7 @@ class Machine {
   std::size_t used_[kDevices] = {};
   std::size_t memory_limit_ = kDefaultMemory;
   std::size_t shared_limit_ = kSharedOptIn;
+  int multiprocessors_ = kMultiprocessors;
   std::uint64_t next_allocation_ = 0;
 
   std::deque<CUstream_st> streams_;  // the first kDevices are the legacy ones; destroyed ones keep their address
