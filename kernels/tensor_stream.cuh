@@ -242,10 +242,9 @@ class StreamBlock {
   __device__ SampleSource<Tile> source() const { return {problem_, layout_}; }
 
   // The samples of a tile are copied ahead while the one before goes through the layers: one piece with each group of
-  // weights, so that weights need not wait, or all at once where registers are short: in half precision, and in f64
-  // with several points.
-  static constexpr bool kCopiesAmongWeights =
-      kOfSamples && !A::kChecksRange && (kPoints == 1 || std::is_same_v<T, float>);
+  // weights, so that weights need not wait, or all at once where registers are short: in half precision, and with
+  // several points.
+  static constexpr bool kCopiesAmongWeights = kOfSamples && !A::kChecksRange && kPoints == 1;
 
   __device__ void begin_samples(int tile) {
     if constexpr (kOfSamples) {
