@@ -24,6 +24,19 @@ std::vector<double> losses_in(const DeviceLandscape& landscape, const Instance& 
   return losses;
 }
 
+// Each point in a call of its own.
+std::vector<double> losses_of_each(const DeviceLandscape& landscape, const Instance& instance, Precision precision) {
+  const std::int64_t rank = instance.section.rank();
+  std::vector<double> all;
+  for (std::int64_t g = 0; g < instance.count(); ++g) {
+    Instance one = instance;
+    one.points.assign(instance.points.begin() + rank * g, instance.points.begin() + rank * (g + 1));
+    const auto losses = losses_in(landscape, one, precision);
+    all.insert(all.end(), losses.begin(), losses.end());
+  }
+  return all;
+}
+
 void check(const Instance& instance, Worst& worst) {
   const Expected expected = naive(instance);
   const auto landscape = on_cuda(instance);
@@ -219,14 +232,7 @@ TEST_F(CudaTensorStream, BitsDoNotDependOnThePointsOfATile) {
   const auto landscape = on_cuda(instance);
   for (const Precision precision : kPrecisions) {
     const auto whole = losses_in(*landscape, instance, precision);
-    std::vector<double> alone;
-    for (std::int64_t g = 0; g < 6; ++g) {
-      Instance one = instance;
-      one.points.assign(instance.points.begin() + 2 * g, instance.points.begin() + 2 * g + 2);
-      const auto losses = losses_in(*landscape, one, precision);
-      alone.insert(alone.end(), losses.begin(), losses.end());
-    }
-    EXPECT_TRUE(same_bits(alone, whole)) << name(precision);
+    EXPECT_TRUE(same_bits(losses_of_each(*landscape, instance, precision), whole)) << name(precision);
   }
   const auto fast = losses_in(*landscape, instance, Precision::fast);
   const auto f32 = losses_in(*landscape, instance, Precision::f32);
@@ -283,15 +289,7 @@ TEST_F(CudaTensorStream, BitsDoNotDependOnCutsOrMemory) {
   const auto landscape = on_cuda(instance);
   for (const Precision precision : kPrecisions) {
     const auto whole = losses_in(*landscape, instance, precision);
-    std::vector<double> pieces;
-    for (std::size_t g = 0; g < 7; ++g) {
-      Instance piece = instance;
-      piece.points.assign(instance.points.begin() + static_cast<std::int64_t>(2 * g),
-                          instance.points.begin() + static_cast<std::int64_t>(2 * g + 2));
-      const auto losses = losses_in(*landscape, piece, precision);
-      pieces.insert(pieces.end(), losses.begin(), losses.end());
-    }
-    EXPECT_TRUE(same_bits(pieces, whole));
+    EXPECT_TRUE(same_bits(losses_of_each(*landscape, instance, precision), whole));
     if (!emulator()) continue;
     const auto held = static_cast<std::size_t>(emulator()->counts().device_bytes);
     int failed = 0, passed = 0;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <lossatlas/device.hpp>
 
 #include "reference/oracle.hpp"
 #include "section_instance.hpp"

@@ -20,30 +20,12 @@
 #include <lossatlas/section.hpp>
 
 #include "plan.hpp"
+#include "precision_errors.hpp"
 #include "reference/oracle.hpp"
 #include "section_instance.hpp"
 
 namespace lossatlas {
 namespace {
-
-struct Expected {
-  std::vector<double> losses;  // (G, H)
-  std::vector<double> scales;  // (G, H): |loss| + mean max |p|
-};
-
-Expected naive(const Instance& instance) {
-  Expected expected;
-  const auto rank = static_cast<std::size_t>(instance.section.rank());
-  for (std::size_t first = 0; first < instance.points.size(); first += rank) {
-    const auto theta = reference::section_point(instance.section, std::span(instance.points).subspan(first, rank));
-    const double largest = reference::mean_max_output(instance.network, theta, instance.data);
-    for (const double loss : reference::losses(instance.network, theta, instance.data, instance.loss)) {
-      expected.losses.push_back(loss);
-      expected.scales.push_back(std::abs(loss) + largest);
-    }
-  }
-  return expected;
-}
 
 std::vector<double> run(const SectionPlan& plan, const Instance& instance, Precision precision, int threads = 2,
                         const Control& control = {}) {
