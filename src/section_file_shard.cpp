@@ -19,31 +19,16 @@ OpenShard open_shard(const std::filesystem::path& file, std::string_view functio
   input.context().require(decoded.has_value(), "which ends inside its header, expected a shard; it is truncated");
   input.context().require(decoded->header.shards >= 1, "which is no shard, expected one; give what --shard wrote");
   OpenShard shard{file, std::move(decoded->header), {}};
-  shard.layout = shard_layout(shard.header.grid.size(), shard.header.heads, {shard.header.shard, shard.header.shards},
-                              shard.header.tile_points);
+  const Shard part{shard.header.shard, shard.header.shards};
+  shard.layout = shard_layout(shard.header.grid.size(), shard.header.heads, part, shard.header.tile_points);
   shard.layout.begin = decoded->bytes;
-  input.context().require(shard.layout.tiles() <= kMostTiles, "of ", shard.layout.tiles(), " tiles, expected at most ",
-                          kMostTiles, "; the file is damaged");
-  const std::int64_t bytes = shard.layout.end() + 8 * (shard.layout.tiles() + 1);
+  input.context().require(shard.layout.tiles() == 1, "of ", shard.layout.tiles(),
+                          " tiles, expected one; the file is damaged");
+  const std::int64_t bytes = shard.layout.end() + static_cast<std::int64_t>(sizeof(std::uint64_t));
   input.context().require(input.size() == bytes, "of ", input.size(), " bytes, expected ", bytes,
                           "; it is damaged or was not written to its end");
   return shard;
 }
-
-namespace {
-
-std::vector<std::uint64_t> read_checksums(InputFile& input, const TileLayout& layout) {
-  std::vector<std::uint64_t> words(static_cast<std::size_t>(layout.tiles() + 1));
-  input.seek(layout.end());
-  input.read(std::as_writable_bytes(std::span(words)));
-  const std::uint64_t own = words.back();
-  words.pop_back();
-  input.context().require(Checksum().add(std::as_bytes(std::span(words))).value() == own,
-                          "whose list of checksums is damaged, expected it as written; evaluate that shard again");
-  return words;
-}
-
-}  // namespace
 
 void read_shard(const OpenShard& shard, std::string_view function, const Control& control,
                 const std::function<void(std::span<const double> losses)>& use,
@@ -51,23 +36,23 @@ void read_shard(const OpenShard& shard, std::string_view function, const Control
   constexpr std::int64_t kBlock = std::int64_t{1} << 16;
   InputFile input(shard.file, function);
   const TileLayout& layout = shard.layout;
-  const std::vector<std::uint64_t> checksums = read_checksums(input, layout);
-  std::vector<double> block(static_cast<std::size_t>(std::min(kBlock, layout.points * layout.heads)));
+  const std::int64_t values = layout.points * layout.heads;
+  std::vector<double> block(static_cast<std::size_t>(std::min(kBlock, values)));
   input.seek(layout.begin);
-  for (std::int64_t tile = 0; tile < layout.tiles(); ++tile) {
-    Checksum sum;
-    const std::int64_t values = layout.tile_size(tile) * layout.heads;
-    for (std::int64_t read = 0; read < values; read += kBlock) {
-      check_stop(control);
-      const auto part = std::span(block).first(static_cast<std::size_t>(std::min(kBlock, values - read)));
-      input.read(std::as_writable_bytes(part));
-      sum.add(std::span<const double>(part));
-      use(part);
-    }
-    input.context().require(sum.value() == checksums[static_cast<std::size_t>(tile)], "whose tile ", tile,
-                            " does not match its checksum, expected it as written; evaluate that shard again");
-    done(tile * layout.tile_points + layout.tile_size(tile));
+  Checksum sum;
+  for (std::int64_t read = 0; read < values; read += kBlock) {
+    check_stop(control);
+    const auto part = std::span(block).first(static_cast<std::size_t>(std::min(kBlock, values - read)));
+    input.read(std::as_writable_bytes(part));
+    sum.add(std::span<const double>(part));
+    use(part);
+    done((read + std::ssize(part)) / layout.heads);
   }
+  std::uint64_t written = 0;
+  input.read(std::as_writable_bytes(std::span(&written, 1)));
+  input.context().require(
+      sum.value() == written,
+      "whose losses do not match their checksum, expected them as written; evaluate that shard again");
 }
 
 }  // namespace lossatlas

@@ -14,6 +14,7 @@
 #include "io/checksum.hpp"
 #include "io/journal.hpp"
 #include "io/npy_header.hpp"
+#include "io/output_path.hpp"
 #include "io/update_file.hpp"
 #include "parallel.hpp"
 #include "section_file_pieces.hpp"
@@ -32,14 +33,6 @@ constexpr double kSyncSeconds = 1;  // at most so much work is lost with the pow
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 fs::path with_suffix(fs::path file, const char* suffix) { return file += suffix; }
-
-/// The file that a symbolic link stands for, and itself otherwise.
-fs::path resolved(const fs::path& file) {
-  std::error_code ignored;
-  if (!fs::is_symlink(file, ignored)) return file;
-  fs::path target = fs::canonical(file, ignored);
-  return target.empty() ? file : target;
-}
 
 bool present(const fs::path& file) {
   std::error_code ignored;
@@ -82,7 +75,7 @@ void check_options(const TileSource& source, const SectionFileOptions& options) 
 class SectionStream {
  public:
   SectionStream(const fs::path& file, const TileSource& source, const SectionFileOptions& options)
-      : target_(resolved(file)),
+      : target_(file),
         partial_(with_suffix(target_, ".partial")),
         journal_file_(with_suffix(target_, ".journal")),
         source_(source),
@@ -129,7 +122,7 @@ class SectionStream {
   void evaluate(std::int64_t tile);
   void sync();
   void finish();
-  void remove_journal() const;
+  std::uint64_t checksum() const;
   std::int64_t leave() noexcept;
   void tell(const char* stage, std::int64_t points) const;
   Control inner(std::int64_t tile) const;
@@ -140,7 +133,6 @@ class SectionStream {
   const SectionFileOptions& options_;
   const Control& control_;
   PieceEvaluator pieces_;
-  RunHeader header_;
   std::string file_header_;  ///< what the file begins with
   TileLayout layout_;
   std::optional<Journal> journal_;
@@ -148,7 +140,7 @@ class SectionStream {
   Shard shard_;        ///< of one when none is asked for
   bool made_ = false;  ///< by this call
   bool prepared_ = false;
-  bool renamed_ = false;  ///< by an earlier one, which was killed just before its end
+  bool renamed_ = false;  ///< partial_ to target_, also by an earlier call, which was killed just before its end
   Clock::time_point synced_ = Clock::now();
   std::vector<std::uint64_t> checksums_;  ///< (tiles), of the finished ones
   std::vector<char> finished_;            ///< (tiles)
@@ -178,12 +170,14 @@ bool SectionStream::complete() {
 }
 
 bool SectionStream::resume() {
+  // Those of a live run are refused as such before anything is said of deleting them.
+  data_ = UpdateFile::open(partial_, kFunction);
   if (options_.unfinished == Unfinished::refuse) {
+    UpdateFile::open(journal_file_, kFunction);
     for (const fs::path& file : {partial_, journal_file_}) {
-      FileContext{file, kFunction}.require(!present(file),
-                                           "of a run that did not finish, expected none; resume to go on "
-                                           "from it (--resume), or delete ",
-                                           display(partial_), " and ", display(journal_file_), " to start over");
+      FileContext{file, kFunction}.require(
+          !present(file), "of a run that did not finish, expected none; resume to go on from it (--resume), or delete ",
+          display(partial_), " and ", display(journal_file_), " to start over");
     }
     return false;
   }
@@ -192,11 +186,10 @@ bool SectionStream::resume() {
     adopt(*journal_->header());
     return true;
   }
-  FileContext{partial_, kFunction}.require(!present(partial_),
-                                           "without its journal, expected both as an unfinished run "
-                                           "leaves them; delete it and ",
-                                           display(journal_file_), " to start over");
-  if (journal_) remove_journal();
+  FileContext{partial_, kFunction}.require(
+      !data_, "without its journal, expected both as an unfinished run leaves them; delete it and ",
+      display(journal_file_), " to start over");
+  if (journal_) journal_->remove();
   journal_.reset();
   return false;
 }
@@ -213,7 +206,6 @@ void SectionStream::adopt(const RunHeader& header) {
   context.require(options_.tile_points == 0 || options_.tile_points == header.tile_points, "with tiles of ",
                   header.tile_points, " points, expected ", options_.tile_points, "; leave the size out to resume");
   set_tile(header.tile_points);
-  data_ = UpdateFile::open(partial_, kFunction);
   if (data_) {
     verify(*data_);
     require_space();
@@ -235,7 +227,7 @@ void SectionStream::begin() {
                                 ? pieces_.choose_tile(layout_.first, layout_.points, kMostTiles, {{}, control_.stop})
                                 : std::min(options_.tile_points, layout_.points);
   set_tile(tile);
-  journal_ = Journal::create(journal_file_, kFunction, header_);
+  journal_ = Journal::create(journal_file_, kFunction, header_of(tile));
   made_ = true;
   data_ = UpdateFile::create(partial_, kFunction);
 }
@@ -247,11 +239,12 @@ RunHeader SectionStream::header_of(std::int64_t tile_points) const {
 }
 
 void SectionStream::set_tile(std::int64_t tile_points) {
-  header_ = header_of(tile_points);
   layout_ = shard_layout(source_.grid.size(), source_.heads, shard_, tile_points);
   std::vector<std::int64_t> shape = source_.grid.shape();
   shape.push_back(source_.heads);
-  file_header_ = options_.shard ? encode(header_, kShardMagic, {target_, kFunction}) : npy_header_text(shape);
+  // A finished shard says nothing of tiles, whose size may come from a measurement: its bytes are always the same.
+  file_header_ =
+      options_.shard ? encode(header_of(layout_.points), kShardMagic, {target_, kFunction}) : npy_header_text(shape);
   layout_.begin = static_cast<std::int64_t>(file_header_.size());
   const auto tiles = static_cast<std::size_t>(layout_.tiles());
   checksums_.assign(tiles, 0);
@@ -296,14 +289,7 @@ void SectionStream::verify(const UpdateFile& data, std::int64_t tile, std::uint6
 
 // Said before an hour's work, not after.
 void SectionStream::require_space() const {
-  std::error_code failed;
-  const fs::space_info disk = fs::space(partial_.has_parent_path() ? partial_.parent_path() : ".", failed);
-  if (failed || disk.capacity == 0) return;
-  const std::int64_t missing = layout_.end() - (data_ ? data_->allocated() : 0);
-  if (missing <= 0 || static_cast<std::uintmax_t>(missing) <= disk.available) return;
-  FileContext{partial_, kFunction}.fail(
-      "which would take ", missing, " bytes more, expected at most the ", disk.available,
-      " bytes free on that disk; write less, choose another disk, or make room and resume");
+  lossatlas::require_space(partial_, layout_.end() - (data_ ? data_->allocated() : 0), {partial_, kFunction});
 }
 
 void SectionStream::prepare() {
@@ -341,6 +327,7 @@ void SectionStream::evaluate(std::int64_t tile) {
 
 // A record that reaches the disk before its tile does not match it, and the tile is evaluated again.
 void SectionStream::sync() {
+  data_->require_named();
   data_->sync();
   journal_->sync();
   sync_folder(partial_);
@@ -350,38 +337,41 @@ void SectionStream::sync() {
 void SectionStream::finish() {
   std::int64_t end = layout_.end();
   if (options_.shard) {
-    const std::uint64_t own = Checksum().add(std::as_bytes(std::span(checksums_))).value();
-    data_->write(end, std::as_bytes(std::span(checksums_)));
-    end += 8 * layout_.tiles();
-    data_->write(end, std::as_bytes(std::span(&own, 1)));
-    end += 8;
+    const std::uint64_t sum = checksum();
+    data_->write(end, std::as_bytes(std::span(&sum, 1)));
+    end += sizeof sum;
   }
   data_->truncate(end);
   data_->sync();
   if (!renamed_) data_->rename(target_);
   renamed_ = true;
-  remove_journal();
+  journal_->remove();
 }
 
-// One that stays costs the next run no more than an error that names it.
-void SectionStream::remove_journal() const {
-  std::error_code ignored;
-  fs::remove(journal_file_, ignored);
+/// Of all losses, in order.
+std::uint64_t SectionStream::checksum() const {
+  Checksum sum;
+  for (std::int64_t tile = 0; tile < layout_.tiles(); ++tile) {
+    sum.append(checksums_[static_cast<std::size_t>(tile)], layout_.loss_bytes(layout_.tile_size(tile)));
+  }
+  return sum.value();
 }
 
 /// After an error: keeps what is finished, and nothing when that is nothing. How many tiles it kept.
 std::int64_t SectionStream::leave() noexcept {
   if (renamed_ || !journal_) return 0;
   try {
-    if (finished_tiles_ > 0 || !made_) {
+    const bool lost = !journal_->named() || (data_ && !data_->named());
+    if (!lost && (finished_tiles_ > 0 || !made_)) {
       if (data_) sync();
       return finished_tiles_;
     }
-    if (data_) fs::remove(partial_);
-    remove_journal();
+    if (data_) data_->remove();
+    journal_->remove();
+    return 0;
   } catch (...) {  // the error that brought us here says more
+    return finished_tiles_;
   }
-  return finished_tiles_;
 }
 
 void SectionStream::tell(const char* stage, std::int64_t points) const {
@@ -446,8 +436,9 @@ void LossTally::add(const LossTally& other) {
 
 SectionFileReport stream_section(const fs::path& file, const TileSource& source, const SectionFileOptions& options) {
   check_options(source, options);
-  check_target(resolved(file));
-  return SectionStream(file, source, options).run();
+  const fs::path target = followed({file, kFunction});
+  check_target(target);
+  return SectionStream(target, source, options).run();
 }
 
 }  // namespace lossatlas

@@ -53,7 +53,7 @@ struct TileLayout {
 TileLayout shard_layout(std::int64_t points, std::int64_t heads, Shard shard, std::int64_t tile_points);
 
 inline constexpr std::int64_t kMostTiles = std::int64_t{1} << 20;    // their checksums are held in memory
-inline constexpr std::string_view kShardMagic = "LOSSATLAS SHARD1";  // of kMagicSize characters
+inline constexpr std::string_view kShardMagic = "LOSSATLAS SHARD2";  // of kMagicSize characters
 
 /// Smallest, largest and non-finite among losses that come in any order.
 class LossTally {

@@ -1,14 +1,13 @@
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <limits>
 
 #include <gtest/gtest.h>
 #include <lossatlas/array.hpp>
 
 #include "expect_error.hpp"
+#include "file_size_limit.hpp"
 #include "io/atomic_file.hpp"
 #include "sample_files.hpp"
 
@@ -16,25 +15,8 @@ namespace lossatlas {
 namespace {
 
 using testing::bytes_of;
+using testing::FileSizeLimit;
 using testing::TemporaryFolder;
-
-/// Lets no file of this process grow beyond `bytes`: writes fail in the middle as on a full disk.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit limit{bytes, before_.rlim_max};
-    setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FileSizeLimit() {
-    setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, handler_);
-  }
-
- private:
-  rlimit before_{};
-  void (*handler_)(int);
-};
 
 TEST(AtomicFile, AppearsOnlyAtCommit) {
   const TemporaryFolder folder;
@@ -77,8 +59,8 @@ TEST(AtomicFile, FailsOnAFullDiskAndKeepsTheTarget) {
   const std::vector<std::int64_t> shape = {100000};
   {
     const FileSizeLimit limit(65536);
-    EXPECT_ERROR(write_npy(target, shape, values), FileError, "out.npy\" which cannot be written (File too large)");
-    EXPECT_ERROR(write_file(target, std::string(70000, 'x'), "test"), FileError, "File too large");
+    EXPECT_ERROR(write_npy(target, shape, values), WriteError, "out.npy\" which cannot be written (File too large)");
+    EXPECT_ERROR(write_file(target, std::string(70000, 'x'), "test"), WriteError, "File too large");
   }
   EXPECT_EQ(bytes_of(target), "old");
   EXPECT_EQ(folder.count(), 1);
@@ -86,7 +68,7 @@ TEST(AtomicFile, FailsOnAFullDiskAndKeepsTheTarget) {
 
 TEST(AtomicFile, WritesToADeviceWithoutReplacingIt) {
   if (::access("/dev/full", W_OK) != 0) GTEST_SKIP() << "no /dev/full here";
-  EXPECT_ERROR(write_file("/dev/full", "x", "test"), FileError, "No space left on device");
+  EXPECT_ERROR(write_file("/dev/full", "x", "test"), WriteError, "No space left on device");
   struct stat status {};
   ASSERT_EQ(::stat("/dev/full", &status), 0);
   EXPECT_TRUE(S_ISCHR(status.st_mode));
@@ -126,6 +108,38 @@ TEST(AtomicFile, FollowsALinkAndKeepsTheMode) {
   EXPECT_EQ(bytes_of(target), "new");
   EXPECT_TRUE(std::filesystem::is_symlink(folder / "link"));
   EXPECT_EQ(std::filesystem::status(target).permissions(), kMode);
+}
+
+TEST(AtomicFile, KeepsADanglingLinkAndRefusesALoop) {
+  const TemporaryFolder folder;
+  std::filesystem::create_symlink("there", folder / "dangling");
+  std::filesystem::create_symlink("loop", folder / "loop");
+  write_file(folder / "dangling", "new", "test");
+  EXPECT_EQ(bytes_of(folder / "there"), "new");
+  EXPECT_TRUE(std::filesystem::is_symlink(folder / "dangling"));
+  EXPECT_ERROR(write_file(folder / "loop", "x", "test"), FileError, "in a loop");
+  EXPECT_TRUE(std::filesystem::is_symlink(folder / "loop"));
+  EXPECT_EQ(folder.count(), 3);
+}
+
+TEST(AtomicFile, AFileInThePlaceOfItsOwnIsNotTakenForIt) {
+  for (const bool replaced : {false, true}) {
+    const TemporaryFolder folder;
+    const auto target = folder.file("out", "old");
+    std::filesystem::path own;
+    {
+      AtomicFile file(target, "test");
+      file.write("new");
+      for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
+        if (entry.path() != target) own = entry.path();
+      }
+      std::filesystem::remove(own);
+      if (replaced) folder.file(own.filename().string(), "another's");
+      EXPECT_ERROR(file.commit(), WriteError, "removed or replaced");
+    }
+    EXPECT_EQ(bytes_of(target), "old");
+    EXPECT_EQ(bytes_of(own), replaced ? "another's" : "");
+  }
 }
 
 TEST(AtomicFile, SaysBeforehandThatTheDiskIsTooSmall) {

@@ -2,9 +2,7 @@
 #include "io/journal.hpp"
 
 #include <sched.h>
-#include <signal.h>
 #include <sys/mount.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,12 +13,14 @@
 #include <gtest/gtest.h>
 
 #include "expect_error.hpp"
+#include "file_size_limit.hpp"
 #include "io/checksum.hpp"
 #include "section_run.hpp"
 
 namespace lossatlas {
 namespace {
 
+using testing::FileSizeLimit;
 using testing::FormulaRun;
 using testing::read_bytes;
 using testing::write_bytes;
@@ -30,6 +30,9 @@ std::span<const std::byte> bytes_of(std::string_view text) { return std::as_byte
 
 // CRC-32 and Adler-32 of "123456789", as their specifications print them.
 TEST(Checksum, KnownAnswer) {
+  EXPECT_EQ(Checksum().add(bytes_of("12345")).append(Checksum().add(bytes_of("6789")).value(), 4).value(),
+            0xcbf43926091e01deULL);
+  EXPECT_EQ(Checksum().append(Checksum().add(bytes_of("123456789")).value(), 9).value(), 0xcbf43926091e01deULL);
   EXPECT_EQ(Checksum().add(bytes_of("123456789")).value(), 0xcbf43926091e01deULL);
   EXPECT_EQ(Checksum().add(bytes_of("1234")).add(bytes_of("")).add(bytes_of("56789")).value(), 0xcbf43926091e01deULL);
   EXPECT_NE(Checksum().add("ab").add("c").value(), Checksum().add("a").add("bc").value());
@@ -214,26 +217,105 @@ TEST_F(DamagedRun, AThousandFlipsAndTruncationsAreNeverUsed) {
   EXPECT_GT(refused, 100);
 }
 
-// Failing writes.
+// Other processes.
 
-/// While it lives, files cannot grow beyond so many bytes; the write that would fails.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(std::uint64_t bytes) {
-    ::getrlimit(RLIMIT_FSIZE, &old_);
-    handler_ = ::signal(SIGXFSZ, SIG_IGN);
-    const rlimit limit{bytes, old_.rlim_max};
-    EXPECT_EQ(::setrlimit(RLIMIT_FSIZE, &limit), 0);
+class SharedRun : public testing::SectionRunTest {
+ protected:
+  /// Runs to the last tile, then lets `meddle` at the files; whether that made the run fail, its output untouched.
+  bool fails(const std::function<void()>& meddle) {
+    write_bytes(path("s.npy"), "old");
+    FormulaRun run(Grid::unit({20}));
+    run.before = [&](std::int64_t first, std::int64_t) {
+      if (first == 15) meddle();
+    };
+    try {
+      run.write(path("s.npy"), 5);
+      return false;
+    } catch (const WriteError& error) {
+      EXPECT_THAT(error.what(), ::testing::HasSubstr("removed or replaced"));
+      EXPECT_EQ(read_bytes(path("s.npy")), "old");
+      return true;
+    }
   }
-  ~FileSizeLimit() {
-    ::setrlimit(RLIMIT_FSIZE, &old_);
-    ::signal(SIGXFSZ, handler_);
-  }
-
- private:
-  rlimit old_{};
-  sighandler_t handler_;
 };
+
+TEST_F(SharedRun, AnotherFileInThePlaceOfItsOwnIsNotTakenForIt) {
+  using Names = std::vector<std::string>;
+  EXPECT_TRUE(fails([&] { fs::remove(path("s.npy.partial")); }));
+  EXPECT_EQ(files(), Names{"s.npy"});
+  EXPECT_TRUE(fails([&] {
+    fs::remove(path("s.npy.partial"));
+    write_bytes(path("s.npy.partial"), "another's");
+  }));
+  EXPECT_EQ(files(), (Names{"s.npy", "s.npy.partial"}));
+  EXPECT_EQ(read_bytes(path("s.npy.partial")), "another's");
+  fs::remove(path("s.npy.partial"));
+  // As a run does that begins after its files were deleted.
+  EXPECT_TRUE(fails([&] {
+    for (const char* name : {"s.npy.partial", "s.npy.journal"}) {
+      fs::remove(path(name));
+      write_bytes(path(name), "another's");
+    }
+  }));
+  for (const char* name : {"s.npy.partial", "s.npy.journal"}) EXPECT_EQ(read_bytes(path(name)), "another's");
+  for (const char* name : {"s.npy.partial", "s.npy.journal"}) fs::remove(path(name));
+  // Without its journal alone it ends as it should, and leaves another's alone.
+  EXPECT_FALSE(fails([&] {
+    fs::remove(path("s.npy.journal"));
+    write_bytes(path("s.npy.journal"), "another's");
+  }));
+  EXPECT_TRUE(read_bytes(path("s.npy")) == formula_file(Grid::unit({20}), 1));
+  EXPECT_EQ(read_bytes(path("s.npy.journal")), "another's");
+}
+
+TEST_F(SharedRun, OneUnderWayIsRefusedAsSuchWhateverIsLeftOfIt) {
+  int looks = 0;
+  FormulaRun run(Grid::unit({20}));
+  run.before = [&](std::int64_t first, std::int64_t) {
+    if (first != 10) return;
+    FormulaRun other(Grid::unit({20}));
+    for (const char* missing : {"none", "s.npy.journal", "s.npy.partial"}) {
+      if (fs::exists(path(missing))) fs::rename(path(missing), path("kept"));
+      for (const Unfinished unfinished : {Unfinished::refuse, Unfinished::resume}) {
+        EXPECT_ERROR(other.write(path("s.npy"), 5, unfinished), FileError, "another process is using");
+        ++looks;
+      }
+      if (fs::exists(path("kept"))) fs::rename(path("kept"), path(missing));
+    }
+  };
+  run.write(path("s.npy"), 5);
+  EXPECT_EQ(looks, 6);
+  EXPECT_TRUE(read_bytes(path("s.npy")) == formula_file(Grid::unit({20}), 1));
+  EXPECT_EQ(files(), std::vector<std::string>{"s.npy"});
+}
+
+TEST_F(SharedRun, LinksAreFollowedOrRefusedNeverReplaced) {
+  FormulaRun run(Grid::unit({20}));
+  const std::string expected = formula_file(Grid::unit({20}), 1);
+  fs::create_directory(path("deep"));
+  fs::create_symlink("deep/there", path("dangling"));
+  run.write(path("dangling"), 5);
+  EXPECT_TRUE(fs::is_symlink(path("dangling")));
+  EXPECT_TRUE(read_bytes(path("deep/there")) == expected);
+  fs::create_symlink("loop", path("loop"));
+  EXPECT_ERROR(run.write(path("loop"), 5), FileError, "in a loop");
+  fs::create_symlink("absent/there", path("farther"));
+  EXPECT_ERROR(run.write(path("farther"), 5), FileError, "folder that is not there");
+  for (const char* link : {"s.npy.partial", "s.npy.journal"}) {
+    for (const char* end : {"victim", "nowhere", link}) {
+      write_bytes(path("victim"), "precious");
+      fs::create_symlink(end, path(link));
+      for (const Unfinished unfinished : {Unfinished::refuse, Unfinished::resume}) {
+        EXPECT_ERROR(run.write(path("s.npy"), 5, unfinished), FileError, "symbolic link");
+      }
+      EXPECT_TRUE(fs::is_symlink(path(link)));
+      EXPECT_EQ(read_bytes(path("victim")), "precious");
+      fs::remove(path(link));
+    }
+  }
+}
+
+// Failing writes.
 
 TEST_F(DamagedRun, AWriteThatFailsAnywhereLeavesARunThatResumes) {
   // With one loss a tile the journal is the larger file, with nine the losses are.
@@ -249,7 +331,7 @@ TEST_F(DamagedRun, AWriteThatFailsAnywhereLeavesARunThatResumes) {
       try {
         const FileSizeLimit full(limit);
         run.write(path("s.npy"), 1);
-      } catch (const FileError& error) {
+      } catch (const WriteError& error) {
         threw = true;
         EXPECT_THAT(error.what(), ::testing::HasSubstr("File too large")) << limit;
       }
@@ -291,7 +373,7 @@ int run_on_a_full_disk(const fs::path& folder, const std::string& expected) {
   try {
     run.write(folder / "s.npy", 1000);
     return 1;
-  } catch (const FileError& error) {
+  } catch (const WriteError& error) {
     if (std::string(error.what()).find("No space left on device") == std::string::npos) return 2;
   }
   if (fs::exists(folder / "s.npy") || !fs::exists(folder / "s.npy.journal")) return 3;
@@ -299,7 +381,7 @@ int run_on_a_full_disk(const fs::path& folder, const std::string& expected) {
   try {
     run.resume(folder / "s.npy");
     return 4;
-  } catch (const FileError& error) {  // told before the first tile
+  } catch (const WriteError& error) {  // told before the first tile
     if (std::string(error.what()).find("bytes free") == std::string::npos) return 5;
   }
   fs::remove(folder / "ballast");

@@ -26,6 +26,13 @@ class LOSSATLAS_API FileError : public Error {
   using Error::Error;
 };
 
+/// Writing failed though the path was good: the disk or a quota is full, the device failed, or another process took the
+/// unfinished file away. The same call may succeed later.
+class LOSSATLAS_API WriteError : public FileError {
+ public:
+  using FileError::FileError;
+};
+
 /// A device, its driver or its module is missing, or the device failed.
 class LOSSATLAS_API DeviceError : public Error {
  public:

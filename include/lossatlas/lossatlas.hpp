@@ -19,7 +19,9 @@
 #include <lossatlas/loss.hpp>
 #include <lossatlas/model_file.hpp>
 #include <lossatlas/network.hpp>
+#include <lossatlas/opened_files.hpp>
 #include <lossatlas/optimise.hpp>
+#include <lossatlas/output_file.hpp>
 #include <lossatlas/pattern.hpp>
 #include <lossatlas/pattern_fit.hpp>
 #include <lossatlas/progress.hpp>

@@ -44,7 +44,7 @@ struct SectionFileReport {
   std::int64_t heads = 1;   ///< H
   Range range;              ///< smallest and largest finite loss of the file
   std::int64_t nonfinite = 0;
-  std::int64_t tiles = 0;
+  std::int64_t tiles = 0;          ///< of this run; one for a shard that was complete before
   std::int64_t resumed_tiles = 0;  ///< finished by earlier runs, verified and kept
   std::int64_t tile_points = 0;
   std::int64_t evaluated_points = 0;  ///< by this call
@@ -65,21 +65,22 @@ struct SectionFileReport {
 /// The losses go to FILE.partial, the finished tiles with their checksums to FILE.journal; at the end the one is
 /// renamed to FILE and the other removed. After an interruption, an error or a kill both stay, unless no tile was
 /// finished, and Unfinished::resume goes on from them: tiles that match their checksums are kept, others evaluated
-/// again, and the file has the bits of an undisturbed run. A journal belongs to one model, section, data set, loss,
-/// grid, precision, plan, method, device and version: with any other it is refused and left alone. A tile that memory
-/// has no room for is evaluated in halves, of the same bits.
+/// again, and the file, also a shard, has the bits of an undisturbed run. A journal belongs to one model, section, data
+/// set, loss, grid, precision, plan, method, device and version: with any other it is refused and left alone. A tile
+/// that memory has no room for is evaluated in halves, of the same bits.
 ///
 /// Throws InvalidArgument when section, grid or options do not fit, FileError for a file that is in the way, belongs to
-/// another run, is damaged, or cannot be written (the disk is full), OutOfMemory with the bytes that one point needs,
-/// or the set-up before it, Interrupted. Files and options are looked at before anything is computed.
+/// another run, which may be under way, or is damaged, WriteError when the disk is full, writing fails or another
+/// process took FILE.partial away, OutOfMemory with the bytes that one point needs, or the set-up before it,
+/// Interrupted. Files and options are looked at before anything is computed.
 LOSSATLAS_API SectionFileReport write_section(const std::filesystem::path& file, const Landscape& landscape,
                                               const Section& section, const Grid& grid,
                                               const SectionFileOptions& options = {});
 
 /// One .npy file from all shards of a section, in any order, with the bits of one run over the whole grid; complete or
-/// not at all. Checks every tile against its checksum. The report's device and precision are those asked for by
+/// not at all. Checks every shard against its checksum. The report's device and precision are those asked for by
 /// the shards, its plan is empty.
-/// Throws FileError when a shard is missing, given twice, damaged or of another section, Interrupted.
+/// Throws FileError when a shard is missing, given twice, damaged or of another section, WriteError, Interrupted.
 LOSSATLAS_API SectionFileReport merge_sections(const std::filesystem::path& file,
                                                std::span<const std::filesystem::path> shards,
                                                const Control& control = {});

@@ -1,8 +1,5 @@
 #include "common.hpp"
 
-#include <stdlib.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -12,8 +9,6 @@
 #include <optional>
 
 namespace lossatlas::cli {
-
-namespace fs = std::filesystem;
 
 const char* const kSpecHelp =
     "Data (SPEC):\n"
@@ -78,28 +73,6 @@ std::optional<double> available_memory() {
     if (word == "MemAvailable:" && file >> kilobytes) return 1024 * kilobytes;
   }
   return std::nullopt;
-}
-
-void check_bytes(std::string_view option, double needed, double available, const char* where) {
-  if (needed <= available) return;
-  char text[200];
-  std::snprintf(text, sizeof text, ": received a size that needs %.0f bytes %s, expected at most the %.0f available",
-                needed, where, available);
-  throw InvalidArgument(std::string(option) + text);
-}
-
-// Whether an entry can be made in `folder`; permissions alone do not tell (read-only disks, root).
-bool writable(const fs::path& folder) {
-  std::string probe = (folder / ".lossatlas-XXXXXX").string();
-  return mkdtemp(probe.data()) != nullptr && rmdir(probe.c_str()) == 0;
-}
-
-// The folder itself or the nearest one above it that exists.
-fs::path existing_ancestor(fs::path folder) {
-  std::error_code ignored;
-  folder = fs::absolute(folder, ignored);
-  while (!fs::exists(folder, ignored) && folder.has_relative_path()) folder = folder.parent_path();
-  return folder;
 }
 
 }  // namespace
@@ -231,45 +204,14 @@ std::vector<Range> parse_ranges(const std::string& text, std::int64_t rank) {
   return ranges;
 }
 
-void check_output_file(std::string_view option, const fs::path& file) {
-  const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
-  std::error_code ignored;
-  const std::string received = std::string(option) + ": received " + file.string();
-  if (file.empty() || fs::is_directory(file, ignored)) throw FileError(received + ", expected the name of a file");
-  if (!fs::is_directory(folder, ignored)) {
-    throw FileError(received + ", expected a file in an existing folder; create " + folder.string());
-  }
-  if (!writable(folder)) throw FileError(received + ", expected a folder that may be written");
-}
-
-void check_output_folder(std::string_view option, const fs::path& folder) {
-  const std::string received = std::string(option) + ": received " + folder.string();
-  const fs::path existing = existing_ancestor(folder);
-  std::error_code ignored;
-  if (folder.empty() || !fs::is_directory(existing, ignored)) {
-    throw FileError(received + ", expected a folder; " + existing.string() + " is none");
-  }
-  if (!writable(existing)) {
-    throw FileError(received + ", expected a folder that may be written; " + existing.string() + " may not");
-  }
-}
-
 void check_memory(std::string_view option, double bytes) {
-  if (const auto memory = available_memory()) check_bytes(option, bytes, *memory, "of memory");
-}
-
-void check_room(const Grid& grid, std::int64_t heads, const fs::path& folder) {
-  const double losses = 8.0 * static_cast<double>(grid.size()) * static_cast<double>(heads);
-  const double points = 8.0 * static_cast<double>(grid.size()) * static_cast<double>(grid.rank());
-  check_memory("--grid", losses + 2 * points);
-  check_disk(grid, heads, folder);
-}
-
-void check_disk(const Grid& grid, std::int64_t heads, const fs::path& folder) {
-  const double losses = 8.0 * static_cast<double>(grid.size()) * static_cast<double>(heads);
-  std::error_code failed;
-  const fs::space_info disk = fs::space(existing_ancestor(folder), failed);
-  if (!failed) check_bytes("--grid", losses, static_cast<double>(disk.available), "on the disk");
+  const auto memory = available_memory();
+  if (!memory || bytes <= *memory) return;
+  char text[200];
+  std::snprintf(text, sizeof text,
+                ": received a size that needs %.0f bytes of memory, expected at most the %.0f available", bytes,
+                *memory);
+  throw InvalidArgument(std::string(option) + text);
 }
 
 }  // namespace lossatlas::cli

@@ -1,10 +1,10 @@
-// What the subcommands share: options for model, data and device, lists in option values, and checks of outputs.
+// What the subcommands share: options for model, data and device, lists in option values, and checks of memory.
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -17,15 +17,25 @@ namespace lossatlas::cli {
 /// How data sets are written on the command line, for help texts.
 extern const char* const kSpecHelp;
 
-/// call(), with errors of the library about `option`'s value prefixed by the option's name.
+/// call(), with errors of the library about the file that `option` names prefixed by the option's name.
+template <class Call>
+auto for_file(std::string_view option, Call&& call) {
+  try {
+    return call();
+  } catch (const WriteError& error) {
+    throw WriteError(std::string(option) + ": " + error.what());
+  } catch (const FileError& error) {
+    throw FileError(std::string(option) + ": " + error.what());
+  }
+}
+
+/// The same, with errors about any other value of the option as well.
 template <class Call>
 auto for_option(std::string_view option, Call&& call) {
   try {
-    return call();
+    return for_file(option, std::forward<Call>(call));
   } catch (const InvalidArgument& error) {
     throw InvalidArgument(std::string(option) + ": " + error.what());
-  } catch (const FileError& error) {
-    throw FileError(std::string(option) + ": " + error.what());
   }
 }
 
@@ -72,16 +82,7 @@ std::vector<std::int64_t> parse_grid(const std::string& text, std::int64_t rank)
 /// "-1:1,0:2": lo:hi per axis; one range stands for all `rank` axes.
 std::vector<Range> parse_ranges(const std::string& text, std::int64_t rank);
 
-/// Throws FileError unless a file can be made at `file`: its folder exists and may be written.
-void check_output_file(std::string_view option, const std::filesystem::path& file);
-/// Throws FileError unless `folder` is a writable folder or can be made.
-void check_output_folder(std::string_view option, const std::filesystem::path& folder);
 /// Throws InvalidArgument naming `option` when the free memory is less than `bytes`.
 void check_memory(std::string_view option, double bytes);
-/// Throws InvalidArgument when the losses of a grid do not fit on the disk of `folder`.
-void check_disk(const Grid& grid, std::int64_t heads, const std::filesystem::path& folder);
-/// Throws InvalidArgument when the points and losses of a grid do not fit into the free memory or on the disk of
-/// `folder`.
-void check_room(const Grid& grid, std::int64_t heads, const std::filesystem::path& folder);
 
 }  // namespace lossatlas::cli

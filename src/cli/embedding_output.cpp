@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <optional>
 
+#include "outputs.hpp"
 #include "report.hpp"
 
 namespace lossatlas::cli {
@@ -39,9 +40,11 @@ void EmbeddingOutput::add_to(CLI::App& command) {
 }
 
 void EmbeddingOutput::run(const Model& narrow, const std::function<Embedding()>& make, Session& session) const {
-  check_output_file("--out", out);
+  const OutputFile output{"--out", out, ".safetensors"};
+  check_output_file(output);
   std::optional<Landscape> landscape;
   if (problem.given()) landscape = problem.landscape(narrow.network, device.select(session));
+  check_apart({output}, session);
   const Embedding wide = make();
   std::optional<EmbeddingCertificate> certificate;
   if (landscape) certificate = certify(*landscape, narrow.theta, wide);

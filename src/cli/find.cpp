@@ -8,6 +8,7 @@
 
 #include "commands.hpp"
 #include "common.hpp"
+#include "outputs.hpp"
 #include "problem.hpp"
 #include "report.hpp"
 
@@ -33,19 +34,34 @@ std::string model_file(std::size_t index, std::size_t count) {
   return "critical-" + std::string(last.size() - number.size(), '0') + number + ".safetensors";
 }
 
+constexpr const char* kReport = "critical_points.json";
+
+// What an earlier search may have left.
+std::vector<fs::path> models_in(const fs::path& folder) {
+  static const std::regex kName("critical-[0-9]+\\.safetensors");
+  std::vector<fs::path> models;
+  std::error_code absent;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, absent)) {
+    if (std::regex_match(entry.path().filename().string(), kName)) models.push_back(entry.path());
+  }
+  return models;
+}
+
+// Those that are there: what is not cannot be an input.
+std::vector<OutputFile> output_files(const fs::path& folder) {
+  std::vector<OutputFile> files{{"--out", folder / kReport, {}}};
+  for (const fs::path& model : models_in(folder)) files.push_back({"--out", model, {}});
+  return files;
+}
+
 // Models of an earlier search that this one did not write: the report does not know them.
 void remove_stale_models(const fs::path& folder, std::size_t count) {
-  static const std::regex kName("critical-[0-9]+\\.safetensors");
   std::vector<std::string> written;
   for (std::size_t i = 0; i < count; ++i) written.push_back(model_file(i, count));
-  std::vector<fs::path> stale;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-    const std::string name = entry.path().filename().string();
-    if (!std::regex_match(name, kName) || std::find(written.begin(), written.end(), name) != written.end()) continue;
-    if (entry.is_regular_file()) stale.push_back(entry.path());
-  }
-  for (const fs::path& file : stale) {
+  for (const fs::path& file : models_in(folder)) {
+    if (std::find(written.begin(), written.end(), file.filename()) != written.end()) continue;
     std::error_code error;
+    if (!fs::is_regular_file(file, error)) continue;
     fs::remove(file, error);
     if (error)
       throw FileError("--out: received " + file.string() + " of an earlier search, expected one that can be " +
@@ -115,7 +131,7 @@ void print_search(const CriticalSearch& result, const Landscape& landscape, cons
                 point.loss, point.gradient_l1, static_cast<long long>(result.classes[i].count),
                 counts(point.inertia).c_str(), result.classes[i].constant ? ", constant output" : "");
   }
-  std::printf("written   %s\n", (fs::path(arguments.out) / "critical_points.json").string().c_str());
+  std::printf("written   %s\n", (fs::path(arguments.out) / kReport).string().c_str());
 }
 
 // The checked search options.
@@ -149,6 +165,7 @@ void find(const FindArguments& arguments, Session& session) {
   check_hessian_memory("--layers", network,
                        kMatrices * static_cast<double>(std::min<std::int64_t>(device.threads(), options.starts)));
   const Landscape landscape = arguments.problem.landscape(network, device);
+  check_apart(output_files(arguments.out), session);
   options.each.control = session.control();
   const CriticalSearch result = for_option("--layers", [&] { return search_critical_points(landscape, options); });
   for (const std::string& line : curvature_remarks(network)) session.note("note: " + line);
@@ -160,7 +177,7 @@ void find(const FindArguments& arguments, Session& session) {
                 result.classes[i].representative.theta);
   }
   const Json report = search_json(result, landscape, options);
-  write_json(fs::path(arguments.out) / "critical_points.json", report);
+  write_json(fs::path(arguments.out) / kReport, report);
   remove_stale_models(arguments.out, result.classes.size());
   if (arguments.json) {
     print(report);

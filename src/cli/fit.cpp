@@ -47,12 +47,6 @@ FitOptions fit_options(const FitArguments& arguments) {
           .iterations = arguments.iterations};
 }
 
-// A data set that the surface is shown on besides the training data.
-struct Other {
-  std::string role;
-  Dataset data;
-};
-
 std::vector<Other> read_others(const FitArguments& arguments, const Dataset& train) {
   std::vector<std::pair<std::string, std::string>> specs;
   if (!arguments.test.empty()) specs.emplace_back("test", arguments.test);
@@ -84,6 +78,12 @@ void check_network(const std::vector<std::int64_t>& hidden, const Dataset& train
   check_memory("--hidden", 8 * (static_cast<double>(1 + target.rank()) * parameters + 2 * last * last));
 }
 
+// For the points and losses of the surface, in memory and on the disk.
+void check_room(const Grid& grid, std::int64_t heads, const std::filesystem::path& folder) {
+  check_memory("--grid", 8.0 * static_cast<double>(grid.size()) * static_cast<double>(heads + 2 * grid.rank()));
+  check_disk(grid, heads, folder);
+}
+
 FitResult run_fit(const FitArguments& arguments, Session& session) {
   const auto start = std::chrono::steady_clock::now();
   FitOptions options = fit_options(arguments);
@@ -93,7 +93,8 @@ FitResult run_fit(const FitArguments& arguments, Session& session) {
   check_output_folder("--out", arguments.out);
   check_room(grid, target.channels(), arguments.out);
   Dataset train = read_data("--train", arguments.train);
-  const std::vector<Other> others = read_others(arguments, train);
+  std::vector<Other> others = read_others(arguments, train);
+  check_apart(fit_files(arguments.out, others), session);
   for_option("--train", [&] { return ImplicitActivation(options.loss, train); });
   check_network(options.hidden, train, target);
   options.device = arguments.device.select(session);
@@ -104,10 +105,10 @@ FitResult run_fit(const FitArguments& arguments, Session& session) {
   const EvaluateOptions evaluation{.precision = parse_precision(arguments.precision), .control = options.control};
   const Landscape landscape(fit.network, train, options.loss, options.device);
   Surface surface = landscape.evaluate(fit.section, grid, evaluation);
-  std::vector<SeenOn> seen;
+  std::vector<TransferReport> reports;
   for (const Other& other : others) {
     session.check();
-    seen.push_back({other.role, transfer_report(landscape, fit.section, surface, other.data, evaluation)});
+    reports.push_back(transfer_report(landscape, fit.section, surface, other.data, evaluation));
   }
   const PatternError error = grid == target.grid() ? pattern_error(surface, target) : fit.error;
   const double total = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -116,7 +117,8 @@ FitResult run_fit(const FitArguments& arguments, Session& session) {
           std::move(options),
           std::move(fit),
           std::move(surface),
-          std::move(seen),
+          std::move(others),
+          std::move(reports),
           error,
           total};
 }

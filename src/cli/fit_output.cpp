@@ -11,11 +11,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Json transfer_json(const SeenOn& seen, const std::string& picture) {
-  const TransferReport& report = seen.report;
+Json transfer_json(const Other& other, const TransferReport& report, const std::string& picture) {
   const Range range = finite_range(report.surface.losses);
   return {{"name", report.name},
-          {"role", seen.role},
+          {"role", other.role},
           {"picture", picture},
           {"rms_difference", report.rms_difference},
           {"predicted_rms_difference", report.predicted_rms_difference},
@@ -24,15 +23,23 @@ Json transfer_json(const SeenOn& seen, const std::string& picture) {
           {"loss_max", range.hi}};
 }
 
+constexpr const char* kModel = "model.safetensors";
+constexpr const char* kDirections = "directions.npy";
+constexpr const char* kSurface = "surface.npy";
+constexpr const char* kTarget = "target.png";
+constexpr const char* kTrain = "surface-train.png";
+constexpr const char* kCompare = "compare.png";
+constexpr const char* kReport = "report.json";
+
 // surface-test.png and surface-transfer-NAME.png, with letters, digits, dot, dash and underscore of a data set's name;
 // numbered where two are the same.
-std::vector<std::string> picture_files(const std::vector<SeenOn>& others) {
+std::vector<std::string> picture_files(const std::vector<Other>& others) {
   std::vector<std::string> files;
-  for (const SeenOn& seen : others) {
-    std::string stem = "surface-" + seen.role;
-    if (seen.role == "transfer") {
+  for (const Other& other : others) {
+    std::string stem = "surface-" + other.role;
+    if (other.role == "transfer") {
       stem += "-";
-      for (const char c : seen.report.name) {
+      for (const char c : other.data.name()) {
         const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' || c == '-' || c == '_';
         stem += plain ? c : '-';
       }
@@ -66,8 +73,8 @@ Colours colours(const FitResult& result) {
     return chosen;
   }
   Range range = total_range(result.surface);
-  for (const SeenOn& seen : result.others) {
-    const Range other = total_range(seen.report.surface);
+  for (const TransferReport& report : result.reports) {
+    const Range other = total_range(report.surface);
     range = {std::fmin(range.lo, other.lo), std::fmax(range.hi, other.hi)};
   }
   if (!(range.lo < range.hi)) return chosen;  // nothing finite, or one value: the figures choose for themselves
@@ -85,26 +92,36 @@ void write_pictures(const FitResult& result, const fs::path& folder) {
     images.push_back(std::move(image));
   };
   chosen.target.title = "target";
-  add(render(result.target, chosen.target), "target.png");
+  add(render(result.target, chosen.target), kTarget);
   chosen.surface.title = "train: " + result.train.name();
-  add(render(result.surface, chosen.surface), "surface-train.png");
+  add(render(result.surface, chosen.surface), kTrain);
   const auto files = picture_files(result.others);
   for (std::size_t i = 0; i < files.size(); ++i) {
-    const SeenOn& seen = result.others[i];
-    chosen.surface.title = seen.role + ": " + seen.report.name;
-    add(render(seen.report.surface, chosen.surface), files[i]);
+    chosen.surface.title = result.others[i].role + ": " + result.reports[i].name;
+    add(render(result.reports[i].surface, chosen.surface), files[i]);
   }
-  write_png(folder / "compare.png", side_by_side(images));
+  write_png(folder / kCompare, side_by_side(images));
 }
 
 }  // namespace
+
+std::vector<OutputFile> fit_files(const fs::path& folder, const std::vector<Other>& others) {
+  std::vector<OutputFile> files;
+  for (const char* name : {kModel, kDirections, kSurface, kTarget, kTrain, kCompare, kReport}) {
+    files.push_back({"--out", folder / name, {}});
+  }
+  for (const std::string& name : picture_files(others)) files.push_back({"--out", folder / name, {}});
+  return files;
+}
 
 Json fit_report(const FitResult& result) {
   const PatternFit& fit = result.fit;
   const Range range = finite_range(result.surface.losses);
   Json transfer = Json::array();
   const auto pictures = picture_files(result.others);
-  for (std::size_t i = 0; i < pictures.size(); ++i) transfer.push_back(transfer_json(result.others[i], pictures[i]));
+  for (std::size_t i = 0; i < pictures.size(); ++i) {
+    transfer.push_back(transfer_json(result.others[i], result.reports[i], pictures[i]));
+  }
   Json steps = Json::array();
   for (const FitStep& step : fit.steps) steps.push_back({{"seconds", step.seconds}, {"psnr_db", step.psnr_db}});
   return {{"psnr_db", result.error.psnr_db},
@@ -145,14 +162,14 @@ Json fit_report(const FitResult& result) {
 
 void write_fitted_model(const PatternFit& fit, const fs::path& folder) {
   make_folder(folder);
-  write_model(folder / "model.safetensors", fit.network, fit.section.origin);
-  write_directions(folder / "directions.npy", fit.section);
+  write_model(folder / kModel, fit.network, fit.section.origin);
+  write_directions(folder / kDirections, fit.section);
 }
 
 void write_fit(const FitResult& result, const Json& report, const fs::path& folder) {
-  write_surface_npy(folder / "surface.npy", result.surface);
+  write_surface_npy(folder / kSurface, result.surface);
   write_pictures(result, folder);
-  write_json(folder / "report.json", report);
+  write_json(folder / kReport, report);
 }
 
 void print_fit(const FitResult& result, const fs::path& folder) {
@@ -164,9 +181,10 @@ void print_fit(const FitResult& result, const fs::path& folder) {
   std::printf("picture   PSNR %.2f dB, rms error %.3g, max error %.3g\n", result.error.psnr_db, result.error.rms,
               result.error.max);
   std::printf("loss      %.6g .. %.6g, infimum %.6g\n", range.lo, range.hi, fit.sigma_minimum);
-  for (const SeenOn& seen : result.others) {
-    std::printf("%-9s %s: rms difference %.6g, predicted %.6g\n", seen.role.c_str(), seen.report.name.c_str(),
-                seen.report.rms_difference, seen.report.predicted_rms_difference);
+  for (std::size_t i = 0; i < result.others.size(); ++i) {
+    const TransferReport& report = result.reports[i];
+    std::printf("%-9s %s: rms difference %.6g, predicted %.6g\n", result.others[i].role.c_str(), report.name.c_str(),
+                report.rms_difference, report.predicted_rms_difference);
   }
   std::printf("device    %s, %s\n", result.surface.device.c_str(), name(result.surface.precision));
   std::printf("seconds   %.2f fit, %.2f surface, %.2f in all\n", fit.seconds.total, result.surface.seconds,

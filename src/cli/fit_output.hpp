@@ -7,14 +7,15 @@
 
 #include <lossatlas/lossatlas.hpp>
 
+#include "outputs.hpp"
 #include "report.hpp"
 
 namespace lossatlas::cli {
 
-/// The surface on another data set; role is "test" or "transfer".
-struct SeenOn {
+/// A data set that the surface is shown on besides the training data; role is "test" or "transfer".
+struct Other {
   std::string role;
-  TransferReport report;
+  Dataset data;
 };
 
 /// Everything that a run of `fit` found.
@@ -24,10 +25,14 @@ struct FitResult {
   FitOptions options;
   PatternFit fit;
   Surface surface;  ///< on the training data
-  std::vector<SeenOn> others;
+  std::vector<Other> others;
+  std::vector<TransferReport> reports;  ///< on the others
   PatternError error;  ///< on the pattern's own pixels
   double seconds = 0;
 };
+
+/// All that a fit writes into `folder`.
+std::vector<OutputFile> fit_files(const std::filesystem::path& folder, const std::vector<Other>& others);
 
 Json fit_report(const FitResult& result);
 /// model.safetensors and directions.npy into `folder`, which is made if missing.

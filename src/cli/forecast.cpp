@@ -8,6 +8,7 @@
 
 #include "commands.hpp"
 #include "common.hpp"
+#include "outputs.hpp"
 #include "problem.hpp"
 #include "report.hpp"
 
@@ -207,9 +208,12 @@ void forecast(const ForecastArguments& arguments, Session& session) {
   if (!arguments.weights.empty()) result.weights = parse_numbers("--weights", arguments.weights, ',');
   const Model model = arguments.model.read();
   arguments.neuron.check(model.network);
-  if (!arguments.png.empty()) check_output_file("--png", arguments.png);
+  std::vector<OutputFile> outputs;
+  if (!arguments.png.empty()) outputs.push_back({"--png", arguments.png, ".png"});
+  for (const OutputFile& output : outputs) check_output_file(output);
   check_hessian_memory("--model", model.network);
   const Landscape landscape = arguments.problem.landscape(model.network, arguments.device.select(session));
+  check_apart(outputs, session);
   result.loss = landscape.evaluate(model.theta).loss();
   result.gradient = norms(landscape.gradient(model.theta));
   session.check();

@@ -31,7 +31,7 @@ constexpr const char* kFooter =
     "  lossatlas find --layers 1,2,1 --bias hidden --data tanh3 --loss mse --out points\n"
     "  lossatlas reproduce\n"
     "\nResults go to stdout (with --json as JSON, where NaN and infinity are null), progress and errors to stderr.\n"
-    "Exit status: 0 done, 1 failed, 2 wrong usage or bad input, 130 interrupted.\n"
+    "Exit status: 0 done, 1 failed (also for want of space on the disk), 2 wrong usage or bad input, 130 interrupted.\n"
     "lossatlas SUBCOMMAND --help says more.\n";
 
 int fail(int status, std::string text) {
@@ -55,6 +55,8 @@ int run(const cli::Command& command) {
     return fail(kInterrupted, error.what());
   } catch (const InvalidArgument& error) {
     return fail(kBadInput, error.what());
+  } catch (const WriteError& error) {
+    return fail(kFailed, error.what());
   } catch (const FileError& error) {
     return fail(kBadInput, error.what());
   } catch (const std::bad_alloc&) {

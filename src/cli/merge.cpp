@@ -18,9 +18,10 @@ struct MergeArguments {
 
 void merge(const MergeArguments& arguments, Session& session) {
   const std::vector<std::filesystem::path> shards(arguments.shards.begin(), arguments.shards.end());
-  std::vector<NamedFile> inputs;
-  for (const auto& shard : shards) inputs.push_back({"a shard", shard});
-  arguments.outputs.check_files(inputs);
+  const std::vector<OutputFile> outputs = arguments.outputs.files(".npy");
+  for (const OutputFile& output : outputs) check_output_file(output);
+  for (const auto& shard : shards) shard_grid(shard);
+  check_apart(outputs, session);
   const Grid grid = shard_grid(shards.front());
   arguments.outputs.check_pictures(grid, shard_heads(shards.front()));
   const SectionFileReport report = merge_sections(arguments.outputs.out, shards, session.control());

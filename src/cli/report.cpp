@@ -1,12 +1,8 @@
 #include "report.hpp"
 
-#include <unistd.h>
-
 #include <cmath>
 #include <cstdio>
-#include <fstream>
 #include <sstream>
-#include <system_error>
 
 namespace lossatlas::cli {
 
@@ -15,33 +11,6 @@ namespace fs = std::filesystem;
 std::string to_text(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
 
 void print(const Json& json) { std::fputs(to_text(json).c_str(), stdout); }
-
-void make_folder(const fs::path& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) throw FileError("--out: received " + folder.string() + ", expected a folder: " + error.message());
-}
-
-void write_text(const fs::path& file, const std::string& text) {
-  fs::path partial = file;
-  partial += ".partial-" + std::to_string(getpid());
-  std::error_code error;
-  {
-    std::ofstream stream(partial, std::ios::binary);
-    stream << text;
-    stream.close();
-    if (!stream) {
-      fs::remove(partial, error);
-      throw FileError("[write] received " + file.string() +
-                      ", expected a file that can be written; check folder and disk");
-    }
-  }
-  fs::rename(partial, file, error);
-  if (!error) return;
-  const std::string reason = error.message();
-  fs::remove(partial, error);
-  throw FileError("[write] received " + file.string() + ", expected a file that can be replaced: " + reason);
-}
 
 void write_json(const fs::path& file, const Json& json) { write_text(file, to_text(json)); }
 

@@ -1,4 +1,4 @@
-// JSON and text files as the program writes them.
+// JSON and arrays as the program writes them.
 #pragma once
 
 #include <filesystem>
@@ -16,10 +16,6 @@ using Json = nlohmann::ordered_json;
 std::string to_text(const Json& json);
 /// The JSON on stdout.
 void print(const Json& json);
-/// Makes the folder of --out if it is missing. Throws FileError.
-void make_folder(const std::filesystem::path& folder);
-/// Complete or not at all. Throws FileError.
-void write_text(const std::filesystem::path& file, const std::string& text);
 void write_json(const std::filesystem::path& file, const Json& json);
 
 Json describe(const Grid& grid);

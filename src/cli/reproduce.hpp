@@ -1,11 +1,14 @@
 // Figures of the papers, by name.
 #pragma once
 
+#include <array>
 #include <filesystem>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "common.hpp"
+#include "outputs.hpp"
 #include "report.hpp"
 
 namespace lossatlas::cli {
@@ -13,15 +16,18 @@ namespace lossatlas::cli {
 struct ReproduceArguments {
   std::string figure;
   std::filesystem::path out;
+  std::vector<OutputFile> outputs;  ///< of the figure, in out
   std::string data;
   DeviceOptions device;
   bool json = false;
 };
 
-/// A figure: what it shows, and what draws it into arguments.out and returns the report.
+/// A figure: what it shows, the files it consists of besides report.json, and what draws them into arguments.out and
+/// returns the report. Draws only after check_apart(arguments.outputs, session).
 struct Figure {
   const char* name;
   const char* description;
+  std::array<const char*, 4> files;
   Json (*draw)(const ReproduceArguments& arguments, Session& session);
 };
 

@@ -37,6 +37,7 @@ double colour_psnr(const Surface& surface, const std::vector<double>& offset, co
 
 Json draw_figure1(const ReproduceArguments& arguments, Session& session) {
   const Dataset train = read_data("--data", arguments.data.empty() ? "glyphs:5000" : arguments.data);
+  check_apart(arguments.outputs, session);
   const Pattern picture = demo_picture();
   const Pattern target = logits(picture);
   const Device device = arguments.device.select(session);
@@ -135,13 +136,14 @@ Curves tabulate(Loss loss, const std::vector<Case>& list, std::string& table) {
   return curves;
 }
 
-Json draw_figure3(const ReproduceArguments& arguments, Session&) {
+Json draw_figure3(const ReproduceArguments& arguments, Session& session) {
   std::string table = "loss,case,s,sigma,derivative,inverse\n";
   std::vector<Image> figures;
   Json minima = Json::array();
   for (const Loss loss : {Loss::mean_squared_error, Loss::cross_entropy}) {
     const bool squared = loss == Loss::mean_squared_error;
     const auto list = cases(loss, arguments.data);
+    check_apart(arguments.outputs, session);
     const Curves curves = tabulate(loss, list, table);
     const std::string title = squared ? "squared error, targets -1 and +1" : "cross entropy";
     figures.push_back(plot(curves.sigma, {.title = title, .x_label = "s along the path", .y_label = "sigma"}));
@@ -160,8 +162,11 @@ Json draw_figure3(const ReproduceArguments& arguments, Session&) {
 constexpr Figure kFigures[] = {
     {"czarnecki2019-fig1",
      "A picture in the loss surfaces of a network with three hidden layers and three heads (one a colour)",
+     {"figure1.png"},
      draw_figure1},
-    {"czarnecki2019-fig3", "The implicit activation of both losses and its inverse, for several label frequencies",
+    {"czarnecki2019-fig3",
+     "The implicit activation of both losses and its inverse, for several label frequencies",
+     {"figure3-mse.png", "figure3-ce.png", "figure3.csv"},
      draw_figure3},
 };
 

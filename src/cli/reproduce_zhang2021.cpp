@@ -131,6 +131,7 @@ std::int64_t smallest_weights(const Model& model) {
 
 Json draw_figure3a(const ReproduceArguments& arguments, Session& session) {
   const Dataset data = arguments.data.empty() ? tanh3() : read_data("--data", arguments.data);
+  check_apart(arguments.outputs, session);
   const Device device = arguments.device.select(session);
   const Network network = for_option("--data", [&] {
     return mlp({data.features(), 2, data.outputs()}, Activation::tanh, {.bias = Bias::hidden});
@@ -217,6 +218,7 @@ IrisPoint nearest_to_paper(const Dataset& data, const Device& device, Session& s
 
 Json draw_figure3b(const ReproduceArguments& arguments, Session& session) {
   const Dataset data = read_data("--data", arguments.data.empty() ? iris_spec() : arguments.data);
+  check_apart(arguments.outputs, session);
   const Device device = arguments.device.select(session);
   const IrisPoint base = nearest_to_paper(data, search_device(device), session);
   const Landscape landscape(base.model.network, data, Loss::mean_squared_error, search_device(device));
@@ -235,9 +237,13 @@ Json draw_figure3b(const ReproduceArguments& arguments, Session& session) {
 }
 
 constexpr Figure kFigures[] = {
-    {"zhang2021-fig3a", "Spectra of a minimum on one-dimensional data and of its embeddings in widths 3 and 4",
+    {"zhang2021-fig3a",
+     "Spectra of a minimum on one-dimensional data and of its embeddings in widths 3 and 4",
+     {"figure3a.png", "width-2.safetensors", "width-3.safetensors", "width-4.safetensors"},
      draw_figure3a},
-    {"zhang2021-fig3b", "Spectra of a critical point on Iris (iris.csv in LOSSATLAS_DATA) and of its embeddings",
+    {"zhang2021-fig3b",
+     "Spectra of a critical point on Iris (iris.csv in LOSSATLAS_DATA) and of its embeddings",
+     {"figure3b.png", "width-2.safetensors", "width-3.safetensors", "width-4.safetensors"},
      draw_figure3b},
 };
 

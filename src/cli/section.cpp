@@ -99,29 +99,29 @@ Shard parse_shard(const std::string& text, std::int64_t points) {
   return {static_cast<std::int64_t>(parts[0]), static_cast<std::int64_t>(parts[1])};
 }
 
-/// The files that an option such as --data idx:IMAGES,LABELS@0:100 may name.
-std::vector<NamedFile> input_files(const SectionArguments& arguments) {
-  std::vector<NamedFile> files = {{"--model", arguments.model.file}};
-  if (!drawn_at_random(arguments)) files.push_back({"--directions", arguments.directions});
-  std::string name;
-  for (const char c : arguments.data.substr(arguments.data.find(':') + 1) + ",") {
-    if (c != ',' && c != ':' && c != '@') {
-      name += c;
-    } else {
-      files.push_back({"--data", std::exchange(name, {})});
-    }
+std::vector<OutputFile> named_files(const SectionArguments& arguments) {
+  return arguments.outputs.files(arguments.shard.empty() ? ".npy" : ".shard");
+}
+
+/// With what write_section() puts beside --out until it is finished.
+std::vector<OutputFile> output_files(const SectionArguments& arguments) {
+  std::vector<OutputFile> files = named_files(arguments);
+  if (arguments.outputs.out.empty()) return files;
+  const std::filesystem::path out = for_file("--out", [&] { return followed(arguments.outputs.out); });
+  for (const char* suffix : {".partial", ".journal"}) {
+    files.push_back({"--out", std::filesystem::path(out) += suffix, {}});
   }
   return files;
 }
 
 void check_outputs(const SectionArguments& arguments, const Grid& grid, std::int64_t heads) {
   const SectionOutputs& outputs = arguments.outputs;
-  outputs.check_files(input_files(arguments));
+  for (const OutputFile& output : named_files(arguments)) check_output_file(output);
   outputs.check_pictures(grid, heads);
   if (!arguments.shard.empty()) parse_shard(arguments.shard, grid.size());
   // What an unfinished run has on the disk already only write_section() knows.
   if (outputs.out.empty() || arguments.resume || !arguments.shard.empty()) return;
-  check_disk(grid, heads, std::filesystem::path(outputs.out).parent_path());
+  check_disk(grid, heads, followed(outputs.out).parent_path());
 }
 
 double points_per_second(const SectionFileReport& report) {
@@ -228,18 +228,14 @@ SectionFileReport write_losses(const SectionArguments& arguments, const Landscap
   SectionFileOptions options{.evaluate = evaluate, .tile_points = arguments.tile};
   if (arguments.resume) options.unfinished = Unfinished::resume;
   if (!arguments.shard.empty()) options.shard = parse_shard(arguments.shard, grid.size());
-  try {
-    return write_section(arguments.outputs.out, landscape, section, grid, options);
-  } catch (const FileError& error) {  // other errors are not of --out
-    throw FileError(std::string("--out: ") + error.what());
-  }
+  return for_file("--out", [&] { return write_section(arguments.outputs.out, landscape, section, grid, options); });
 }
 
 /// What --resume does with a finished .npy file, which unlike a shard does not say what it is of.
 void note_replaced(const SectionArguments& arguments, Session& session) {
   if (!arguments.resume || !arguments.shard.empty()) return;
   std::error_code ignored;
-  const std::filesystem::path out = std::filesystem::weakly_canonical(arguments.outputs.out, ignored);
+  const std::filesystem::path out = followed(arguments.outputs.out);
   const bool finished = std::filesystem::is_regular_file(out, ignored) &&
                         !std::filesystem::exists(std::filesystem::path(out) += ".journal", ignored);
   if (finished) session.note("--resume: " + arguments.outputs.out + " is finished, it is evaluated again and replaced");
@@ -252,6 +248,7 @@ void evaluate_section(const SectionArguments& arguments, Session& session) {
   const Grid grid = build_grid(arguments, section.rank());
   check_outputs(arguments, grid, model.network.heads());
   const Dataset data = read_data("--data", arguments.data);
+  check_apart(output_files(arguments), session);
   const Device device = arguments.device.select(session);
   const Landscape landscape = for_option("--data", [&] { return Landscape(model.network, data, loss, device); });
   const EvaluateOptions options{.precision = parse_precision(arguments.precision),
@@ -343,9 +340,10 @@ void add_run_options(CLI::App& command, SectionArguments& arguments) {
                    "Go on from OUT.partial and OUT.journal of a run that was ended; from the beginning without them, "
                    "unless OUT is the shard asked for, complete: then nothing is evaluated");
   command
-      .add_option(
-          "--shard", arguments.shard,
-          "Evaluate the I-th of N parts of the points, in a process or job of its own; lossatlas merge joins them")
+      .add_option("--shard", arguments.shard,
+                  "Evaluate the I-th of N parts of the points, in a process or job of its own; OUT ends in .shard, and "
+                  "lossatlas "
+                  "merge joins them")
       ->excludes(command.get_option("--png"))
       ->excludes(command.get_option("--vti"))
       ->type_name("I/N");

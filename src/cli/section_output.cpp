@@ -4,18 +4,6 @@
 
 namespace lossatlas::cli {
 
-namespace fs = std::filesystem;
-
-namespace {
-
-bool same_file(const fs::path& a, const fs::path& b) {
-  std::error_code ignored;
-  if (fs::exists(a, ignored) || fs::exists(b, ignored)) return fs::equivalent(a, b, ignored);
-  return fs::weakly_canonical(fs::absolute(a), ignored) == fs::weakly_canonical(fs::absolute(b), ignored);
-}
-
-}  // namespace
-
 CLI::Option* SectionOutputs::add_to(CLI::App& command) {
   auto* option = command.add_option("--out", out, "The losses, an .npy array (n1, ..., nz, heads)")->type_name("FILE");
   command.add_option("--png", png, "A picture of the surface, z up to 3")->type_name("FILE");
@@ -23,33 +11,19 @@ CLI::Option* SectionOutputs::add_to(CLI::App& command) {
   return option;
 }
 
-std::vector<NamedFile> SectionOutputs::named() const {
-  std::vector<NamedFile> files;
-  for (const auto& [option, file] : {std::pair{"--out", &out}, {"--png", &png}, {"--vti", &vti}}) {
-    if (!file->empty()) files.push_back({option, *file});
-  }
-  return files;
-}
-
-void SectionOutputs::check_files(const std::vector<NamedFile>& inputs) const {
-  std::vector<NamedFile> taken = inputs;
-  for (const NamedFile& output : named()) {
-    check_output_file(output.option, output.file);
-    for (const NamedFile& other : taken) {
-      if (other.file.empty() || !same_file(output.file, other.file)) continue;
-      throw FileError(std::string(output.option) + ": received " + output.file.string() +
-                      ", which is also the file of " + std::string(other.option) + ", expected a file of its own");
-    }
-    taken.push_back(output);
-  }
+std::vector<OutputFile> SectionOutputs::files(std::string_view ending) const {
+  std::vector<OutputFile> list;
+  if (!out.empty()) list.push_back({"--out", out, ending});
+  if (!png.empty()) list.push_back({"--png", png, ".png"});
+  if (!vti.empty()) list.push_back({"--vti", vti, ".vti"});
+  return list;
 }
 
 void SectionOutputs::check_pictures(const Grid& grid, std::int64_t heads) const {
   constexpr std::int64_t kMostPixels = 16384;  // of a picture's side
-  for (const NamedFile& file : named()) {
-    if (file.option == "--out") continue;
-    if (grid.rank() > 3) {
-      throw InvalidArgument(std::string(file.option) + ": received a section of " + std::to_string(grid.rank()) +
+  for (const auto& [option, file] : {std::pair{"--png", &png}, {"--vti", &vti}}) {
+    if (!file->empty() && grid.rank() > 3) {
+      throw InvalidArgument(std::string(option) + ": received a section of " + std::to_string(grid.rank()) +
                             " directions, expected at most 3 for a picture or ParaView; drop the option");
     }
   }
@@ -58,7 +32,7 @@ void SectionOutputs::check_pictures(const Grid& grid, std::int64_t heads) const 
     throw InvalidArgument("--png: received an axis of " + std::to_string(axis.points) + " points, expected at most " +
                           std::to_string(kMostPixels) + " for a picture; drop the option or use a smaller --grid");
   }
-  if (!vti.empty()) check_disk(grid, heads + 1, fs::path(vti).parent_path());  // the sum, too
+  if (!vti.empty()) check_disk(grid, heads + 1, followed(vti).parent_path());  // the sum, too
   for (const Axis& axis : grid.axes()) {
     if (vti.empty() || axis.points == 1 || axis.lo != axis.hi) continue;
     throw InvalidArgument("--vti: received a --range that is empty with several points, expected lo and hi to differ");

@@ -1,4 +1,4 @@
-// What every subcommand runs in: Ctrl-C, the progress line, and notes on stderr.
+// What every subcommand runs in: Ctrl-C, the progress line, notes on stderr, and which files were read.
 #pragma once
 
 #include <functional>
@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include <lossatlas/opened_files.hpp>
 #include <lossatlas/progress.hpp>
 
 #include "progress.hpp"
@@ -25,6 +26,8 @@ class Session {
   Control control();
   /// Throws Interrupted after a Ctrl-C; for the places between long calls.
   void check() const;
+  /// The files read so far.
+  const OpenedFiles& opened() const { return opened_; }
   /// One line for stderr. It is held back until work has begun, so that a refused command prints its error only.
   void note(std::string line);
   /// Erases the progress line and prints the notes still held back.
@@ -33,6 +36,7 @@ class Session {
  private:
   void print_notes();
 
+  OpenedFiles opened_;
   std::stop_source stop_;
   ProgressLine progress_;
   std::vector<std::string> notes_;

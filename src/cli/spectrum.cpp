@@ -7,6 +7,7 @@
 
 #include "commands.hpp"
 #include "common.hpp"
+#include "outputs.hpp"
 #include "problem.hpp"
 #include "report.hpp"
 
@@ -31,12 +32,18 @@ struct Point {
   Norms gradient;
 };
 
-void check_outputs(const SpectrumArguments& arguments) {
+std::vector<OutputFile> output_files(const SpectrumArguments& arguments) {
+  std::vector<OutputFile> files;
+  if (!arguments.vectors.empty()) files.push_back({"--vectors", arguments.vectors, ".npy"});
+  if (!arguments.png.empty()) files.push_back({"--png", arguments.png, ".png"});
+  return files;
+}
+
+void check_options(const SpectrumArguments& arguments) {
   if (arguments.zero && !(*arguments.zero >= 0 && std::isfinite(*arguments.zero))) {
     throw InvalidArgument("--zero: received a number below 0 or none, expected a finite one, 0 or more");
   }
-  if (!arguments.vectors.empty()) check_output_file("--vectors", arguments.vectors);
-  if (!arguments.png.empty()) check_output_file("--png", arguments.png);
+  for (const OutputFile& output : output_files(arguments)) check_output_file(output);
 }
 
 Json spectrum_json(const Spectrum& spectrum, const Point& point, const Landscape& landscape,
@@ -104,10 +111,11 @@ void explain(const Landscape& landscape, const SpectrumArguments& arguments) {
 void analyse(const SpectrumArguments& arguments, Session& session) {
   read_loss(arguments.problem.loss);
   const Model model = arguments.model.read();
-  check_outputs(arguments);
+  check_options(arguments);
   const bool vectors = !arguments.vectors.empty();
   if (!arguments.explain) check_hessian_memory("--model", model.network, vectors ? 4 : 1);
   const Landscape landscape = arguments.problem.landscape(model.network, arguments.device.select(session));
+  check_apart(output_files(arguments), session);
   if (arguments.explain) return explain(landscape, arguments);
   const Point point{landscape.evaluate(model.theta).loss(), norms(landscape.gradient(model.theta))};
   session.check();

@@ -2,13 +2,14 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <system_error>
+
+#include "io/output_path.hpp"
 
 namespace lossatlas {
 namespace {
@@ -37,21 +38,16 @@ int write_all(int descriptor, std::span<const std::byte> bytes) {
 }  // namespace
 
 AtomicFile::AtomicFile(std::filesystem::path target, std::string_view function)
-    : context_{std::move(target), function}, target_(context_.file) {
+    : context_{std::move(target), function}, target_(followed(context_)) {
   buffer_.reserve(kBuffer);
-  std::error_code ignored;
-  if (std::filesystem::is_symlink(target_, ignored)) {
-    const std::filesystem::path resolved = std::filesystem::canonical(target_, ignored);
-    if (!resolved.empty()) target_ = resolved;
-  }
   struct stat status {};
   const bool exists = ::stat(target_.c_str(), &status) == 0;
-  if (exists && S_ISDIR(status.st_mode)) fail(EISDIR);
-  if (!target_.has_filename()) fail(ENOENT);
-  if (exists && ::access(target_.c_str(), W_OK) != 0) fail(errno);
+  if (exists && S_ISDIR(status.st_mode)) fail_to_open(context_, EISDIR);
+  if (!target_.has_filename()) fail_to_open(context_, ENOENT);
+  if (exists && ::access(target_.c_str(), W_OK) != 0) fail_to_open(context_, errno);
   if (exists && !S_ISREG(status.st_mode)) {
     descriptor_ = ::open(target_.c_str(), O_WRONLY | O_CLOEXEC);
-    if (descriptor_ < 0) fail(errno);
+    if (descriptor_ < 0) fail_to_open(context_, errno);
   } else {
     open_temporary();
     if (exists) ::fchmod(descriptor_, status.st_mode & 0777);
@@ -66,31 +62,19 @@ void AtomicFile::open_temporary() {
     if (descriptor_ >= 0) return;
     if (errno != EEXIST) break;
   }
-  fail(errno);
+  fail_to_open(context_, errno);
 }
 
 AtomicFile::~AtomicFile() { discard(); }
 
 void AtomicFile::discard() noexcept {
   if (descriptor_ < 0) return;
-  ::close(descriptor_);
-  if (!temporary_.empty()) ::unlink(temporary_.c_str());
-  descriptor_ = -1;
-}
-
-void AtomicFile::fail(int error) const {
-  context_.fail("which cannot be written (", std::error_code(error, std::generic_category()).message(),
-                "), expected a path in an existing writable folder with space left");
+  if (!temporary_.empty() && names(temporary_, descriptor_)) ::unlink(temporary_.c_str());
+  ::close(std::exchange(descriptor_, -1));
 }
 
 void AtomicFile::require_space(std::int64_t bytes) const {
-  struct statvfs volume {};
-  if (temporary_.empty() || ::fstatvfs(descriptor_, &volume) != 0) return;
-  // Some virtual file systems report no blocks at all: they have no limit to compare with.
-  const double free = static_cast<double>(volume.f_bavail) * static_cast<double>(volume.f_frsize);
-  if (volume.f_blocks == 0 || static_cast<double>(bytes) <= free) return;
-  context_.fail("which would take ", bytes, " bytes, expected at most the ", static_cast<std::int64_t>(free),
-                " bytes free on that disk; write less or choose another disk");
+  if (!temporary_.empty()) lossatlas::require_space(temporary_, bytes, context_);
 }
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
@@ -98,7 +82,7 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
   if (bytes.size() < kBuffer) {
     buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
   } else if (const int error = write_all(descriptor_, bytes); error != 0) {
-    fail(error);
+    fail_to_write(context_, error);
   }
 }
 
@@ -107,20 +91,23 @@ void AtomicFile::write(std::span<const double> values) { write(std::as_bytes(val
 void AtomicFile::write_u64(std::uint64_t value) { write(std::as_bytes(std::span(&value, 1))); }
 
 void AtomicFile::flush() {
-  if (const int error = write_all(descriptor_, buffer_); error != 0) fail(error);
+  if (const int error = write_all(descriptor_, buffer_); error != 0) fail_to_write(context_, error);
   buffer_.clear();
 }
 
 void AtomicFile::commit() {
   flush();
   const bool direct = temporary_.empty();
-  if (!direct && ::fsync(descriptor_) != 0) fail(errno);
+  if (!direct && ::fsync(descriptor_) != 0) fail_to_write(context_, errno);
+  if (!direct) require_named(temporary_, descriptor_, context_);
   const int descriptor = std::exchange(descriptor_, -1);
   int error = ::close(descriptor) != 0 ? errno : 0;
   if (!direct && error == 0 && ::rename(temporary_.c_str(), target_.c_str()) != 0) error = errno;
-  if (error == 0) return;
-  if (!direct) ::unlink(temporary_.c_str());
-  fail(error);
+  if (error != 0) {
+    if (!direct) ::unlink(temporary_.c_str());
+    fail_to_write(context_, error);
+  }
+  if (!direct) sync_folder(target_);
 }
 
 void write_file(const std::filesystem::path& target, std::string_view bytes, std::string_view function) {

@@ -17,7 +17,8 @@ namespace lossatlas {
 /// A file under construction. Until commit() the target is untouched; without commit() nothing is left behind.
 ///
 /// A symbolic link is followed; a device or pipe cannot be replaced and is written to directly.
-/// Every member that writes throws FileError with the target's path and the system's reason.
+/// The constructor throws FileError with the target's path and the system's reason, every member that writes
+/// WriteError.
 class AtomicFile {
  public:
   AtomicFile(std::filesystem::path target, std::string_view function);
@@ -25,18 +26,18 @@ class AtomicFile {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
-  /// Throws FileError when the disk cannot take `bytes` more: said before an hour's work, not after.
+  /// Throws FileError, WriteError if that may change, when the disk cannot take `bytes` more: said before an hour's
+  /// work, not after.
   void require_space(std::int64_t bytes) const;
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
   /// Little-endian IEEE doubles.
   void write(std::span<const double> values);
   void write_u64(std::uint64_t value);
-  /// Flushes to the disk and renames onto the target.
+  /// Flushes to the disk and renames onto the target; lasts when it returns.
   void commit();
 
  private:
-  [[noreturn]] void fail(int error) const;
   void open_temporary();
   void flush();
   void discard() noexcept;

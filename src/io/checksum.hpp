@@ -18,6 +18,8 @@ class Checksum {
   Checksum& add(std::span<const double> values) { return add(std::as_bytes(values)); }
   /// A string with its length, so that a list of them has one reading only.
   Checksum& add(std::string_view text);
+  /// As many bytes as stated that have such a value of their own.
+  Checksum& append(std::uint64_t value, std::int64_t bytes);
   /// One number, as it lies in memory.
   template <class T>
   requires std::is_arithmetic_v<T> Checksum& add(T value) { return add(std::as_bytes(std::span(&value, 1))); }

@@ -20,10 +20,10 @@ struct FileContext {
   std::filesystem::path file;
   std::string_view function;
 
-  /// Throws FileError "[function] received FILE " and the parts.
-  template <class... Parts>
+  /// Throws E "[function] received FILE " and the parts.
+  template <class E = FileError, class... Parts>
   [[noreturn]] void fail(const Parts&... parts) const {
-    throw FileError(message(function, "received ", display(file), ' ', parts...));
+    throw E(message(function, "received ", display(file), ' ', parts...));
   }
   template <class... Parts>
   void require(bool condition, const Parts&... parts) const {

@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <system_error>
 
+#include "io/opened_files.hpp"
+
 namespace lossatlas {
 namespace {
 
@@ -52,6 +54,7 @@ InputFile::InputFile(std::filesystem::path file, std::string_view function) : co
                   ", expected a regular file; give the path of a file on disk");
   }
   size_ = status.st_size;
+  note_opened(context_.file, status.st_dev, status.st_ino);
 }
 
 InputFile::~InputFile() { ::close(descriptor_); }

@@ -4,7 +4,6 @@
 #include <array>
 #include <bit>
 #include <string>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -29,10 +28,6 @@ std::uint64_t record_checksum(std::uint64_t seed, const Record& record) {
 
 std::uint64_t seed_of(std::string_view encoded) { return Checksum().add(std::as_bytes(std::span(encoded))).value(); }
 
-void take(const UpdateFile& file) {
-  file.context().require(file.lock(), "which another process is using, expected an unfinished run; wait for it to end");
-}
-
 }  // namespace
 
 Journal::Journal(UpdateFile file, std::optional<RunHeader> header, std::int64_t begin, std::uint64_t seed)
@@ -44,14 +39,12 @@ Journal::Journal(UpdateFile file, std::optional<RunHeader> header, std::int64_t 
 
 Journal Journal::create(const std::filesystem::path& file, std::string_view function, const RunHeader& header) {
   UpdateFile made = UpdateFile::create(file, function);
-  take(made);
   std::string encoded;
   try {
     encoded = encode(header, kMagic, made.context());
     made.write(0, std::as_bytes(std::span(encoded)));
   } catch (...) {  // a journal without its header would look like a run that did not finish
-    std::error_code ignored;
-    std::filesystem::remove(file, ignored);
+    made.remove();
     throw;
   }
   return Journal(std::move(made), header, static_cast<std::int64_t>(encoded.size()), seed_of(encoded));
@@ -60,8 +53,6 @@ Journal Journal::create(const std::filesystem::path& file, std::string_view func
 std::optional<Journal> Journal::open(const std::filesystem::path& file, std::string_view function) {
   auto opened = UpdateFile::open(file, function);
   if (!opened) return std::nullopt;
-  take(*opened);
-  if (!opened->linked()) return std::nullopt;  // its process finished just now
   std::string start(kMostHeaderBytes, '\0');
   start.resize(opened->read(0, std::as_writable_bytes(std::span(start))));
   auto decoded = decode_run_header(start, kMagic, opened->context());

@@ -30,6 +30,9 @@ class Journal {
   void for_each(const std::function<void(std::uint64_t tile, std::uint64_t checksum)>& use) const;
   void add(std::uint64_t tile, std::uint64_t checksum);
   void sync() { file_.sync(); }
+  /// Removes the file, if the name is still its.
+  void remove() const { file_.remove(); }
+  bool named() const { return file_.named(); }
 
  private:
   Journal(UpdateFile file, std::optional<RunHeader> header, std::int64_t begin, std::uint64_t seed);

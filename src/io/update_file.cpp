@@ -9,6 +9,8 @@
 #include <system_error>
 #include <utility>
 
+#include "io/output_path.hpp"
+
 namespace lossatlas {
 namespace {
 
@@ -40,21 +42,32 @@ UpdateFile::~UpdateFile() {
 
 UpdateFile UpdateFile::create(const std::filesystem::path& file, std::string_view function) {
   UpdateFile made(file, function, ::open(file.c_str(), kFlags | O_CREAT | O_EXCL, 0666));
-  if (made.descriptor_ < 0) made.fail(errno);
+  if (made.descriptor_ < 0) {
+    made.context_.require(errno != EEXIST, "which exists, expected no such file yet; another process has begun it");
+    fail_to_open(made.context_, errno);
+  }
+  made.hold();
   return made;
 }
 
 std::optional<UpdateFile> UpdateFile::open(const std::filesystem::path& file, std::string_view function) {
-  UpdateFile opened(file, function, ::open(file.c_str(), kFlags));
-  if (opened.descriptor_ < 0 && errno == ENOENT) return std::nullopt;
-  if (opened.descriptor_ < 0) opened.fail(errno);
-  opened.context_.require(S_ISREG(status_of(opened.descriptor_).st_mode), "which is not a regular file, expected one");
-  return opened;
+  for (;;) {
+    UpdateFile opened(file, function, ::open(file.c_str(), kFlags));
+    if (opened.descriptor_ < 0 && errno == ENOENT) return std::nullopt;
+    if (opened.descriptor_ < 0) {
+      opened.context_.require(errno != ELOOP, "which is a symbolic link, expected a regular file; remove the link");
+      fail_to_open(opened.context_, errno);
+    }
+    opened.context_.require(S_ISREG(status_of(opened.descriptor_).st_mode),
+                            "which is not a regular file, expected one");
+    opened.hold();
+    if (names(file, opened.descriptor_)) return opened;  // otherwise its process finished just now
+  }
 }
 
-void UpdateFile::fail(int error) const {
-  context_.fail("which cannot be written (", std::error_code(error, std::generic_category()).message(),
-                "), expected a writable folder with space left");
+void UpdateFile::hold() const {
+  context_.require(::flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK,
+                   "which another process is using, expected an unfinished run; wait for it to end");
 }
 
 std::int64_t UpdateFile::size() const { return status_of(descriptor_).st_size; }
@@ -64,9 +77,9 @@ std::int64_t UpdateFile::allocated() const {
   return kBlock * status_of(descriptor_).st_blocks;
 }
 
-bool UpdateFile::lock() const { return ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK; }
+bool UpdateFile::named() const { return names(context_.file, descriptor_); }
 
-bool UpdateFile::linked() const { return status_of(descriptor_).st_nlink > 0; }
+void UpdateFile::require_named() const { lossatlas::require_named(context_.file, descriptor_, context_); }
 
 std::size_t UpdateFile::read(std::int64_t offset, std::span<std::byte> bytes) const {
   std::size_t done = 0;
@@ -88,34 +101,32 @@ void UpdateFile::write(std::int64_t offset, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const ssize_t count = ::pwrite(descriptor_, bytes.data(), bytes.size(), offset);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) fail(errno);
+    if (count < 0) fail_to_write(context_, errno);
     offset += count;
     bytes = bytes.subspan(static_cast<std::size_t>(count));
   }
 }
 
 void UpdateFile::truncate(std::int64_t size) {
-  if (::ftruncate(descriptor_, size) != 0) fail(errno);
+  if (::ftruncate(descriptor_, size) != 0) fail_to_write(context_, errno);
 }
 
 void UpdateFile::sync() {
-  if (::fdatasync(descriptor_) != 0) fail(errno);
+  if (::fdatasync(descriptor_) != 0) fail_to_write(context_, errno);
 }
 
 void UpdateFile::rename(const std::filesystem::path& target) {
   struct stat old {};
   if (::stat(target.c_str(), &old) == 0) ::fchmod(descriptor_, old.st_mode & 0777);
-  if (::rename(context_.file.c_str(), target.c_str()) != 0) fail(errno);
+  require_named();
+  if (::rename(context_.file.c_str(), target.c_str()) != 0) fail_to_write(context_, errno);
+  lossatlas::require_named(target, descriptor_, context_);  // nobody put another file there at the last moment
   context_.file = target;
   sync_folder(target);
 }
 
-void sync_folder(const std::filesystem::path& file) {
-  const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : ".";
-  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) return;
-  ::fsync(descriptor);  // some file systems refuse it for folders: nothing more can be done there
-  ::close(descriptor);
+void UpdateFile::remove() const {
+  if (named()) ::unlink(context_.file.c_str());
 }
 
 }  // namespace lossatlas

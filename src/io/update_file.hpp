@@ -12,7 +12,8 @@
 
 namespace lossatlas {
 
-/// Every member that fails throws FileError with the path and the system's reason. Never follows a symbolic link.
+/// A process holds it for itself: create() and open() throw FileError when another one does. Every member that fails
+/// throws FileError with the path and the system's reason, WriteError after that. Never follows a symbolic link.
 class UpdateFile {
  public:
   /// A new file; throws when there is one of that name.
@@ -27,28 +28,29 @@ class UpdateFile {
   std::int64_t size() const;
   /// Bytes that the disk holds for it: less than size() with holes.
   std::int64_t allocated() const;
-  /// Whether this process has the file for itself; true as well where the file system knows no locks.
-  bool lock() const;
   /// Whether the name is still this file's.
-  bool linked() const;
+  bool named() const;
+  /// Throws WriteError unless it is.
+  void require_named() const;
   /// As many bytes as there are from `offset`, at most bytes.size(); returns how many.
   std::size_t read(std::int64_t offset, std::span<std::byte> bytes) const;
   void write(std::int64_t offset, std::span<const std::byte> bytes);
   void truncate(std::int64_t size);
   /// Returns when the content is on the disk.
   void sync();
-  /// Onto `target`, whose permissions are kept if it exists. Lasts when it returns.
+  /// Onto `target`, whose permissions are kept if it exists. Lasts when it returns. Throws WriteError, the target
+  /// untouched, when the name is no longer this file's.
   void rename(const std::filesystem::path& target);
+  /// Removes the name if it is still this file's; one that stays costs the next run no more than an error that names
+  /// it.
+  void remove() const;
 
  private:
   UpdateFile(std::filesystem::path file, std::string_view function, int descriptor);
-  [[noreturn]] void fail(int error) const;
+  void hold() const;
 
   FileContext context_;
   int descriptor_ = -1;
 };
-
-/// Returns when names made, changed and removed in the folder of `file` are on the disk.
-void sync_folder(const std::filesystem::path& file);
 
 }  // namespace lossatlas
