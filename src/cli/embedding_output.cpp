@@ -41,7 +41,7 @@ void EmbeddingOutput::add_to(CLI::App& command) {
 void EmbeddingOutput::run(const Model& narrow, const std::function<Embedding()>& make, Session& session) const {
   check_output_file("--out", out);
   std::optional<Landscape> landscape;
-  if (problem.given()) landscape = problem.landscape(narrow.network, device.select(session));
+  if (problem.given()) landscape = problem.landscape(narrow.network, device.select(session), session);
   const Embedding wide = make();
   std::optional<EmbeddingCertificate> certificate;
   if (landscape) certificate = certify(*landscape, narrow.theta, wide);

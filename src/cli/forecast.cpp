@@ -209,7 +209,7 @@ void forecast(const ForecastArguments& arguments, Session& session) {
   arguments.neuron.check(model.network);
   if (!arguments.png.empty()) check_output_file("--png", arguments.png);
   check_hessian_memory("--model", model.network);
-  const Landscape landscape = arguments.problem.landscape(model.network, arguments.device.select(session));
+  const Landscape landscape = arguments.problem.landscape(model.network, arguments.device.select(session), session);
   result.loss = landscape.evaluate(model.theta).loss();
   result.gradient = norms(landscape.gradient(model.theta));
   session.check();
