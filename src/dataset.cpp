@@ -15,6 +15,7 @@ struct Dataset::Data {
   std::int64_t features = 0;
   std::int64_t outputs = 0;
   std::string name;
+  std::vector<std::string> class_names;
 };
 
 namespace {
@@ -46,7 +47,7 @@ Dataset Dataset::classification(std::vector<double> inputs, std::int64_t feature
             ", expected 0 to ", classes - 1);
   }
   return Dataset(std::make_shared<const Data>(
-      Data{std::move(inputs), std::move(labels), {}, samples, features, classes, std::move(name)}));
+      Data{std::move(inputs), std::move(labels), {}, samples, features, classes, std::move(name), {}}));
 }
 
 Dataset Dataset::regression(std::vector<double> inputs, std::int64_t features, std::vector<double> targets,
@@ -59,7 +60,7 @@ Dataset Dataset::regression(std::vector<double> inputs, std::int64_t features, s
           function, "received ", targets.size(), " targets, expected ", samples, " samples of ", outputs);
   require_finite(targets, function, "targets");
   return Dataset(std::make_shared<const Data>(
-      Data{std::move(inputs), {}, std::move(targets), samples, features, outputs, std::move(name)}));
+      Data{std::move(inputs), {}, std::move(targets), samples, features, outputs, std::move(name), {}}));
 }
 
 std::int64_t Dataset::size() const { return data_->size; }
@@ -67,6 +68,7 @@ std::int64_t Dataset::features() const { return data_->features; }
 std::int64_t Dataset::outputs() const { return data_->outputs; }
 bool Dataset::has_labels() const { return !data_->labels.empty(); }
 const std::string& Dataset::name() const { return data_->name; }
+const std::vector<std::string>& Dataset::class_names() const { return data_->class_names; }
 std::span<const double> Dataset::inputs() const { return data_->inputs; }
 std::span<const std::int32_t> Dataset::labels() const { return data_->labels; }
 std::span<const double> Dataset::targets() const { return data_->targets; }
@@ -88,9 +90,9 @@ Dataset Dataset::slice(std::int64_t first, std::int64_t last) const {
     if (values.empty()) return Values{};
     return Values(values.begin() + first * width, values.begin() + last * width);
   };
-  return Dataset(
-      std::make_shared<const Data>(Data{part(data_->inputs, features()), part(data_->labels, 1),
-                                        part(data_->targets, outputs()), last - first, features(), outputs(), name()}));
+  return Dataset(std::make_shared<const Data>(Data{part(data_->inputs, features()), part(data_->labels, 1),
+                                                   part(data_->targets, outputs()), last - first, features(), outputs(),
+                                                   name(), class_names()}));
 }
 
 Dataset Dataset::with_inputs(std::vector<double> inputs, std::int64_t features) const {
@@ -108,6 +110,15 @@ Dataset Dataset::with_classes(std::int64_t classes) const {
           " classes, expected ", outputs(), " to ", kMaxClasses);
   Data data = *data_;
   data.outputs = classes;
+  return Dataset(std::make_shared<const Data>(std::move(data)));
+}
+
+Dataset Dataset::with_class_names(std::vector<std::string> names) const {
+  constexpr std::string_view function = "Dataset::with_class_names";
+  require(has_labels() && std::ssize(names) == outputs(), function, "received ", names.size(), " names, expected ",
+          has_labels() ? outputs() : 0, ", one for each class");
+  Data data = *data_;
+  data.class_names = std::move(names);
   return Dataset(std::make_shared<const Data>(std::move(data)));
 }
 

@@ -9,6 +9,7 @@
 #include "canvas.hpp"
 #include "check.hpp"
 #include "font.hpp"
+#include "host_memory.hpp"
 #include "random.hpp"
 
 namespace lossatlas {
@@ -70,6 +71,9 @@ Dataset glyphs(std::int64_t samples, GlyphOptions options) {
   constexpr std::int64_t kMost = std::int64_t{1} << 31;
   require(samples >= 1 && samples <= kMost, "glyphs", "received ", samples, " samples, expected 1 to ", kMost,
           "; choose how many digits to draw");
+  const double bytes = static_cast<double>(samples * kSide * kSide) * sizeof(double);
+  require(fits_host_memory(bytes), "glyphs", "received ", samples, " samples, which need ", bytes,
+          " bytes of memory, expected at most the ", available_host_memory(), " available");
   std::vector<double> inputs(static_cast<std::size_t>(samples * kSide * kSide));
   std::vector<std::int32_t> labels(static_cast<std::size_t>(samples));
   for (std::int64_t n = 0; n < samples; ++n) {

@@ -5,6 +5,10 @@
 
 namespace lossatlas {
 
+/// Bytes that can be had without swapping, within the limits set on this process (ulimit -v and -d); 2^62 where the
+/// system does not say.
+double available_host_memory();
+
 /// Whether so many bytes can be had without swapping. Small amounts, and systems that do not say, always can.
 bool fits_host_memory(double bytes);
 

@@ -5,6 +5,7 @@
 #include <lossatlas/implicit_activation.hpp>
 
 #include "check.hpp"
+#include "labels.hpp"
 
 namespace lossatlas {
 namespace {
@@ -41,7 +42,7 @@ void check_distribution(std::span<const double> mean) {
 }  // namespace
 
 ImplicitActivation::ImplicitActivation(Loss loss, const Dataset& data)
-    : ImplicitActivation(loss, label_statistics(data)) {}
+    : ImplicitActivation(loss, (require_no_unread_labels(data, loss, "ImplicitActivation"), label_statistics(data))) {}
 
 ImplicitActivation::ImplicitActivation(Loss loss, LabelStatistics statistics)
     : loss_(loss), statistics_(std::move(statistics)) {

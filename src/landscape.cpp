@@ -1,10 +1,9 @@
-#include <cmath>
-
 #include <lossatlas/landscape.hpp>
 
 #include "backend.hpp"
 #include "chebyshev_surface.hpp"
 #include "check.hpp"
+#include "labels.hpp"
 #include "prepared_section.hpp"
 
 namespace lossatlas {
@@ -20,29 +19,11 @@ struct Landscape::State {
 
 namespace {
 
-void check_distributions(const Dataset& data) {
-  if (data.has_labels()) return;
-  for (std::int64_t n = 0; n < data.size(); ++n) {
-    double sum = 0;
-    bool positive = true;
-    for (std::int64_t c = 0; c < data.outputs(); ++c) {
-      sum += data.target(n, c);
-      positive = positive && data.target(n, c) >= 0;
-    }
-    require(positive && std::abs(sum - 1) <= 1e-9, "Landscape", "received targets of sample ", n, " with sum ", sum,
-            positive ? "" : " and a negative entry",
-            ", expected a label distribution for cross entropy; use labels or ", "mean squared error");
-  }
-}
-
 void check_problem(const Network& network, const Dataset& data, Loss loss) {
   require(network.depth() >= 1, "Landscape", "received an empty network, expected at least one layer");
   require(data.features() == network.inputs(), "Landscape", "received data \"", data.name(), "\" with ",
           data.features(), " features, expected the network's ", network.inputs(), " inputs");
-  require(data.outputs() == network.outputs_per_head(), "Landscape", "received data \"", data.name(), "\" with ",
-          data.outputs(), data.has_labels() ? " classes" : " targets", ", expected the network's ",
-          network.outputs_per_head(), " outputs per head");
-  if (loss == Loss::cross_entropy) check_distributions(data);
+  require_targets(data, loss, network.outputs_per_head(), "Landscape");
 }
 
 void check_theta(const Network& network, std::span<const double> theta, std::string_view function) {

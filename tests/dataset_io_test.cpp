@@ -144,7 +144,7 @@ TEST_F(DatasetIo, TellsHeadersFromData) {
                 "1,2\n3,4\n")
                 .size(),
             2);
-  EXPECT_EQ(csv("0,1,2\n3,4,5\n", {.target = "0"}).inputs()[0], 1);
+  EXPECT_EQ(csv("9,1,2\n3,4,5\n", {.target = "0"}).inputs()[0], 1);
   EXPECT_EQ(csv("x,7\n1,2\n", {.target = "7"}).targets()[0], 2);
 }
 
@@ -153,7 +153,7 @@ TEST_F(DatasetIo, FindsTheTargetColumn) {
   EXPECT_EQ(inputs(csv("u,v,w\n1,2,3.5\n", {.target = "v"})), (Values{1, 3.5}));
   EXPECT_EQ(targets(csv("u,v,w\n1,2,3.5\n", {.target = "0"})), Values{1});
   EXPECT_ERROR(csv("u,v\n1,2\n", {.target = "z"}), FileError, "without a target column \"z\"");
-  EXPECT_ERROR(csv("1,2\n1,2\n", {.target = "2"}), FileError, "an index below 2");
+  EXPECT_ERROR(csv("1,2\n1,2\n", {.target = "2"}), FileError, "a number from 0 to 1");
   EXPECT_ERROR(csv("u,v,v\n1,2,3\n", {.target = "v"}), FileError, "several columns named \"v\"");
 }
 
@@ -171,12 +171,12 @@ TEST_F(DatasetIo, TellsLabelsFromRealTargets) {
 TEST_F(DatasetIo, RefusesWrongCsvWithTheLine) {
   EXPECT_ERROR(csv("a,b\n1,2\n1,2,3\n"), FileError, "3 fields on line 3, expected 2");
   EXPECT_ERROR(csv("a,b\n1,2\n\n1,2\n"), FileError, "1 fields on line 3");
-  EXPECT_ERROR(csv("1,2\nx,2\n"), FileError, "the input \"x\" on line 2, column 0");
-  EXPECT_ERROR(csv("1,2\nnan,2\n"), FileError, "the input \"nan\" on line 2");
+  EXPECT_ERROR(csv("1,2\nx,2\n"), FileError, "the input \"x\" on line 2, column 1");
+  EXPECT_ERROR(csv("1,2\nnan,2\n"), FileError, "a missing value, \"nan\", on line 2, column 1");
   EXPECT_ERROR(csv("1,2\n1e999,2\n"), FileError, "line 2");
-  EXPECT_ERROR(csv("1,2\n,2\n"), FileError, "the input \"\" on line 2");
+  EXPECT_ERROR(csv("1,2\n,2\n"), FileError, "a missing value, \"\", on line 2, column 1");
   EXPECT_ERROR(csv("1,2\n1,inf\n"), FileError, "the target \"inf\" on line 2");
-  EXPECT_ERROR(csv("1,2\n1,\n"), FileError, "empty target on line 2");
+  EXPECT_ERROR(csv("1,2\n1,\n"), FileError, "a missing value, \"\", on line 2, column 2");
   EXPECT_ERROR(csv(""), FileError, "without a line of data");
   EXPECT_ERROR(csv("\n\n"), FileError, "without a line of data");
   EXPECT_ERROR(csv("a,b\n"), FileError, "after its header");
@@ -201,12 +201,23 @@ TEST_F(DatasetIo, ReadsNpyPairs) {
   EXPECT_EQ(arrays(npy("<f8", "(1,)", little(7.0)), npy("<f8", "(1,)", little(7.0))).features(), 1);
 }
 
+TEST_F(DatasetIo, ReadsColumnsAndRealIntegers) {
+  const std::string x = folder_.file("x.npy", npy("<f8", "(2, 1)", little_list<double>({1, 2})));
+  const std::string y = folder_.file("y.npy", npy("|i1", "(2, 1)", std::string("\2\0", 2)));
+  EXPECT_EQ(labels(read_npy_dataset(x, y)), (Labels{2, 0}));
+  EXPECT_EQ(targets(read_npy_dataset(x, y, {.real = true})), (Values{2, 0}));
+  EXPECT_EQ(targets(read_dataset("npy:" + x + "," + y + ",real")), (Values{2, 0}));
+  EXPECT_EQ(targets(read_dataset("npy:" + x + "," + y + ",real@1:2")), Values{0});
+  const std::string wide = folder_.file("w.npy", npy("|i1", "(2, 2)", "\1\2\3\4"));
+  EXPECT_EQ(read_dataset("npy:" + x + "," + wide + ",real").outputs(), 2);
+}
+
 TEST_F(DatasetIo, RefusesWrongNpyPairs) {
   const std::string x = npy("<f8", "(2, 1)", little_list<double>({1, 2}));
   EXPECT_ERROR(arrays(x, npy("|u1", "(3,)", "\1\1\1")), FileError, "with 3 targets, expected the 2");
-  EXPECT_ERROR(arrays(x, npy("|i1", "(2,)", "\1\xff")), FileError, "the label -1 at entry 1");
-  EXPECT_ERROR(arrays(x, npy("<i2", "(2,)", little_list<std::int16_t>({0, 1000}))), FileError, "the label 1000");
-  EXPECT_ERROR(arrays(x, npy("|i1", "(2, 1)", "\1\1")), FileError, "2 axes");
+  EXPECT_ERROR(arrays(x, npy("|i1", "(2,)", "\1\xff")), FileError, "label -1 of sample 1, expected 0 to 999");
+  EXPECT_ERROR(arrays(x, npy("<i2", "(2,)", little_list<std::int16_t>({0, 1000}))), FileError, "label 1000");
+  EXPECT_ERROR(arrays(x, npy("|i1", "(2, 2)", "\1\1\1\1")), FileError, "2 axes and 4 integers");
   EXPECT_ERROR(arrays(x, npy("<f8", "(2,)", little_list<double>({1, NAN}))), FileError, "y.npy\" with entry 1 = nan");
   EXPECT_ERROR(arrays(npy("<f8", "(2,)", little_list<double>({INFINITY, 1})), x), FileError,
                "x.npy\" with entry 0 = inf");
@@ -285,6 +296,9 @@ TEST_F(DatasetIo, RefusesWrongDescriptions) {
     EXPECT_ERROR(read_dataset(spec), InvalidArgument, "[read_dataset] received \"") << spec;
   }
   EXPECT_ERROR(read_dataset("csv:none.csv"), FileError, "none.csv");
+  const std::string folder(100, 'f');
+  EXPECT_ERROR(read_dataset("csv:" + folder + ".csv@5:2"), InvalidArgument, "received \"@5:2\" in ");
+  EXPECT_ERROR(read_dataset("csv:" + folder + ".csv,standardize,real"), InvalidArgument, "received \"standardize\" in ");
   EXPECT_ERROR(read_dataset("tanh3@0:51"), InvalidArgument, "a slice within the 50 samples of tanh3");
 }
 

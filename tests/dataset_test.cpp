@@ -46,6 +46,12 @@ TEST(Dataset, SliceKeepsClassesAndSharesNothingWrong) {
 
 TEST(Dataset, WithMoreClasses) {
   const Dataset data = Dataset::classification({1, 2, 3}, 1, {0, 1, 1}, 2);
+  const Dataset named = data.with_class_names(std::vector<std::string>(static_cast<std::size_t>(data.outputs()), "x"));
+  EXPECT_EQ(named.class_names().size(), static_cast<std::size_t>(data.outputs()));
+  EXPECT_EQ(named.with_classes(4).renamed("y").slice(0, 1).class_names(), named.class_names());
+  EXPECT_TRUE(data.class_names().empty());
+  EXPECT_ERROR(data.with_class_names({}), InvalidArgument, "0 names, expected");
+  EXPECT_ERROR(tanh3().with_class_names({"a"}), InvalidArgument, "1 names, expected 0");
   EXPECT_EQ(data.with_classes(4).outputs(), 4);
   EXPECT_EQ(label_statistics(data.with_classes(3)).mean[2], 0);
   EXPECT_ERROR(data.with_classes(1), InvalidArgument, "1 classes, expected 2");

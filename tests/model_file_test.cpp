@@ -123,6 +123,22 @@ TEST_F(ModelFile, RefusesOtherNames) {
   }
 }
 
+TEST_F(ModelFile, NamesLayersThatItDoesNotRead) {
+  const auto one = [&](const std::string& name, const std::string& type, const std::string& shape, int bytes) {
+    return read("{" + tensor(name, type, shape, 0, bytes) + "}", std::string(static_cast<std::size_t>(bytes), '\0'),
+                mlp({2, 1}, Activation::relu));
+  };
+  EXPECT_ERROR(one("1.num_batches_tracked", "I64", "[]", 8), FileError, "a batch normalisation");
+  EXPECT_ERROR(one("bn.running_mean", "F32", "[2]", 8), FileError, "fuse_linear_bn_eval");
+  EXPECT_ERROR(one("1.weight", "F32", "[2]", 8), FileError, "a normalisation (its weight has one axis)");
+  EXPECT_ERROR(one("0.weight", "F32", "[2,1,1,1]", 8), FileError, "a convolution (its weight has 4 axes)");
+  EXPECT_ERROR(one("conv1.weight", "F32", "[2,1,1]", 8), FileError, "a convolution (its weight has 3 axes)");
+  EXPECT_ERROR(one("rnn.weight_ih_l0", "F32", "[2,1]", 8), FileError, "a recurrent layer");
+  EXPECT_ERROR(one("attn.in_proj_weight", "F32", "[2,1]", 8), FileError, "an attention layer");
+  EXPECT_ERROR(one("fc1.weight", "F32", "[1,2]", 8), FileError, "nn.Sequential(model.first");
+  EXPECT_ERROR(one("0.weight", "I64", "[1]", 8), FileError, "convert it by float()");
+}
+
 TEST_F(ModelFile, RefusesWrongOffsetsAndShapes) {
   const auto second = [&](const std::string& entry) { return read_small("{" + weight_ + "," + entry + "}"); };
   EXPECT_ERROR(second(tensor("0.bias", "F64", "[1]", 8, 16)), FileError, "overlap or leave a hole");

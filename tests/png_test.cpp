@@ -67,6 +67,18 @@ TEST_F(Png, ReadsPalettes) {
                 3, {0.8, 0.8, 0.8, 1, 0.2, 0.4});
 }
 
+TEST_F(Png, ReadsInterlacedPictures) {
+  // Adam7 of 2 x 2: the first pass has pixel (0, 0), the sixth (0, 1), the seventh row 1.
+  const std::string raw("\0\x33\0\x66\0\x99\xcc", 7);
+  std::string packed(64, '\0');
+  uLongf size = packed.size();
+  compress(reinterpret_cast<Bytef*>(packed.data()), &size, reinterpret_cast<const Bytef*>(raw.data()), raw.size());
+  const std::string header = big(std::uint32_t{2}) + big(std::uint32_t{2}) + std::string("\x08\0\0\0\1", 5);
+  const std::string bytes = png({}, "a").substr(0, 8) + png_chunk("IHDR", header) +
+                            png_chunk("IDAT", packed.substr(0, size)) + png_chunk("IEND", "");
+  expect_values(read(bytes), 1, {0.2, 0.4, 0.6, 0.8});
+}
+
 TEST_F(Png, AppliesNoGamma) {
   for (const char depth : {8, 16}) {
     const std::string gamma = png_chunk("gAMA", big(std::uint32_t{100000}));

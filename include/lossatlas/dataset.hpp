@@ -26,6 +26,8 @@ class LOSSATLAS_API Dataset {
   std::int64_t outputs() const;   ///< C: classes, or the width of the targets
   bool has_labels() const;
   const std::string& name() const;
+  /// Of class 0, 1, ...; empty when the labels came as numbers, fewer than outputs() when with_classes added some.
+  const std::vector<std::string>& class_names() const;
 
   std::span<const double> inputs() const;  ///< (N, d)
   std::span<const double> input(std::int64_t n) const;
@@ -42,6 +44,8 @@ class LOSSATLAS_API Dataset {
   Dataset with_inputs(std::vector<double> inputs, std::int64_t features) const;
   /// The same labels as some of `classes` ones; throws InvalidArgument for real targets or fewer classes than now.
   Dataset with_classes(std::int64_t classes) const;
+  /// The same labels with a name for each class; throws InvalidArgument on another number of names.
+  Dataset with_class_names(std::vector<std::string> names) const;
   Dataset renamed(std::string name) const;
 
  private:

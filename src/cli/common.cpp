@@ -7,14 +7,25 @@
 #include <fstream>
 #include <limits>
 #include <optional>
+#include <type_traits>
+
+#include "../decimal.hpp"
 
 namespace lossatlas::cli {
 
 const char* const kSpecHelp =
     "Data (SPEC):\n"
     "  idx:IMAGES,LABELS       IDX files, plain or gzip (MNIST and its like); bytes scaled to [0, 1]\n"
-    "  csv:FILE[,target=COL]   a table; the last column, or COL, is the target; ,standardise scales the inputs\n"
-    "  npy:X.npy,Y.npy         inputs (N, ...) and labels or real targets\n"
+    "  csv:FILE[,OPTION...]    a table of numbers and one column of targets. Options:\n"
+    "      target=COL          the target's column by name or by number from 0; default: the last\n"
+    "      header=yes|no       whether line 1 names the columns; default: yes if it has text there and no later line has\n"
+    "      standardise         scales each input to mean 0 and variance 1\n"
+    "      real                whole numbers are real targets, not labels\n"
+    "      classes=A,B,...     the classes in the order of the model's outputs; default: the texts of this file, sorted,\n"
+    "                          so that a file without one of them numbers the others differently. --test and --transfer\n"
+    "                          take the list of --train. Last of the options; names with a comma or such: \"a, b\"\n"
+    "      Text in the target column makes labels, and so do whole numbers 0..K-1 that all occur; labels start at 0.\n"
+    "  npy:X.npy,Y.npy[,real]  inputs (N, ...) and labels (integers (N)) or real targets (floats, or integers by ,real)\n"
     "  glyphs:N[,seed=S]       N drawn digits 28x28, ten classes, built in\n"
     "  tanh3                   50 samples of a sum of three tanh, one input, one real target, built in\n"
     "  Any of them may end in @first:last, which takes samples first..last-1.\n";
@@ -39,6 +50,7 @@ std::vector<std::string> split(const std::string& text, char separator) {
 
 template <class T>
 std::optional<T> number(const std::string& text) {
+  if constexpr (std::is_same_v<T, double>) return parse_decimal(text);
   T value{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
@@ -75,20 +87,42 @@ std::optional<double> available_memory() {
   return std::nullopt;
 }
 
+// A class as a SPEC takes it: in quotes, doubled inside, where it has what ends a name.
+std::string class_name(const std::string& name) {
+  constexpr std::size_t kLongest = 60;
+  if (name.size() > kLongest) return name.substr(0, kLongest) + "...";
+  if (name.find_first_of(",@\"= ") == std::string::npos && name != "standardise") return name;
+  std::string text = "\"";
+  for (const char c : name) text += c == '"' ? std::string(2, c) : std::string(1, c);
+  return text + '"';
+}
+
+// classes=a,b,...: of many, as many as a line shows.
+std::string class_list(const std::vector<std::string>& names) {
+  constexpr std::size_t kLongest = 200;
+  std::string text;
+  for (const std::string& name : names) {
+    if (text.size() > kLongest) return "classes=" + text + ",... (" + std::to_string(names.size()) + " in all)";
+    text += (text.empty() ? "" : ",") + class_name(name);
+  }
+  return "classes=" + text;
+}
+
 }  // namespace
 
 void ModelOptions::add_to(CLI::App& command) {
   command.add_option("--model", file, "Network and parameters, a safetensors file")->required()->type_name("FILE");
-  auto* widths = command.add_option("--layers", layers,
-                                    "Widths d,m1,...,outputs of the dense layers, for files of PyTorch's nn.Sequential "
-                                    "(0.weight, 0.bias, 2.weight, ...); files written by lossatlas know theirs");
+  auto* widths = command.add_option(layers_option, layers,
+                                    "Widths d,m1,...,outputs of the model's linear layers, for files of PyTorch's "
+                                    "nn.Sequential (0.weight, 0.bias, 2.weight, ...); files written by lossatlas know "
+                                    "theirs");
   widths->type_name("LIST");
   command
       .add_option("--activation", activation,
-                  "Hidden layers' activation: identity relu leaky_relu tanh sigmoid softplus gelu sine")
+                  "Hidden layers' activation, which such a file does not tell: identity relu leaky_relu tanh sigmoid "
+                  "softplus gelu sine")
       ->needs(widths)
-      ->type_name("NAME")
-      ->capture_default_str();
+      ->type_name("NAME");
   command.add_option("--bias", bias, "Layers that have a bias")
       ->needs(widths)
       ->check(CLI::IsMember({"all", "hidden", "none"}))
@@ -101,10 +135,16 @@ void ModelOptions::add_to(CLI::App& command) {
 }
 
 Network ModelOptions::architecture() const {
-  const auto widths = parse_widths("--layers", layers);
-  const Activation hidden = for_option("--activation", [&] { return parse_activation(activation); });
+  const auto widths = parse_widths(layers_option, layers);
+  if (widths.size() > 2 && activation.empty()) {
+    throw InvalidArgument("--activation: received none, expected that of the hidden layers of " + layers_option + " " +
+                          layers + ", such as relu or tanh");
+  }
+  const Activation hidden = activation.empty()
+                                ? Activation::identity
+                                : for_option("--activation", [&] { return parse_activation(activation); });
   const Bias kind = bias == "all" ? Bias::all : bias == "hidden" ? Bias::hidden : Bias::none;
-  return for_option("--layers", [&] { return mlp(widths, hidden, {.bias = kind, .heads = heads}); });
+  return for_option(layers_option, [&] { return mlp(widths, hidden, {.bias = kind, .heads = heads}); });
 }
 
 Model ModelOptions::read() const {
@@ -137,8 +177,17 @@ Device DeviceOptions::select(Session& session) const {
   return host;
 }
 
-Dataset read_data(std::string_view option, const std::string& spec) {
-  return for_option(option, [&] { return read_dataset(spec); });
+Dataset read_data(std::string_view option, const std::string& spec, Session& session) {
+  Dataset data = for_option(option, [&] { return read_dataset(spec); });
+  if (!data.class_names().empty() && spec.find(",classes=") == std::string::npos) {
+    session.note("note: " + std::string(option) + ": the labels of " + data.name() + " are " +
+                 class_list(data.class_names()) + " in this order; give it with every other file of the same model");
+  }
+  return data;
+}
+
+Dataset read_data(std::string_view option, const std::string& spec, const Dataset& like) {
+  return for_option(option, [&] { return read_dataset(spec, like); });
 }
 
 Loss read_loss(const std::string& text) {

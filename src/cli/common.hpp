@@ -43,12 +43,13 @@ auto for_option(std::string_view option, Call&& call) {
 struct ModelOptions {
   std::string file;
   std::string layers;
-  std::string activation = "tanh";
+  std::string activation;  ///< of no default: a file of weights fits them all
   std::string bias = "all";
   std::int64_t heads = 1;
+  std::string layers_option = "--layers";  ///< under which name the widths are given
 
   void add_to(CLI::App& command);
-  /// Of --layers, --activation, --bias and --heads.
+  /// Of --layers, --activation, --bias and --heads. Throws InvalidArgument for hidden layers without an activation.
   Network architecture() const;
   Model read() const;
 };
@@ -63,8 +64,10 @@ struct DeviceOptions {
   Device select(Session& session) const;
 };
 
-/// --data, --train, ...: a SPEC.
-Dataset read_data(std::string_view option, const std::string& spec);
+/// --data, --train, ...: a SPEC. Notes on the session the classes that a file's own labels made.
+Dataset read_data(std::string_view option, const std::string& spec, Session& session);
+/// --test, --transfer, ...: another SPEC for the model of `like`, with labels as there.
+Dataset read_data(std::string_view option, const std::string& spec, const Dataset& like);
 /// --loss.
 Loss read_loss(const std::string& text);
 /// --precision.

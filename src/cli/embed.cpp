@@ -9,7 +9,7 @@ namespace lossatlas::cli {
 namespace {
 
 struct EmbedArguments {
-  std::string model;
+  ModelOptions model;
   std::string layers;
   std::string rule = "equal";
   EmbeddingOutput output;
@@ -83,7 +83,7 @@ Embedding with_null_neurons(const Model& model, const std::vector<std::int64_t>&
 }
 
 void embed_model(const EmbedArguments& arguments, Session& session) {
-  const Model model = for_option("--model", [&] { return read_model(arguments.model); });
+  const Model model = arguments.model.read();
   const auto hidden = hidden_widths(arguments.layers, model.network);
   const auto make = [&]() -> Embedding {
     if (arguments.rule.starts_with(kWeights)) {
@@ -103,9 +103,8 @@ void embed_model(const EmbedArguments& arguments, Session& session) {
 void add_embed(CLI::App& program, Command& chosen) {
   auto* command = program.add_subcommand("embed", "Embed a model in a wider network that computes the same function");
   auto arguments = std::make_shared<EmbedArguments>();
-  command->add_option("--model", arguments->model, "Network and parameters, a file written by lossatlas")
-      ->required()
-      ->type_name("FILE");
+  arguments->model.layers_option = "--model-layers";
+  arguments->model.add_to(*command);
   command->add_option("--layers", arguments->layers, "Widths d,m1,...,outputs of the wide network")
       ->required()
       ->type_name("LIST");

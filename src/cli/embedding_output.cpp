@@ -43,7 +43,7 @@ void EmbeddingOutput::run(const Model& narrow, const std::function<Embedding()>&
   const OutputFile output{"--out", out, ".safetensors"};
   check_output_file(output);
   std::optional<Landscape> landscape;
-  if (problem.given()) landscape = problem.landscape(narrow.network, device.select(session));
+  if (problem.given()) landscape = problem.landscape(narrow.network, device.select(session), session);
   check_apart({output}, session);
   const Embedding wide = make();
   std::optional<EmbeddingCertificate> certificate;

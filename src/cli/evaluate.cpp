@@ -20,7 +20,7 @@ struct EvaluateArguments {
 void evaluate(const EvaluateArguments& arguments, Session& session) {
   const Loss loss = read_loss(arguments.loss);
   const Model model = arguments.model.read();
-  const Dataset data = read_data("--data", arguments.data);
+  const Dataset data = read_data("--data", arguments.data, session);
   const Device device = arguments.device.select(session);
   const Landscape landscape = for_option("--data", [&] { return Landscape(model.network, data, loss, device); });
   const Evaluation result = landscape.evaluate(model.theta);

@@ -164,7 +164,7 @@ void find(const FindArguments& arguments, Session& session) {
   constexpr double kMatrices = 4;  // of each start under way: Hessian, eigenvectors, LAPACK's workspace of two
   check_hessian_memory("--layers", network,
                        kMatrices * static_cast<double>(std::min<std::int64_t>(device.threads(), options.starts)));
-  const Landscape landscape = arguments.problem.landscape(network, device);
+  const Landscape landscape = arguments.problem.landscape(network, device, session);
   check_apart(output_files(arguments.out), session);
   options.each.control = session.control();
   const CriticalSearch result = for_option("--layers", [&] { return search_critical_points(landscape, options); });
@@ -225,6 +225,7 @@ void add_search(CLI::App& command, FindArguments& arguments) {
 void add_find(CLI::App& program, Command& chosen) {
   auto* command = program.add_subcommand("find", "The critical points that many random starts lead to");
   auto arguments = std::make_shared<FindArguments>();
+  arguments->model.activation = "tanh";  // of the network that is asked about, which every report names
   add_architecture(*command, arguments->model);
   arguments->problem.add_to(*command);
   add_search(*command, *arguments);

@@ -53,7 +53,7 @@ std::vector<Other> read_others(const FitArguments& arguments, const Dataset& tra
   for (const std::string& spec : arguments.transfer) specs.emplace_back("transfer", spec);
   std::vector<Other> others;
   for (const auto& [role, spec] : specs) {
-    others.push_back({role, read_data("--" + role, spec)});
+    others.push_back({role, read_data("--" + role, spec, train)});
     const Dataset& data = others.back().data;
     if (data.features() != train.features() || data.outputs() != train.outputs()) {
       const auto shape = [](const Dataset& d) {
@@ -92,7 +92,7 @@ FitResult run_fit(const FitArguments& arguments, Session& session) {
   const Grid grid = for_option("--grid", [&] { return Grid::unit(shape); });
   check_output_folder("--out", arguments.out);
   check_room(grid, target.channels(), arguments.out);
-  Dataset train = read_data("--train", arguments.train);
+  Dataset train = read_data("--train", arguments.train, session);
   std::vector<Other> others = read_others(arguments, train);
   check_apart(fit_files(arguments.out, others), session);
   for_option("--train", [&] { return ImplicitActivation(options.loss, train); });

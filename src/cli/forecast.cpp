@@ -212,7 +212,7 @@ void forecast(const ForecastArguments& arguments, Session& session) {
   if (!arguments.png.empty()) outputs.push_back({"--png", arguments.png, ".png"});
   for (const OutputFile& output : outputs) check_output_file(output);
   check_hessian_memory("--model", model.network);
-  const Landscape landscape = arguments.problem.landscape(model.network, arguments.device.select(session));
+  const Landscape landscape = arguments.problem.landscape(model.network, arguments.device.select(session), session);
   check_apart(outputs, session);
   result.loss = landscape.evaluate(model.theta).loss();
   result.gradient = norms(landscape.gradient(model.theta));

@@ -21,9 +21,9 @@ void ProblemOptions::add_optional_to(CLI::App& command) {
   with_loss->needs(on_data)->type_name("LOSS");
 }
 
-Landscape ProblemOptions::landscape(const Network& network, const Device& device) const {
+Landscape ProblemOptions::landscape(const Network& network, const Device& device, Session& session) const {
   const Loss kind = read_loss(loss);
-  const Dataset set = read_data("--data", data);
+  const Dataset set = read_data("--data", data, session);
   return for_option("--data", [&] { return Landscape(network, set, kind, device); });
 }
 

@@ -20,7 +20,7 @@ struct ProblemOptions {
   void add_optional_to(CLI::App& command);
   bool given() const { return !data.empty(); }
   /// Errors about data that do not fit the network name --data.
-  Landscape landscape(const Network& network, const Device& device) const;
+  Landscape landscape(const Network& network, const Device& device, Session& session) const;
 };
 
 /// --layer and --neuron of a hidden neuron.

@@ -35,7 +35,10 @@ Json describe(const Network& network) {
 }
 
 Json describe(const Dataset& data) {
-  return {{"name", data.name()}, {"samples", data.size()}, {"features", data.features()}, {"outputs", data.outputs()}};
+  Json json = {
+      {"name", data.name()}, {"samples", data.size()}, {"features", data.features()}, {"outputs", data.outputs()}};
+  if (!data.class_names().empty()) json["classes"] = data.class_names();
+  return json;
 }
 
 Json describe(const Inertia& inertia) {

@@ -36,7 +36,7 @@ double colour_psnr(const Surface& surface, const std::vector<double>& offset, co
 }
 
 Json draw_figure1(const ReproduceArguments& arguments, Session& session) {
-  const Dataset train = read_data("--data", arguments.data.empty() ? "glyphs:5000" : arguments.data);
+  const Dataset train = read_data("--data", arguments.data.empty() ? "glyphs:5000" : arguments.data, session);
   check_apart(arguments.outputs, session);
   const Pattern picture = demo_picture();
   const Pattern target = logits(picture);
@@ -93,7 +93,7 @@ std::vector<Case> cases(Loss loss, const std::string& data) {
             classes(10, 0.55, "10, first 55 %")};
   }
   if (data.empty()) return list;
-  const Dataset set = read_data("--data", data);
+  const Dataset set = for_option("--data", [&] { return read_dataset(data); });
   if (set.has_labels() == (loss == Loss::cross_entropy)) list.push_back({set.name(), ImplicitActivation(loss, set)});
   return list;
 }

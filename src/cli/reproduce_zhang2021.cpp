@@ -130,7 +130,7 @@ std::int64_t smallest_weights(const Model& model) {
 }
 
 Json draw_figure3a(const ReproduceArguments& arguments, Session& session) {
-  const Dataset data = arguments.data.empty() ? tanh3() : read_data("--data", arguments.data);
+  const Dataset data = arguments.data.empty() ? tanh3() : read_data("--data", arguments.data, session);
   check_apart(arguments.outputs, session);
   const Device device = arguments.device.select(session);
   const Network network = for_option("--data", [&] {
@@ -217,7 +217,7 @@ IrisPoint nearest_to_paper(const Dataset& data, const Device& device, Session& s
 }
 
 Json draw_figure3b(const ReproduceArguments& arguments, Session& session) {
-  const Dataset data = read_data("--data", arguments.data.empty() ? iris_spec() : arguments.data);
+  const Dataset data = read_data("--data", arguments.data.empty() ? iris_spec() : arguments.data, session);
   check_apart(arguments.outputs, session);
   const Device device = arguments.device.select(session);
   const IrisPoint base = nearest_to_paper(data, search_device(device), session);

@@ -247,7 +247,7 @@ void evaluate_section(const SectionArguments& arguments, Session& session) {
   const Section section = build_section(arguments, model);
   const Grid grid = build_grid(arguments, section.rank());
   check_outputs(arguments, grid, model.network.heads());
-  const Dataset data = read_data("--data", arguments.data);
+  const Dataset data = read_data("--data", arguments.data, session);
   check_apart(output_files(arguments), session);
   const Device device = arguments.device.select(session);
   const Landscape landscape = for_option("--data", [&] { return Landscape(model.network, data, loss, device); });

@@ -114,7 +114,7 @@ void analyse(const SpectrumArguments& arguments, Session& session) {
   check_options(arguments);
   const bool vectors = !arguments.vectors.empty();
   if (!arguments.explain) check_hessian_memory("--model", model.network, vectors ? 4 : 1);
-  const Landscape landscape = arguments.problem.landscape(model.network, arguments.device.select(session));
+  const Landscape landscape = arguments.problem.landscape(model.network, arguments.device.select(session), session);
   check_apart(output_files(arguments), session);
   if (arguments.explain) return explain(landscape, arguments);
   const Point point{landscape.evaluate(model.theta).loss(), norms(landscape.gradient(model.theta))};

@@ -7,6 +7,8 @@
 #include <limits>
 #include <new>
 
+#include "io/foreign_file.hpp"
+
 namespace lossatlas {
 
 struct ByteSource::Inflater {
@@ -75,6 +77,10 @@ void ByteSource::require_possible(std::int64_t bytes) const {
   const std::int64_t most = inflater_ == nullptr ? input_.remaining() : input_.size() * kRatio;
   context().require(bytes <= most, "whose header announces ", bytes, " bytes, expected at most ", most,
                     " in a file of ", input_.size(), " bytes; it is truncated or its header is wrong");
+}
+
+void ByteSource::refuse_foreign(std::string_view expected) {
+  if (inflater_ == nullptr) lossatlas::refuse_foreign(input_, expected);
 }
 
 void ByteSource::require_end() {

@@ -25,6 +25,8 @@ class ByteSource {
   void read(std::span<std::byte> bytes);
   /// Throws FileError when `bytes` more cannot be in a file of this size, before anything is allocated for them.
   void require_possible(std::int64_t bytes) const;
+  /// Throws FileError when a plain file is of a known kind other than the `expected` one.
+  void refuse_foreign(std::string_view expected);
   /// Throws FileError unless all bytes are read and the checksum of gzip agrees.
   void require_end();
 

@@ -1,112 +1,40 @@
 #include <algorithm>
-#include <charconv>
 #include <cmath>
+#include <map>
 #include <string>
 
 #include <lossatlas/dataset_io.hpp>
 
-#include "io/csv_reader.hpp"
+#include "io/csv_table.hpp"
+#include "io/foreign_file.hpp"
 #include "io/input_file.hpp"
 
 namespace lossatlas {
 namespace {
 
+constexpr std::string_view kFunction = "read_csv";
 constexpr std::size_t kMaxClasses = 1000;
 
-/// The whole field as a number, which may be non-finite; nothing for text.
-std::optional<double> number(std::string_view field) {
-  if (field.starts_with('+') && !field.starts_with("+-")) field.remove_prefix(1);
-  double value = 0;
-  const char* end = field.data() + field.size();
-  const auto [last, error] = std::from_chars(field.data(), end, value);
-  if (last != end || field.empty()) return std::nullopt;
-  if (error == std::errc::result_out_of_range) return std::numeric_limits<double>::infinity();
-  return error == std::errc() ? std::optional(value) : std::nullopt;
-}
-
-bool has_header(const std::vector<std::string>& first, std::size_t target) {
-  for (std::size_t column = 0; column < first.size(); ++column) {
-    if (column != target && !number(first[column])) return true;
-  }
-  return false;
-}
-
-std::optional<std::size_t> find_name(const std::vector<std::string>& first, const std::string& name) {
-  const auto found = std::find(first.begin(), first.end(), name);
-  if (found == first.end()) return std::nullopt;
-  return static_cast<std::size_t>(found - first.begin());
-}
-
-struct Layout {
-  std::size_t target = 0;
-  bool header = false;
-};
-
-/// Which column is the target and whether the first line is a header.
-Layout layout(const std::vector<std::string>& first, const CsvOptions& options, const FileContext& context) {
-  context.require(first.size() >= 2, "with one column, expected inputs and a target separated by commas");
-  if (!options.target) return {first.size() - 1, has_header(first, first.size() - 1)};
-  const std::optional<std::size_t> named = find_name(first, *options.target);
-  if (named && has_header(first, *named)) {
-    context.require(std::count(first.begin(), first.end(), *options.target) == 1, "with several columns named ",
-                    printable(*options.target), ", expected one; give the target's zero-based index");
-    return {*named, true};
-  }
-  std::size_t index = 0;
-  const char* end = options.target->data() + options.target->size();
-  const auto [last, error] = std::from_chars(options.target->data(), end, index);
-  context.require(error == std::errc() && last == end && index < first.size(), "without a target column ",
-                  printable(*options.target), ", expected a name of its header line or an index below ", first.size());
-  return {index, has_header(first, index)};
-}
-
-struct Table {
-  std::size_t features = 0;
-  std::vector<double> inputs;
-  std::vector<std::string> targets;
-  std::vector<std::int64_t> lines;  ///< of each target
-};
-
-Table read_table(CsvReader& reader, const CsvOptions& options, const FileContext& context) {
-  std::vector<std::string> fields;
-  context.require(reader.next(fields), "without a line of data, expected a table");
-  const Layout columns = layout(fields, options, context);
-  const std::size_t width = fields.size();
-  Table table;
-  table.features = width - 1;
-  bool more = columns.header ? reader.next(fields) : true;
-  context.require(more, "without a line of data after its header, expected a table");
-  for (; more; more = reader.next(fields)) {
-    context.require(fields.size() == width, "with ", fields.size(), " fields on line ", reader.line(), ", expected ",
-                    width);
-    for (std::size_t column = 0; column < width; ++column) {
-      if (column == columns.target) continue;
-      const std::optional<double> value = number(fields[column]);
-      context.require(value && std::isfinite(*value), "with the input ", printable(fields[column]), " on line ",
-                      reader.line(), ", column ", column, ", expected a finite number");
-      table.inputs.push_back(*value);
-    }
-    std::string& target = fields[columns.target];
-    context.require(!target.empty(), "with an empty target on line ", reader.line(), ", expected a number or a label");
-    table.targets.push_back(std::move(target));
-    table.lines.push_back(reader.line());
-  }
-  return table;
-}
-
 /// The targets as numbers, all finite; nothing when one of them is text.
-std::optional<std::vector<double>> numeric_targets(const Table& table, const FileContext& context) {
+std::optional<std::vector<double>> numeric_targets(const CsvTable& table, const FileContext& context) {
   std::vector<double> values;
   for (const std::string& target : table.targets) {
-    const std::optional<double> value = number(target);
+    const std::optional<double> value = csv_number(target);
     if (!value) return std::nullopt;
     values.push_back(*value);
   }
   for (std::size_t n = 0; n < values.size(); ++n) {
     context.require(std::isfinite(values[n]), "with the target ", printable(table.targets[n]), " on line ",
-                    table.lines[n], ", expected a finite number");
+                    table.lines[n], ", column ", table.target_column, ", expected a finite number");
   }
   return values;
+}
+
+std::vector<double> real_targets(const CsvTable& table, const FileContext& context) {
+  if (std::optional<std::vector<double>> values = numeric_targets(table, context)) return std::move(*values);
+  const auto text = std::ranges::find_if(table.targets, [](const auto& target) { return !csv_number(target); });
+  context.fail("with the target ", printable(*text), " on line ", table.lines[static_cast<std::size_t>(text - table.targets.begin())],
+               ", column ", table.target_column, ", expected a real number");
 }
 
 /// K when the values are labels: whole numbers 0..K−1, each present, with 2 ≤ K ≤ 1000 and N > K.
@@ -124,37 +52,95 @@ std::optional<std::int64_t> class_count(const std::vector<double>& values) {
   return static_cast<std::int64_t>(count);
 }
 
-Dataset text_classification(Table table, const FileContext& context) {
+/// The different texts of the targets, sorted.
+std::vector<std::string> class_names(const CsvTable& table, const FileContext& context) {
   std::vector<std::string> names = table.targets;
-  std::sort(names.begin(), names.end());
+  std::ranges::sort(names);
   names.erase(std::unique(names.begin(), names.end()), names.end());
   context.require(names.size() <= kMaxClasses, "with ", names.size(), " different text targets, expected at most ",
                   kMaxClasses, " classes; if the target is a number, look for text such as that on line ",
                   table.lines[0]);
-  std::vector<std::int32_t> labels;
-  for (const std::string& target : table.targets) {
-    labels.push_back(static_cast<std::int32_t>(std::lower_bound(names.begin(), names.end(), target) - names.begin()));
+  return names;
+}
+
+/// A few names, for a message.
+std::string listed(const std::vector<std::string>& names) {
+  constexpr std::size_t kMost = 10;
+  std::string text;
+  for (std::size_t c = 0; c < std::min(names.size(), kMost); ++c) text += (c == 0 ? "" : ", ") + printable(names[c]);
+  return text + (names.size() > kMost ? ", ..." : "");
+}
+
+/// Numbers of classes by name; where all names are numbers, by value, so that 1.0 is the class 1.
+class ClassList {
+ public:
+  explicit ClassList(const std::vector<std::string>& names)
+      : numeric_(std::ranges::all_of(names, [](const std::string& name) { return csv_number(name).has_value(); })) {
+    require(names.size() <= kMaxClasses, kFunction, "received ", names.size(), " classes, expected at most ",
+            kMaxClasses);
+    for (const std::string& name : names) {
+      const auto label = static_cast<std::int32_t>(labels_.size());
+      require(!name.empty() && labels_.emplace(key(name), label).second, kFunction, "received the class ",
+              printable(name), name.empty() ? "" : " twice", ", expected different names");
+    }
   }
-  return Dataset::classification(std::move(table.inputs), static_cast<std::int64_t>(table.features), std::move(labels),
-                                 std::ssize(names), context.file.stem().string());
+
+  std::optional<std::int32_t> find(const std::string& target) const {
+    const auto found = labels_.find(key(target));
+    return found == labels_.end() ? std::nullopt : std::optional(found->second);
+  }
+
+ private:
+  using Key = std::pair<double, std::string>;  ///< of numbers the value alone
+
+  Key key(const std::string& text) const {
+    const std::optional<double> value = numeric_ ? csv_number(text) : std::nullopt;
+    return value && !std::isnan(*value) ? Key{*value, {}} : Key{0, text};
+  }
+
+  bool numeric_;
+  std::map<Key, std::int32_t> labels_;
+};
+
+Dataset classification(CsvTable table, const std::vector<std::string>& names, const FileContext& context) {
+  const ClassList classes(names);
+  std::vector<std::int32_t> labels;
+  for (std::size_t n = 0; n < table.targets.size(); ++n) {
+    const std::optional<std::int32_t> label = classes.find(table.targets[n]);
+    context.require(label.has_value(), "with the label ", printable(table.targets[n]), " on line ", table.lines[n],
+                    ", column ", table.target_column, ", expected one of the classes ", listed(names));
+    labels.push_back(*label);
+  }
+  return Dataset::classification(std::move(table.inputs), table.features, std::move(labels), std::ssize(names),
+                                 context.file.stem().string())
+      .with_class_names(names);
 }
 
 }  // namespace
 
 Dataset read_csv(const std::filesystem::path& file, CsvOptions options) {
-  const std::string text = read_file(file, "read_csv");
-  const FileContext context{file, "read_csv"};
-  CsvReader reader(text, context);
-  Table table = read_table(reader, options, context);
-  std::optional<std::vector<double>> values = numeric_targets(table, context);
-  if (!values) return text_classification(std::move(table), context);
-  const auto features = static_cast<std::int64_t>(table.features);
+  require(!options.real || options.classes.empty(), kFunction, "received real targets and a list of classes, ",
+          "expected one of them");
+  const std::string text = read_file(file, kFunction);
+  const FileContext context{file, kFunction};
+  refuse_foreign(text, "a table of comma-separated values", context);
+  CsvTable table = read_csv_table(text, options, context);
   const std::string name = file.stem().string();
+  if (options.real) {
+    std::vector<double> values = real_targets(table, context);
+    return Dataset::regression(std::move(table.inputs), table.features, std::move(values), 1, name);
+  }
+  if (!options.classes.empty()) return classification(std::move(table), options.classes, context);
+  std::optional<std::vector<double>> values = numeric_targets(table, context);
+  if (!values) {
+    const std::vector<std::string> names = class_names(table, context);
+    return classification(std::move(table), names, context);
+  }
   if (const std::optional<std::int64_t> classes = class_count(*values)) {
-    return Dataset::classification(std::move(table.inputs), features,
+    return Dataset::classification(std::move(table.inputs), table.features,
                                    std::vector<std::int32_t>(values->begin(), values->end()), *classes, name);
   }
-  return Dataset::regression(std::move(table.inputs), features, std::move(*values), 1, name);
+  return Dataset::regression(std::move(table.inputs), table.features, std::move(*values), 1, name);
 }
 
 }  // namespace lossatlas

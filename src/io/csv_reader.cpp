@@ -1,6 +1,11 @@
 #include "io/csv_reader.hpp"
 
 namespace lossatlas {
+namespace {
+
+constexpr std::size_t kMostFields = std::size_t{1} << 20;  // an empty field is a byte in the file and 32 in memory
+
+}  // namespace
 
 CsvReader::CsvReader(std::string_view text, const FileContext& context) : text_(text), context_(context) {
   constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
@@ -32,6 +37,8 @@ bool CsvReader::next(std::vector<std::string>& fields) {
   record_line_ = line_;
   while (true) {
     skip_blanks();
+    context_.require(fields.size() < kMostFields, "with more than ", kMostFields, " fields on line ", record_line_,
+                     ", expected fewer");
     fields.push_back(position_ < text_.size() && text_[position_] == '"' ? quoted_field() : plain_field());
     if (at_line_end()) break;
     ++position_;  // the comma
@@ -52,7 +59,8 @@ std::string CsvReader::quoted_field() {
       if (position_ >= text_.size() || text_[position_] != '"') break;
       ++position_;
     }
-    if (c == '\n') ++line_;
+    const bool pair = c == '\r' && position_ < text_.size() && text_[position_] == '\n';
+    if (c == '\n' || (c == '\r' && !pair)) ++line_;
     field += c;
   }
   skip_blanks();

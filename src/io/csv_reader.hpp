@@ -12,12 +12,13 @@
 namespace lossatlas {
 
 /// Splits a text into records. Blanks around a field are dropped, a quoted field may hold commas and line ends, and
-/// a line ends in LF, CR LF or CR. Both arguments must outlive the reader.
+/// a line ends in LF, CR LF or CR and has 2^20 fields at most. Both arguments must outlive the reader.
 class CsvReader {
  public:
   CsvReader(std::string_view text, const FileContext& context);
 
-  /// The next record; false at the end, where empty lines are ignored. Throws FileError with the line on wrong quotes.
+  /// The next record; false at the end, where empty lines are ignored. Throws FileError with the line on wrong quotes
+  /// and on too many fields.
   bool next(std::vector<std::string>& fields);
   /// Line on which the last record began, from 1.
   std::int64_t line() const { return record_line_; }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "check.hpp"
+#include "host_memory.hpp"
 
 namespace lossatlas {
 
@@ -28,6 +29,11 @@ struct FileContext {
   template <class... Parts>
   void require(bool condition, const Parts&... parts) const {
     if (!condition) fail(parts...);
+  }
+  /// Throws FileError unless `bytes` of memory can be had, before they are asked for.
+  void require_memory(double bytes) const {
+    require(fits_host_memory(bytes), "which needs ", bytes, " bytes of memory, expected at most the ",
+            available_host_memory(), " available");
   }
 };
 

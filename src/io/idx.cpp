@@ -19,8 +19,9 @@ std::vector<std::int64_t> read_header(ByteSource& source, int rank, std::string_
   constexpr int kUnsignedByte = 0x08;
   const int type = std::to_integer<int>(magic[2]);
   const int axes = std::to_integer<int>(magic[3]);
-  context.require(magic[0] == std::byte{0} && magic[1] == std::byte{0},
-                  "which is not an IDX file, expected magic number ", rank == 1 ? "0x00000801" : "0x00000803", " of ",
+  const bool idx = magic[0] == std::byte{0} && magic[1] == std::byte{0};
+  if (!idx) source.refuse_foreign("an IDX file");
+  context.require(idx, "which is not an IDX file, expected magic number ", rank == 1 ? "0x00000801" : "0x00000803", " of ",
                   content);
   context.require(type == kUnsignedByte, "of IDX element type ", type, ", expected type 8, unsigned bytes");
   context.require(axes == rank, "with ", axes, " IDX axes, expected the ", rank, " of ", content,
@@ -68,6 +69,8 @@ Dataset read_idx(const std::filesystem::path& images, const std::filesystem::pat
                                  display(images), "; pass files of one data set");
   const std::int64_t features = shape[1] * shape[2];
   constexpr double kWhite = 255.0;
+  image_source.context().require_memory(static_cast<double>(count) *
+                                        (static_cast<double>(features) * sizeof(double) + sizeof(std::int32_t)));
   std::vector<double> inputs;
   inputs.reserve(static_cast<std::size_t>(count * features));
   read_bytes(image_source, count * features, [&](int byte) { inputs.push_back(byte / kWhite); });

@@ -76,6 +76,7 @@ void InputFile::seek(std::int64_t position) { position_ = position; }
 
 std::string read_file(const std::filesystem::path& file, std::string_view function) {
   InputFile input(file, function);
+  input.context().require_memory(static_cast<double>(input.size()));
   std::string bytes(static_cast<std::size_t>(input.size()), '\0');
   input.read(std::as_writable_bytes(std::span<char>(bytes)));
   return bytes;

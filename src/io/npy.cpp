@@ -5,6 +5,7 @@
 
 #include "io/atomic_file.hpp"
 #include "io/bytes.hpp"
+#include "io/foreign_file.hpp"
 #include "io/input_file.hpp"
 #include "io/npy_header.hpp"
 
@@ -47,6 +48,7 @@ NpyHeader read_header(InputFile& input) {
   const FileContext& context = input.context();
   std::string start(8, '\0');
   input.read(std::as_writable_bytes(std::span<char>(start)));
+  if (!start.starts_with(kNpyMagic)) refuse_foreign(input, "an .npy file");
   context.require(start.starts_with(kNpyMagic), "which does not start with \\x93NUMPY, expected an .npy file");
   const int version = start[6];
   context.require(version >= 1 && version <= 3 && start[7] == 0, "of .npy version ", version, ".", int{start[7]},
@@ -111,11 +113,13 @@ Array read_npy(const std::filesystem::path& file) {
   const bool fits = count.has_value() && *count <= input.remaining();
   input.context().require(fits && *count * header.bytes == input.remaining(), "with ", input.remaining(),
                           " bytes of values, expected what its shape and type say; the file is truncated or too long");
+  const bool reorder = header.fortran && header.shape.size() > 1 && *count > 0;  // strides of no values may overflow
+  input.context().require_memory((reorder ? 2.0 : 1.0) * sizeof(double) * static_cast<double>(*count));
   Array array;
   array.shape = header.shape;
   array.integral = header.kind != 'f';
   array.values = read_values(input, header, *count);
-  if (header.fortran && header.shape.size() > 1) array.values = fortran_to_c(array.values, array.shape);
+  if (reorder) array.values = fortran_to_c(array.values, array.shape);
   return array;
 }
 

@@ -2,6 +2,7 @@
 
 #include <png.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <csetjmp>
@@ -15,12 +16,14 @@
 
 #include "io/atomic_file.hpp"
 #include "io/bytes.hpp"
+#include "io/foreign_file.hpp"
 #include "io/input_file.hpp"
 
 namespace lossatlas {
 namespace {
 
 constexpr std::int64_t kMaxSide = 16384;
+constexpr std::int64_t kMaxPixels = std::int64_t{1} << 24;
 
 /// libpng's state. Its errors jump: no function that calls libpng may hold an object with a destructor.
 struct Decoder {
@@ -59,6 +62,8 @@ bool read_header(Decoder& decoder) {
   decoder.info = png_create_info_struct(decoder.png);
   if (decoder.info == nullptr) return false;
   png_set_read_fn(decoder.png, &decoder, on_read);
+  // Texts and profiles, which may be compressed a thousandfold, are passed over: PLTE and tRNS are all that counts.
+  png_set_keep_unknown_chunks(decoder.png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
   png_read_info(decoder.png, decoder.info);
   decoder.file_row_bytes = static_cast<std::int64_t>(png_get_rowbytes(decoder.png, decoder.info));
   // Palette and transparent colour to samples and alpha, 1, 2 and 4 bits to 8. Gamma is left alone.
@@ -68,9 +73,15 @@ bool read_header(Decoder& decoder) {
   return true;
 }
 
-bool read_pixels(Decoder& decoder, png_bytepp rows) {
+/// All rows of an interlaced picture, the next one of another.
+bool read_rows(Decoder& decoder, png_bytepp rows, bool interlaced) {
   if (setjmp(png_jmpbuf(decoder.png)) != 0) return false;
-  png_read_image(decoder.png, rows);
+  interlaced ? png_read_image(decoder.png, rows) : png_read_row(decoder.png, rows[0], nullptr);
+  return true;
+}
+
+bool read_end(Decoder& decoder) {
+  if (setjmp(png_jmpbuf(decoder.png)) != 0) return false;
   png_read_end(decoder.png, nullptr);
   return true;
 }
@@ -94,6 +105,10 @@ void check_start(std::span<const std::byte> bytes, const FileContext& context) {
   constexpr std::size_t kSignature = 8;
   const bool png =
       bytes.size() >= kSignature && png_sig_cmp(reinterpret_cast<png_const_bytep>(bytes.data()), 0, kSignature) == 0;
+  if (!png) {
+    const std::string_view begin(reinterpret_cast<const char*>(bytes.data()), std::min<std::size_t>(bytes.size(), 128));
+    refuse_foreign(begin, "a PNG file", context);
+  }
   context.require(png, "which is not a PNG file, expected one");
   context.require(bytes.size() >= kHeader, "of ", bytes.size(), " bytes, expected a complete PNG; it is truncated");
   const auto width = load<std::uint32_t>(bytes.data() + 16, std::endian::big);
@@ -107,22 +122,7 @@ void check_start(std::span<const std::byte> bytes, const FileContext& context) {
   context.fail("which is not a readable PNG (", decoder.reason.data(), "), expected an intact file");
 }
 
-/// All rows as libpng delivers them: 8 or 16 bits, big-endian.
-std::vector<std::byte> read_samples(Decoder& decoder, std::int64_t height, const FileContext& context) {
-  const auto row_bytes = static_cast<std::int64_t>(png_get_rowbytes(decoder.png, decoder.info));
-  // Deflate shrinks nothing by more than 1032 to 1.
-  constexpr std::int64_t kRatio = 1032;
-  context.require(decoder.file_row_bytes * height <= kRatio * std::ssize(decoder.bytes), "of ", decoder.bytes.size(),
-                  " bytes, expected more for its size in pixels; it is truncated or its header is wrong");
-  std::vector<std::byte> samples(static_cast<std::size_t>(row_bytes * height));
-  std::vector<png_bytep> rows;
-  for (std::int64_t r = 0; r < height; ++r) rows.push_back(reinterpret_cast<png_bytep>(samples.data() + r * row_bytes));
-  if (!read_pixels(decoder, rows.data())) fail(decoder, context);
-  context.require(decoder.position == decoder.bytes.size(), "with bytes after the end of its PNG data, expected none");
-  return samples;
-}
-
-/// (pixels, source_channels) samples to (pixels, channels) values.
+/// Appends samples of `source_channels` as values of the raster's channels.
 void convert(std::span<const std::byte> samples, int depth, int source_channels, Raster& raster) {
   const bool alpha = source_channels == 2 || source_channels == 4;
   const int bytes = depth / 8;
@@ -131,8 +131,7 @@ void convert(std::span<const std::byte> samples, int depth, int source_channels,
     const std::byte* at = samples.data() + index * bytes;
     return depth == 16 ? load<std::uint16_t>(at, std::endian::big) : std::to_integer<int>(*at);
   };
-  const std::int64_t pixels = raster.width * raster.height;
-  raster.values.reserve(static_cast<std::size_t>(pixels * raster.channels));
+  const std::int64_t pixels = std::ssize(samples) / bytes / source_channels;
   for (std::int64_t pixel = 0; pixel < pixels; ++pixel) {
     const std::int64_t first = pixel * source_channels;
     const double opacity = alpha ? sample(first + raster.channels) / white : 1.0;
@@ -140,6 +139,37 @@ void convert(std::span<const std::byte> samples, int depth, int source_channels,
       raster.values.push_back(sample(first + c) / white * opacity + (1.0 - opacity));
     }
   }
+}
+
+/// The values, by rows of 8 or 16 bits, big-endian, as libpng delivers them; an interlaced picture takes all at once.
+void read_values(Decoder& decoder, Raster& raster, const FileContext& context) {
+  const auto row_bytes = static_cast<std::int64_t>(png_get_rowbytes(decoder.png, decoder.info));
+  // Deflate shrinks nothing by more than 1032 to 1.
+  constexpr std::int64_t kRatio = 1032;
+  context.require(decoder.file_row_bytes * raster.height <= kRatio * std::ssize(decoder.bytes), "of ",
+                  decoder.bytes.size(),
+                  " bytes, expected more for its size in pixels; it is truncated or its header is wrong");
+  const std::int64_t pixels = raster.width * raster.height;
+  context.require(pixels <= kMaxPixels, "of ", raster.width, " x ", raster.height, " pixels, expected at most ",
+                  kMaxPixels, " in all; scale it down");
+  const bool interlaced = png_get_interlace_type(decoder.png, decoder.info) != PNG_INTERLACE_NONE;
+  const std::int64_t at_once = interlaced ? raster.height : 1;
+  context.require_memory(static_cast<double>(pixels * raster.channels) * sizeof(double) +
+                         static_cast<double>(at_once * row_bytes));
+  raster.values.reserve(static_cast<std::size_t>(pixels * raster.channels));
+  std::vector<std::byte> samples(static_cast<std::size_t>(at_once * row_bytes));
+  std::vector<png_bytep> rows;
+  for (std::int64_t r = 0; r < at_once; ++r) {
+    rows.push_back(reinterpret_cast<png_bytep>(samples.data() + r * row_bytes));
+  }
+  const int depth = png_get_bit_depth(decoder.png, decoder.info);
+  const int source_channels = png_get_channels(decoder.png, decoder.info);
+  for (std::int64_t r = 0; r < raster.height; r += at_once) {
+    if (!read_rows(decoder, rows.data(), interlaced)) fail(decoder, context);
+    convert(samples, depth, source_channels, raster);
+  }
+  if (!read_end(decoder)) fail(decoder, context);
+  context.require(decoder.position == decoder.bytes.size(), "with bytes after the end of its PNG data, expected none");
 }
 
 }  // namespace
@@ -154,10 +184,8 @@ Raster read_png(const std::filesystem::path& file, std::string_view function) {
   Raster raster;
   raster.width = png_get_image_width(decoder.png, decoder.info);
   raster.height = png_get_image_height(decoder.png, decoder.info);
-  const int source_channels = png_get_channels(decoder.png, decoder.info);
-  raster.channels = source_channels <= 2 ? 1 : 3;
-  const std::vector<std::byte> samples = read_samples(decoder, raster.height, context);
-  convert(samples, png_get_bit_depth(decoder.png, decoder.info), source_channels, raster);
+  raster.channels = png_get_channels(decoder.png, decoder.info) <= 2 ? 1 : 3;
+  read_values(decoder, raster, context);
   return raster;
 }
 

@@ -11,6 +11,7 @@
 #include "io/bounded_json.hpp"
 #include "io/bytes.hpp"
 #include "io/safetensors_header.hpp"
+#include "io/tensor_names.hpp"
 
 namespace lossatlas {
 namespace {
@@ -77,36 +78,16 @@ struct LayerTensors {
   const TensorEntry* bias = nullptr;
 };
 
-struct TensorName {
-  std::string prefix;
-  std::uint32_t number = 0;
-  bool weight = false;
-};
-
-/// "net.10.weight" is {"net.", 10, true}; nothing for other names.
-std::optional<TensorName> parse_name(std::string_view text) {
-  const std::size_t dot = text.rfind('.');
-  if (dot == std::string_view::npos) return std::nullopt;
-  const std::string_view kind = text.substr(dot + 1);
-  const std::string_view stem = text.substr(0, dot);
-  const std::size_t start = stem.find_last_not_of("0123456789") + 1;
-  const std::string_view digits = stem.substr(start);
-  std::uint32_t number = 0;
-  const auto [last, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-  const bool canonical = error == std::errc() && (digits.size() == 1 || digits.front() != '0');
-  const bool separated = start == 0 || stem[start - 1] == '.';
-  if (!canonical || !separated || (kind != "weight" && kind != "bias")) return std::nullopt;
-  return TensorName{std::string(stem.substr(0, start)), number, kind == "weight"};
-}
-
 /// Weight and bias of each layer in the order of the numbers in their names.
 std::vector<LayerTensors> group_layers(const SafetensorsHeader& header, const FileContext& context) {
+  for (const TensorEntry& entry : header.tensors) refuse_other_layers(entry.name, entry.shape, context);
   std::map<std::uint32_t, LayerTensors> layers;
   std::optional<std::string> prefix;
   for (const TensorEntry& entry : header.tensors) {
-    const std::optional<TensorName> parsed = parse_name(entry.name);
+    const std::optional<TensorName> parsed = parse_tensor_name(entry.name);
     context.require(parsed.has_value() && parsed->prefix == prefix.value_or(parsed->prefix), "with tensor ",
-                    printable(entry.name), ", expected names such as \"0.weight\" and \"0.bias\" with one prefix");
+                    printable(entry.name), ", expected names such as \"0.weight\" and \"0.bias\" with one prefix, ",
+                    "numbered in the order of the layers; ", kSaveSequential);
     prefix = parsed->prefix;
     LayerTensors& layer = layers[parsed->number];
     (parsed->weight ? layer.weight : layer.bias) = &entry;
@@ -213,11 +194,18 @@ Model read_model(const std::filesystem::path& file, const std::optional<Network>
     context.require(!architecture || *architecture == *network, "which holds the network ", network->describe(),
                     ", expected the given ", architecture ? architecture->describe() : std::string());
   }
-  context.require(network.has_value(), "without metadata lossatlas.network, expected a file of write_model; ",
-                  "give the architecture (--layers and --activation)");
+  context.require(network.has_value(), "without metadata lossatlas.network, expected a file of write_model; give ",
+                  "the widths of its linear layers and the activation between (--layers, embed: --model-layers, and ",
+                  "--activation)");
   const std::vector<LayerTensors> layers = group_layers(header, context);
+  const std::vector<const TensorEntry*> tensors = match_layers(layers, *network, context);
+  std::int64_t largest = 0;
+  for (const TensorEntry* entry : tensors) largest = std::max(largest, entry->end - entry->begin);
+  context.require_memory(static_cast<double>(network->parameter_count()) * sizeof(double) +
+                         static_cast<double>(largest));
   std::vector<double> theta;
-  for (const TensorEntry* entry : match_layers(layers, *network, context)) append_values(input, header, *entry, theta);
+  theta.reserve(static_cast<std::size_t>(network->parameter_count()));
+  for (const TensorEntry* entry : tensors) append_values(input, header, *entry, theta);
   return {std::move(*network), std::move(theta)};
 }
 

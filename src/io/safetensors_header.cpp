@@ -6,6 +6,8 @@
 
 #include "io/bounded_json.hpp"
 #include "io/bytes.hpp"
+#include "io/foreign_file.hpp"
+#include "io/tensor_names.hpp"
 
 namespace lossatlas {
 namespace {
@@ -14,6 +16,7 @@ using Json = nlohmann::json;
 
 constexpr std::string_view kMetadata = "__metadata__";
 constexpr std::size_t kMaxRank = 64;
+constexpr double kJsonFactor = 4;  // a long text is held in the file, as a key, and in the set of keys
 
 std::vector<std::int64_t> whole_numbers(const Json& object, const char* key, std::string_view name,
                                         const FileContext& context) {
@@ -38,8 +41,9 @@ TensorEntry parse_entry(const std::string& name, const Json& object, std::int64_
   entry.name = name;
   entry.dtype = object["dtype"].get<std::string>();
   constexpr std::array<std::string_view, 4> kTypes = {"F64", "F32", "F16", "BF16"};
+  refuse_batch_norm(name, context);
   context.require(std::find(kTypes.begin(), kTypes.end(), entry.dtype) != kTypes.end(), "with tensor ", printable(name),
-                  " of type ", printable(entry.dtype), ", expected F64, F32, F16 or BF16");
+                  " of type ", printable(entry.dtype), ", expected F64, F32, F16 or BF16; convert it by float()");
   entry.shape = whole_numbers(object, "shape", name, context);
   const std::vector<std::int64_t> offsets = whole_numbers(object, "data_offsets", name, context);
   context.require(offsets.size() == 2 && offsets[0] <= offsets[1] && offsets[1] <= data_bytes, "with tensor ",
@@ -75,6 +79,15 @@ void require_gapless(const SafetensorsHeader& header, std::int64_t data_bytes, c
                   " that its tensors fill; the file is too long or its header is wrong");
 }
 
+bool begins_with_brace(InputFile& input) {
+  if (input.remaining() == 0) return false;
+  const std::int64_t position = input.size() - input.remaining();
+  std::array<std::byte, 1> first{};
+  input.read(first);
+  input.seek(position);
+  return first[0] == std::byte{'{'};
+}
+
 }  // namespace
 
 SafetensorsHeader read_safetensors_header(InputFile& input) {
@@ -84,8 +97,10 @@ SafetensorsHeader read_safetensors_header(InputFile& input) {
   input.read(length_bytes);
   const auto length = load<std::uint64_t>(length_bytes.data(), std::endian::little);
   const std::uint64_t most = std::min(kMaxHeader, static_cast<std::uint64_t>(input.remaining()));
+  if (length > most || !begins_with_brace(input)) refuse_foreign(input, "a safetensors file");
   context.require(length <= most, "with a header of ", length, " bytes, expected at most ", most,
                   "; it is truncated or not a safetensors file");
+  context.require_memory(kJsonFactor * static_cast<double>(length));
   std::string text(length, '\0');
   input.read(std::as_writable_bytes(std::span<char>(text)));
   const Json json = parse_bounded_json(text, "safetensors header", context);
