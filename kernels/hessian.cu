@@ -47,12 +47,12 @@ struct OutputCurvature {
     }
     const std::int64_t head = c / args.classes * args.classes;
     const double* p = args.outputs + n * outputs;
-    const double norm = scalar::logsumexp(p + head, args.classes, 1);
-    const double factor = std::exp((p[c] - norm) / order);
+    const auto norm = scalar::logsumexp(p + head, args.classes, 1);
+    const double factor = std::exp(norm.log_share(p[c]) / order);
     double others = 0;  // 1 − s, exact near 1
     for (std::int64_t d = head; d < head + args.classes; ++d) {
       if (d == c) continue;
-      const double other = std::exp(p[d] - norm);
+      const double other = std::exp(norm.log_share(p[d]));
       others += other;
       row[d] = -factor * other;
     }

@@ -161,36 +161,46 @@ LOSSATLAS_HOST_DEVICE inline T activate_second_derivative(Activation activation,
 
 // Losses of one sample. Entry c of the outputs p is p[c * stride].
 
-/// log Σ_c exp(p_c), without overflow.
+/// log Σ_c exp(p_c) = shift + log_sum, kept apart: rounded, the sum of large outputs loses what differs between them.
 template <class T>
-LOSSATLAS_HOST_DEVICE inline T logsumexp(const T* p, std::int64_t count, std::int64_t stride) {
+struct LogSumExp {
+  T shift;    ///< max_c p_c; 0 where that is infinite, as a difference of infinities is NaN where there is a limit
+  T log_sum;  ///< log Σ_c exp(p_c - shift)
+
+  /// p_c - log Σ exp(p), the logarithm of softmax(p)_c.
+  LOSSATLAS_HOST_DEVICE T log_share(T p) const { return (p - shift) - log_sum; }
+};
+
+template <class T>
+LOSSATLAS_HOST_DEVICE inline LogSumExp<T> logsumexp(const T* p, std::int64_t count, std::int64_t stride) {
   T largest = p[0];
   for (std::int64_t c = 1; c < count; ++c) largest = p[c * stride] > largest ? p[c * stride] : largest;
-  // Shifting by an infinity would turn the limit into NaN.
   const T shift = std::fabs(largest) < T(INFINITY) ? largest : T(0);
   T sum = T(0);
   for (std::int64_t c = 0; c < count; ++c) sum += std::exp(p[c * stride] - shift);
-  return shift + std::log(sum);
+  return {shift, std::log(sum)};
 }
 
 /// logsumexp(p) - p_label.
 template <class T>
 LOSSATLAS_HOST_DEVICE inline T cross_entropy(const T* p, std::int64_t count, std::int64_t stride, std::int64_t label) {
-  return logsumexp(p, count, stride) - p[label * stride];
+  const LogSumExp<T> norm = logsumexp(p, count, stride);
+  return norm.log_sum - (p[label * stride] - norm.shift);
 }
 
 /// logsumexp(p) - y·p for a label distribution y of `count` adjacent entries; 0·(-∞) counts as 0.
 template <class T>
 LOSSATLAS_HOST_DEVICE inline T cross_entropy(const T* p, std::int64_t count, std::int64_t stride, const T* y) {
+  const LogSumExp<T> norm = logsumexp(p, count, stride);
   T product = T(0);
-  for (std::int64_t c = 0; c < count; ++c) product += y[c] == T(0) ? T(0) : y[c] * p[c * stride];
-  return logsumexp(p, count, stride) - product;
+  for (std::int64_t c = 0; c < count; ++c) product += y[c] == T(0) ? T(0) : y[c] * (p[c * stride] - norm.shift);
+  return norm.log_sum - product;
 }
 
 /// ∂/∂p_c of the cross entropy, softmax(p)_c - y_c, from the logsumexp of all outputs.
 template <class T>
-LOSSATLAS_HOST_DEVICE inline T cross_entropy_derivative(T p, T logsumexp_of_outputs, T y) {
-  return std::exp(p - logsumexp_of_outputs) - y;
+LOSSATLAS_HOST_DEVICE inline T cross_entropy_derivative(T p, const LogSumExp<T>& norm, T y) {
+  return std::exp(norm.log_share(p)) - y;
 }
 
 /// ‖p − y‖² for targets y of `count` adjacent entries.

@@ -61,10 +61,10 @@ __device__ __forceinline__ T quad_loss(const LossOfRows<T>& of, const ForEach& f
   for_each([&](T value, int c) {
     const T weight = target(c);
     sum += std::exp(value - shift);
-    product += weight == T(0) ? T(0) : weight * value;
+    product += weight == T(0) ? T(0) : weight * (value - shift);
   });
   sum = quad_sum(sum);
-  return shift + std::log(sum) - quad_sum(product);
+  return std::log(sum) - quad_sum(product);
 }
 
 }  // namespace lossatlas::kernels

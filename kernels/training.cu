@@ -69,12 +69,16 @@ struct LossGradient {
   __device__ void operator()(std::int64_t i) const {
     const std::int64_t n = args.first + i / args.heads;
     const double* p = args.outputs + i * args.classes;
-    const bool entropy = args.loss == Loss::cross_entropy;
-    const double norm = entropy ? scalar::logsumexp(p, args.classes, 1) : 0.0;
+    double* result = cotangent + i * args.classes;
+    if (args.loss == Loss::mean_squared_error) {
+      for (std::int64_t c = 0; c < args.classes; ++c) {
+        result[c] = scalar::squared_error_derivative(p[c], target(args, n, c));
+      }
+      return;
+    }
+    const auto norm = scalar::logsumexp(p, args.classes, 1);
     for (std::int64_t c = 0; c < args.classes; ++c) {
-      const double y = target(args, n, c);
-      cotangent[i * args.classes + c] =
-          entropy ? scalar::cross_entropy_derivative(p[c], norm, y) : scalar::squared_error_derivative(p[c], y);
+      result[c] = scalar::cross_entropy_derivative(p[c], norm, target(args, n, c));
     }
   }
 };
@@ -91,10 +95,10 @@ struct Curvature {
       for (std::int64_t c = 0; c < args.classes; ++c) u[c] *= 2;
       return;
     }
-    const double norm = scalar::logsumexp(p, args.classes, 1);
+    const auto norm = scalar::logsumexp(p, args.classes, 1);
     double mean = 0;
-    for (std::int64_t c = 0; c < args.classes; ++c) mean += std::exp(p[c] - norm) * u[c];
-    for (std::int64_t c = 0; c < args.classes; ++c) u[c] = std::exp(p[c] - norm) * (u[c] - mean);
+    for (std::int64_t c = 0; c < args.classes; ++c) mean += std::exp(norm.log_share(p[c])) * u[c];
+    for (std::int64_t c = 0; c < args.classes; ++c) u[c] = std::exp(norm.log_share(p[c])) * (u[c] - mean);
   }
 };
 

@@ -4,6 +4,7 @@
 
 #include <lossatlas/implicit_activation.hpp>
 
+#include "../kernels/scalar.cuh"
 #include "check.hpp"
 #include "labels.hpp"
 
@@ -11,13 +12,6 @@ namespace lossatlas {
 namespace {
 
 constexpr double kAbsentLogit = 40;  // how far below the rarest class an absent one starts
-
-double log_sum_exp(std::span<const double> p) {
-  const double top = *std::max_element(p.begin(), p.end());
-  double sum = 0;
-  for (const double value : p) sum += std::exp(value - top);
-  return top + std::log(sum);
-}
 
 /// log(1 + π (eˢ − 1)) without overflow.
 double log_mix(double share, double s) {
@@ -85,23 +79,23 @@ ImplicitActivation::ImplicitActivation(Loss loss, LabelStatistics statistics)
 
 double ImplicitActivation::operator()(std::span<const double> p) const {
   require(p.size() == base_.size(), "ImplicitActivation", "received ", p.size(), " outputs, expected ", base_.size());
-  double result = 0;
   if (loss_ == Loss::mean_squared_error) {
-    for (std::size_t c = 0; c < p.size(); ++c) result += (p[c] - base_[c]) * (p[c] - base_[c]);
-    return result + statistics_.variance;
+    return scalar::squared_error(p.data(), std::ssize(p), 1, base_.data()) + statistics_.variance;
   }
-  result = log_sum_exp(p);
-  for (std::size_t c = 0; c < p.size(); ++c) result -= statistics_.mean[c] * p[c];
-  return result;
+  return scalar::cross_entropy(p.data(), std::ssize(p), 1, statistics_.mean.data());
 }
 
 std::vector<double> ImplicitActivation::gradient(std::span<const double> p) const {
   require(p.size() == base_.size(), "ImplicitActivation::gradient", "received ", p.size(), " outputs, expected ",
           base_.size());
   std::vector<double> result(p.size());
-  const double shift = loss_ == Loss::cross_entropy ? log_sum_exp(p) : 0;
+  if (loss_ == Loss::mean_squared_error) {
+    for (std::size_t c = 0; c < p.size(); ++c) result[c] = scalar::squared_error_derivative(p[c], base_[c]);
+    return result;
+  }
+  const auto norm = scalar::logsumexp(p.data(), std::ssize(p), 1);
   for (std::size_t c = 0; c < p.size(); ++c) {
-    result[c] = loss_ == Loss::cross_entropy ? std::exp(p[c] - shift) - statistics_.mean[c] : 2 * (p[c] - base_[c]);
+    result[c] = scalar::cross_entropy_derivative(p[c], norm, statistics_.mean[c]);
   }
   return result;
 }

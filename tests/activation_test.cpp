@@ -198,17 +198,21 @@ TEST(LossName, RoundTripsAndRefuses) {
 
 TEST(ScalarLoss, LogsumexpIsStableAndStrided) {
   const double p[] = {1000, kNaN, 1000 + std::log(3.0), kNaN, -2000};
-  EXPECT_DOUBLE_EQ(scalar::logsumexp(p, 3, 2), 1000 + std::log(4.0));
-  EXPECT_TRUE(std::isnan(scalar::logsumexp(p, 5, 1)));
+  const auto norm = scalar::logsumexp(p, 3, 2);
+  EXPECT_EQ(norm.shift, p[2]);
+  EXPECT_NEAR(norm.log_sum, std::log(4.0 / 3), 1e-13);  // the outputs round
+  EXPECT_EQ(norm.log_share(p[2]), -norm.log_sum);
+  EXPECT_TRUE(std::isnan(scalar::logsumexp(p, 5, 1).log_sum));
   const double infinite[] = {1, kInfinity, kInfinity}, nothing[] = {-kInfinity, -kInfinity};
-  EXPECT_EQ(scalar::logsumexp(infinite, 3, 1), kInfinity);
-  EXPECT_EQ(scalar::logsumexp(nothing, 2, 1), -kInfinity);
+  EXPECT_EQ(scalar::logsumexp(infinite, 3, 1).log_sum, kInfinity);
+  EXPECT_EQ(scalar::logsumexp(infinite, 3, 1).log_share(1), -kInfinity);
+  EXPECT_EQ(scalar::logsumexp(nothing, 2, 1).log_sum, -kInfinity);
 }
 
 // The derivatives by hand against dual numbers through the definitions of the losses.
 TEST(ScalarLoss, ValuesAndDerivativesMatchTheDefinitions) {
   const double p[] = {0.3, -1.7, 2.2}, y[] = {0.2, 0.5, 0.3}, onehot[] = {0, 1, 0};
-  const double total = scalar::logsumexp(p, 3, 1);
+  const auto total = scalar::logsumexp(p, 3, 1);
   for (int c = 0; c < 3; ++c) {
     Jet sum{0}, product{0}, square{0};
     for (int k = 0; k < 3; ++k) {

@@ -29,9 +29,9 @@ std::int64_t sample_entries(const std::vector<PlacedLayer>& layers, std::int64_t
 
 /// block (C, C) ← diag p − ppᵀ of one head with the outputs logits. 1 − p_c is the sum of the others: exact near 1.
 void softmax_curvature(const double* logits, std::int64_t classes, std::int64_t stride, double* block) {
-  const double norm = scalar::logsumexp(logits, classes, 1);
+  const auto norm = scalar::logsumexp(logits, classes, 1);
   std::vector<double> p(static_cast<std::size_t>(classes));
-  for (std::int64_t c = 0; c < classes; ++c) p[static_cast<std::size_t>(c)] = std::exp(logits[c] - norm);
+  for (std::int64_t c = 0; c < classes; ++c) p[static_cast<std::size_t>(c)] = std::exp(norm.log_share(logits[c]));
   for (std::int64_t c = 0; c < classes; ++c) {
     double others = 0;
     for (std::int64_t d = 0; d < classes; ++d) {
@@ -45,13 +45,13 @@ void softmax_curvature(const double* logits, std::int64_t classes, std::int64_t 
 
 /// block (C, C) ← F with FᵀF = diag p − ppᵀ: diag(√p) (I − 1pᵀ).
 void softmax_curvature_root(const double* logits, std::int64_t classes, std::int64_t stride, double* block) {
-  const double norm = scalar::logsumexp(logits, classes, 1);
+  const auto norm = scalar::logsumexp(logits, classes, 1);
   for (std::int64_t c = 0; c < classes; ++c) {
-    const double root = std::exp((logits[c] - norm) / 2);
+    const double root = std::exp(norm.log_share(logits[c]) / 2);
     double others = 0;
     for (std::int64_t d = 0; d < classes; ++d) {
       if (d == c) continue;
-      const double p = std::exp(logits[d] - norm);
+      const double p = std::exp(norm.log_share(logits[d]));
       others += p;
       block[c * stride + d] = -root * p;
     }

@@ -45,11 +45,15 @@ class LossRows {
   /// ∂ℓ/∂p of all heads into `result` (H·C).
   void gradient(const double* p, std::int64_t n, double* result) const {
     for (std::int64_t k = 0; k < heads_; ++k, p += classes_, result += classes_) {
-      const double norm = loss_ == Loss::cross_entropy ? scalar::logsumexp(p, classes_, 1) : 0;
+      if (loss_ == Loss::mean_squared_error) {
+        for (std::int64_t c = 0; c < classes_; ++c) {
+          result[c] = scalar::squared_error_derivative(p[c], data_.target(n, c));
+        }
+        continue;
+      }
+      const auto norm = scalar::logsumexp(p, classes_, 1);
       for (std::int64_t c = 0; c < classes_; ++c) {
-        const double y = data_.target(n, c);
-        result[c] = loss_ == Loss::cross_entropy ? scalar::cross_entropy_derivative(p[c], norm, y)
-                                                 : scalar::squared_error_derivative(p[c], y);
+        result[c] = scalar::cross_entropy_derivative(p[c], norm, data_.target(n, c));
       }
     }
   }
@@ -61,10 +65,10 @@ class LossRows {
       return;
     }
     for (std::int64_t k = 0; k < heads_; ++k, p += classes_, u += classes_) {
-      const double norm = scalar::logsumexp(p, classes_, 1);
+      const auto norm = scalar::logsumexp(p, classes_, 1);
       double mean = 0;
-      for (std::int64_t c = 0; c < classes_; ++c) mean += std::exp(p[c] - norm) * u[c];
-      for (std::int64_t c = 0; c < classes_; ++c) u[c] = std::exp(p[c] - norm) * (u[c] - mean);
+      for (std::int64_t c = 0; c < classes_; ++c) mean += std::exp(norm.log_share(p[c])) * u[c];
+      for (std::int64_t c = 0; c < classes_; ++c) u[c] = std::exp(norm.log_share(p[c])) * (u[c] - mean);
     }
   }
 

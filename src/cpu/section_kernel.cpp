@@ -177,7 +177,7 @@ HWY_INLINE Vector<T> squared_error(const LossTile<T>& tile, const T* outputs, st
   return sum;
 }
 
-// logsumexp(p) − y·p. The term at a label is taken relative to the maximum, which keeps small losses accurate.
+// logsumexp(p) − y·p, outputs taken relative to the largest: what differs between large ones is not rounded away.
 template <class T>
 HWY_INLINE Vector<T> cross_entropy(const LossTile<T>& tile, const T* outputs, std::int64_t row) {
   const Tag<T> d;
@@ -194,9 +194,9 @@ HWY_INLINE Vector<T> cross_entropy(const LossTile<T>& tile, const T* outputs, st
   }
   Vector<T> inner = hn::Zero(d);
   for (std::int64_t c = 0; c < tile.classes; ++c) {
-    inner = hn::MulAdd(target_of(tile, row, c), hn::Load(d, outputs + c * kRows<T>), inner);
+    inner = hn::MulAdd(target_of(tile, row, c), hn::Sub(hn::Load(d, outputs + c * kRows<T>), top), inner);
   }
-  return hn::Add(log_sum, hn::Sub(top, inner));
+  return hn::Sub(log_sum, inner);
 }
 
 template <class T>
@@ -227,9 +227,9 @@ HWY_INLINE Vector<T> statistic_loss(const StatisticTile<T>& tile, const T* outpu
     Vector<T> top;
     const Vector<T> log_sum = shifted_logsumexp(outputs, tile.classes, top);
     for (std::int64_t c = 0; c < tile.classes; ++c) {
-      sum = hn::MulAdd(hn::Set(d, tile.mean[c]), hn::Load(d, outputs + c * kRows<T>), sum);
+      sum = hn::MulAdd(hn::Set(d, tile.mean[c]), hn::Sub(hn::Load(d, outputs + c * kRows<T>), top), sum);
     }
-    return hn::Add(log_sum, hn::Sub(top, sum));
+    return hn::Sub(log_sum, sum);
   }
   for (std::int64_t c = 0; c < tile.classes; ++c) {
     const Vector<T> error = hn::Sub(hn::Load(d, outputs + c * kRows<T>), hn::Set(d, tile.mean[c]));

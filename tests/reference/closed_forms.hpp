@@ -35,9 +35,9 @@ std::vector<double> kronecker_mean(const Dataset& data, std::size_t outputs, Out
 
 inline std::vector<long double> softmax(const Network& network, std::span<const double> theta, const Dataset& data,
                                         std::int64_t n) {
-  auto p = outputs(network, lift<long double>(theta), data.input(n));
-  const long double norm = log_sum_exp(std::span<const long double>(p));
-  for (long double& value : p) value = std::exp(value - norm);
+  const auto outputs_of_sample = outputs(network, lift<long double>(theta), data.input(n));
+  auto p = log_softmax(std::span<const long double>(outputs_of_sample));
+  for (long double& value : p) value = std::exp(value);
   return p;
 }
 

@@ -218,15 +218,18 @@ void pull_back(const Network& network, const std::vector<T>& theta, const Trace<
 
 // ---- losses ---------------------------------------------------------------------------------------------------------
 
-/// log Σ exp(p_c); the shift by the largest keeps exp from overflowing, and is left out where it is infinite.
+/// log softmax(p)_c of every class: p_c − log Σ exp(p), after the largest p has been taken from all of them, so that
+/// neither exp overflows nor large outputs round away what differs between them; it is left out where it is infinite.
 template <class T>
-T log_sum_exp(std::span<const T> p) {
+std::vector<T> log_softmax(std::span<const T> p) {
   double top = -std::numeric_limits<double>::infinity();
   for (const T& value : p) top = std::max(top, primal(value));
   if (std::isinf(top)) top = 0;
   T sum = T(0.0);
   for (const T& value : p) sum += exp(value - T(top));
-  return T(top) + log(sum);
+  std::vector<T> result;
+  for (const T& value : p) result.push_back((value - T(top)) - log(sum));
+  return result;
 }
 
 /// ℓ(p, y_n) of each head (H) for outputs p (H·C).
@@ -237,18 +240,19 @@ std::vector<T> sample_losses(const Network& network, const std::vector<T>& p, co
   std::vector<T> result;
   for (std::size_t first = 0; first < p.size(); first += classes) {
     const std::span<const T> head(p.data() + first, classes);
-    T value = loss == Loss::cross_entropy ? log_sum_exp(head) : T(0.0);
+    const std::vector<T> logs = loss == Loss::cross_entropy ? log_softmax(head) : std::vector<T>();
+    T value = T(0.0);
     for (std::size_t c = 0; c < classes; ++c) {
       const T y = T(data.target(n, static_cast<std::int64_t>(c)));
       if (loss == Loss::mean_squared_error) value += (head[c] - y) * (head[c] - y);
-      if (loss == Loss::cross_entropy && primal(y) != 0) value += -(y * head[c]);
+      if (loss == Loss::cross_entropy && primal(y) != 0) value += -(y * logs[c]);
     }
     result.push_back(value);
   }
   return result;
 }
 
-/// ∂ℓ/∂p of the sum over heads (H·C): 2(p − y), or softmax(p)·Σy − y.
+/// ∂ℓ/∂p of the sum over heads (H·C): 2(p − y), or softmax(p) − y.
 template <class T>
 std::vector<T> output_gradient(const Network& network, const std::vector<T>& p, const Dataset& data, std::int64_t n,
                                Loss loss) {
@@ -260,7 +264,7 @@ std::vector<T> output_gradient(const Network& network, const std::vector<T>& p, 
     if (loss == Loss::mean_squared_error) {
       result.push_back(T(2.0) * (p[k] - y));
     } else {
-      result.push_back(exp(p[k] - log_sum_exp(std::span<const T>(p.data() + first, classes))) - y);
+      result.push_back(exp(log_softmax(std::span<const T>(p.data() + first, classes))[k - first]) - y);
     }
   }
   return result;
