@@ -1,4 +1,5 @@
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <limits>
@@ -10,6 +11,20 @@
 #include "file_size_limit.hpp"
 #include "io/atomic_file.hpp"
 #include "sample_files.hpp"
+
+namespace {
+
+std::vector<std::string> synced;  // what fsync() was called for, in order
+
+}  // namespace
+
+/// In place of the C library's.
+extern "C" int fsync(int descriptor) {
+  struct stat status {};
+  ::fstat(descriptor, &status);
+  synced.push_back(S_ISDIR(status.st_mode) ? "folder" : std::to_string(status.st_size) + " bytes");
+  return static_cast<int>(::syscall(SYS_fsync, descriptor));
+}
 
 namespace lossatlas {
 namespace {
@@ -29,6 +44,13 @@ TEST(AtomicFile, AppearsOnlyAtCommit) {
   }
   EXPECT_EQ(bytes_of(target), "new");
   EXPECT_EQ(folder.count(), 1);
+}
+
+TEST(AtomicFile, LastsOnceItIsCommitted) {
+  const TemporaryFolder folder;
+  synced.clear();
+  write_file(folder / "out.bin", "new", "test");
+  EXPECT_EQ(synced, (std::vector<std::string>{"3 bytes", "folder"}));
 }
 
 TEST(AtomicFile, LeavesNothingWithoutCommit) {

@@ -181,9 +181,9 @@ TEST_F(Outputs, ANameEndsInWhatItIs) {
 
 TEST_F(Outputs, LinksAreFollowedOrRefused) {
   const std::string section = kSection + "--model m --data csv:d ";
-  for (const std::string& line :
-       {section + "--out loop", section + "--out s.npy --png loop", "split --model m --layer 1 --neuron 0 --out loop",
-        "spectrum --model m --data csv:d --loss mse --png loop"})
+  for (const std::string& line : {section + "--out loop", section + "--out s.npy --png loop",
+                                  std::string("split --model m --layer 1 --neuron 0 --out loop"),
+                                  std::string("spectrum --model m --data csv:d --loss mse --png loop")})
     expect_refused(line, line.find("--png") == std::string::npos ? "--out" : "--png", "in a loop");
   fs::create_symlink("absent/there", path("farther"));
   expect_refused(section + "--out farther", "--out", "absent");
@@ -195,11 +195,27 @@ TEST_F(Outputs, LinksAreFollowedOrRefused) {
     EXPECT_TRUE(fs::exists(path("nowhere"))) << line;
     fs::remove(path("nowhere"));
   }
+  for (const char* folder : {"dangling", "loop", "dangling/deeper"}) {
+    const std::string find = "find --layers 1,1,1 --loss mse --starts 2 --data csv:d --out ";
+    expect_refused(find + folder, "--out", "expected a folder");
+  }
   fs::create_directory(path("points"));
   fs::create_symlink("elsewhere", path("points/critical_points.json"));
   run_well("find --layers 1,1,1 --loss mse --starts 2 --out points --data csv:d");
   EXPECT_TRUE(fs::is_symlink(path("points/critical_points.json")));
   EXPECT_NE(read_text(path("points/elsewhere")).find("critical_points"), std::string::npos);
+}
+
+// As another user of the folder would lay them out for names that can be guessed; exec keeps the shell's number.
+TEST_F(Outputs, LinksOfGuessableNamesAreNotWrittenThrough) {
+  write_text(path("victim"), "precious");
+  const std::string line =
+      "cd " + path("").string() + " && mkdir points && for ending in .partial-$$ .partial .tmp-$$ .tmp '~'; do " +
+      "ln -s ../victim points/critical_points.json$ending; done; exec env LOSSATLAS_CUDA_MODULE=/nonexistent " +
+      testing::program_path() + " find --layers 1,1,1 --loss mse --starts 2 --data csv:d --out points >out 2>&1";
+  EXPECT_EQ(std::system(line.c_str()), 0) << read_text(path("out"));
+  EXPECT_NE(read_text(path("points/critical_points.json")).find("critical_points"), std::string::npos);
+  EXPECT_EQ(read_text(path("victim")), "precious");
 }
 
 }  // namespace

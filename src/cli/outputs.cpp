@@ -36,11 +36,11 @@ int probe(const fs::path& folder) {
   return mkdtemp(entry.data()) != nullptr && rmdir(entry.c_str()) == 0 ? 0 : errno;
 }
 
-/// The folder itself or the nearest one above it that exists.
+/// The folder itself or the nearest above it of which there is something, be it a link that leads nowhere.
 fs::path existing_ancestor(fs::path folder) {
   std::error_code ignored;
   folder = fs::absolute(folder, ignored);
-  while (!fs::exists(folder, ignored) && folder.has_relative_path()) folder = folder.parent_path();
+  while (!fs::exists(fs::symlink_status(folder, ignored)) && folder.has_relative_path()) folder = folder.parent_path();
   return folder;
 }
 

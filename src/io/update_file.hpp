@@ -12,8 +12,9 @@
 
 namespace lossatlas {
 
-/// A process holds it for itself: create() and open() throw FileError when another one does. Every member that fails
-/// throws FileError with the path and the system's reason, WriteError after that. Never follows a symbolic link.
+/// A process holds it for itself, where the file system knows locks: create() and open() throw FileError when another
+/// one does. Every member that fails throws FileError with the path and the system's reason, WriteError after that.
+/// Never follows a symbolic link.
 class UpdateFile {
  public:
   /// A new file; throws when there is one of that name.
