@@ -13,8 +13,8 @@ namespace lossatlas {
 /// "label 3 of sample 7, expected 0 to 2: labels start at 0; ..." and what to do.
 std::string label_out_of_range(double label, std::int64_t sample, std::int64_t classes);
 
-/// Throws InvalidArgument when the targets aren't what `loss` compares `outputs` outputs with: labels below that number,
-/// as many real targets, label distributions for cross entropy.
+/// Throws InvalidArgument when the targets aren't what `loss` compares `outputs` outputs with: labels below that
+/// number, as many real targets, label distributions for cross entropy.
 void require_targets(const Dataset& data, Loss loss, std::int64_t outputs, std::string_view function);
 
 /// Throws InvalidArgument when cross entropy meets real targets that look like labels, which distributions cannot.

@@ -190,7 +190,7 @@ TEST_F(CliData, FilesOfOtherProgramsAreNamed) {
   for (const auto& [file, kind] : kinds) {
     const std::string line = refused("evaluate --loss mse --data tanh3 --model " + file);
     expect_part(line, "--model: ");
-    expect_part(line, "which is a");
+    expect_part(line, "which is not a safetensors file but ");
     expect_part(line, kind);
     for (const std::string spec : {"csv:" + file, "npy:" + file + "," + file, "idx:" + file + "," + file}) {
       if (kind == "JSON") continue;

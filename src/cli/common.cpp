@@ -18,13 +18,13 @@ const char* const kSpecHelp =
     "  idx:IMAGES,LABELS       IDX files, plain or gzip (MNIST and its like); bytes scaled to [0, 1]\n"
     "  csv:FILE[,OPTION...]    a table of numbers and one column of targets. Options:\n"
     "      target=COL          the target's column by name or by number from 0; default: the last\n"
-    "      header=yes|no       whether line 1 names the columns; default: yes if it has text there and no later line has\n"
+    "      header=yes|no       whether line 1 names the columns; default: if it has text where no other line has\n"
     "      standardise         scales each input to mean 0 and variance 1\n"
     "      real                whole numbers are real targets, not labels\n"
-    "      classes=A,B,...     the classes in the order of the model's outputs; default: the texts of this file, sorted,\n"
-    "                          so that a file without one of them numbers the others differently. --test and --transfer\n"
-    "                          take the list of --train. Last of the options; names with a comma or such: \"a, b\"\n"
-    "      Text in the target column makes labels, and so do whole numbers 0..K-1 that all occur; labels start at 0.\n"
+    "      classes=A,B,...     the classes in the order of the outputs, last of the options; quotes: \"a, b\". Default:\n"
+    "                          this file's own texts, sorted, so that a file without one numbers them otherwise;\n"
+    "                          --test and --transfer take the classes of --train\n"
+    "      Texts in the target column are labels, and so are whole numbers 0..K-1 that all occur; labels start at 0.\n"
     "  npy:X.npy,Y.npy[,real]  inputs (N, ...) and labels (integers (N)) or real targets (floats, or integers by ,real)\n"
     "  glyphs:N[,seed=S]       N drawn digits 28x28, ten classes, built in\n"
     "  tanh3                   50 samples of a sum of three tanh, one input, one real target, built in\n"
@@ -136,10 +136,6 @@ void ModelOptions::add_to(CLI::App& command) {
 
 Network ModelOptions::architecture() const {
   const auto widths = parse_widths(layers_option, layers);
-  if (widths.size() > 2 && activation.empty()) {
-    throw InvalidArgument("--activation: received none, expected that of the hidden layers of " + layers_option + " " +
-                          layers + ", such as relu or tanh");
-  }
   const Activation hidden = activation.empty()
                                 ? Activation::identity
                                 : for_option("--activation", [&] { return parse_activation(activation); });
@@ -148,9 +144,17 @@ Network ModelOptions::architecture() const {
 }
 
 Model ModelOptions::read() const {
-  std::optional<Network> expected;
-  if (!layers.empty()) expected = architecture();
-  return for_option("--model", [&] { return read_model(file, expected); });
+  const auto load = [&](const std::optional<Network>& network) {
+    return for_option("--model", [&] { return read_model(file, network); });
+  };
+  if (layers.empty()) return load(std::nullopt);
+  if (!activation.empty() || architecture().depth() == 1) return load(architecture());
+  Model model = load(std::nullopt);  // without an activation only a file that knows its own can be read
+  ModelOptions told = *this;
+  told.activation = name(std::get<Dense>(model.network.layers().front()).activation);
+  if (told.architecture() == model.network) return model;
+  throw InvalidArgument(layers_option + ": received \"" + layers + "\", expected the layers of " + file + ", " +
+                        model.network.describe());
 }
 
 void DeviceOptions::add_to(CLI::App& command) {

@@ -43,13 +43,13 @@ auto for_option(std::string_view option, Call&& call) {
 struct ModelOptions {
   std::string file;
   std::string layers;
-  std::string activation;  ///< of no default: a file of weights fits them all
+  std::string activation;  ///< without a default: a file of weights fits them all
   std::string bias = "all";
   std::int64_t heads = 1;
   std::string layers_option = "--layers";  ///< under which name the widths are given
 
   void add_to(CLI::App& command);
-  /// Of --layers, --activation, --bias and --heads. Throws InvalidArgument for hidden layers without an activation.
+  /// Of --layers, --activation, --bias and --heads.
   Network architecture() const;
   Model read() const;
 };

@@ -33,8 +33,9 @@ std::optional<std::vector<double>> numeric_targets(const CsvTable& table, const 
 std::vector<double> real_targets(const CsvTable& table, const FileContext& context) {
   if (std::optional<std::vector<double>> values = numeric_targets(table, context)) return std::move(*values);
   const auto text = std::ranges::find_if(table.targets, [](const auto& target) { return !csv_number(target); });
-  context.fail("with the target ", printable(*text), " on line ", table.lines[static_cast<std::size_t>(text - table.targets.begin())],
-               ", column ", table.target_column, ", expected a real number");
+  context.fail("with the target ", printable(*text), " on line ",
+               table.lines[static_cast<std::size_t>(text - table.targets.begin())], ", column ", table.target_column,
+               ", expected a real number");
 }
 
 /// K when the values are labels: whole numbers 0..K−1, each present, with 2 ≤ K ≤ 1000 and N > K.

@@ -107,9 +107,10 @@ class TableReader {
     const std::optional<double> value = csv_number(field);
     if (value && std::isfinite(*value)) return *value;
     const bool both = !options_.header && reader_.line() != first_line_ && is_text(first_[column]);
-    context_.fail("with the input ", printable(field), " on line ", reader_.line(), ", column ", column + 1,
-                  both ? " and " + printable(first_[column]) + " on line " + std::to_string(first_line_) : std::string(),
-                  ", expected a finite number in every column but the target's");
+    context_.fail(
+        "with the input ", printable(field), " on line ", reader_.line(), ", column ", column + 1,
+        both ? " and " + printable(first_[column]) + " on line " + std::to_string(first_line_) : std::string(),
+        ", expected a finite number in every column but the target's");
   }
 
   [[noreturn]] void refuse_missing(const std::string& field, std::size_t column) const {
@@ -135,8 +136,9 @@ class TableReader {
   void check_sample() const {
     std::int64_t inputs = 0;
     const auto counts = [&](const std::string& field) { return field == std::to_string(inputs++); };
-    context_.require(!std::ranges::all_of(first_, counts), "whose line ", first_line_, " is 0,1,...,", first_.size() - 1,
-                     ", expected a header of names or another sample: it may be either; ", kSayHeader);
+    context_.require(!std::ranges::all_of(first_, counts), "whose line ", first_line_, " is 0,1,...,",
+                     first_.size() - 1, ", expected a header of names or another sample: it may be either; ",
+                     kSayHeader);
     const std::string& target = first_[target_];
     const std::vector<std::string>& all = table_.targets;
     if (all.size() < 2 || !is_text(target) || std::ranges::count(all, target) > 1) return;

@@ -11,7 +11,8 @@ namespace {
 using namespace std::string_view_literals;
 
 constexpr std::string_view kSaveModel =
-    "in Python, safetensors.torch.save_file(torch.nn.Sequential(...).state_dict(), \"model.safetensors\") makes a model "
+    "in Python, safetensors.torch.save_file(torch.nn.Sequential(...).state_dict(), \"model.safetensors\") makes a "
+    "model "
     "file of its linear layers, numpy.save one of an array";
 constexpr std::string_view kSaveArrays = "save each array by numpy.save as an .npy file, a model by safetensors";
 constexpr std::string_view kUnpack = "unpack it first";
@@ -23,31 +24,30 @@ struct Kind {
   std::string_view advice;
 };
 
-constexpr Kind kKinds[] = {
-    {"\x89HDF\r\n\x1a\n"sv, "an HDF5 file (Keras, .h5)", kSaveArrays},
-    {"\x80\2\x8a\nl\xfc\x9c"sv, "a PyTorch file (pickle)", kSaveModel},
-    {"\x80\2"sv, "a Python pickle (as of PyTorch)", kSaveModel},
-    {"\x80\3"sv, "a Python pickle (as of PyTorch)", kSaveModel},
-    {"\x80\4"sv, "a Python pickle (as of PyTorch)", kSaveModel},
-    {"\x80\5"sv, "a Python pickle (as of PyTorch)", kSaveModel},
-    {"GGUF\3\0"sv, "a GGUF model", kSaveModel},
-    {kNpyMagic, "an .npy array", kGiveOther},
-    {"\x89PNG\r\n\x1a\n"sv, "a PNG picture", kGiveOther},
-    {"\xff\xd8\xff"sv, "a JPEG picture", kGiveOther},
-    {"GIF89a"sv, "a GIF picture", kGiveOther},
-    {"%PDF-"sv, "a PDF file", kGiveOther},
-    {"\0\0\x08\1\0"sv, "an IDX file of labels", kGiveOther},
-    {"\0\0\x08\3\0"sv, "an IDX file of images", kGiveOther},
-    {"MATLAB 5.0"sv, "a MATLAB file", kSaveArrays},
-    {"PAR1\x15"sv, "a Parquet table", "write it as CSV"},
-    {"ARROW1\0\0"sv, "an Arrow table", "write it as CSV"},
-    {"\xd0\xcf\x11\xe0"sv, "a document of Microsoft Office", "save it as CSV"},
-    {"\x1f\x8b"sv, "a gzip file", kUnpack},
-    {"BZh91AY&SY"sv, "a bzip2 file", kUnpack},
-    {"\xfd\x37zXZ"sv, "an xz file", kUnpack},
-    {"\x28\xb5\x2f\xfd"sv, "a Zstandard file", kUnpack},
-    {"\xff\xfe"sv, "a text in UTF-16", "save it in UTF-8"},
-    {"\xfe\xff"sv, "a text in UTF-16", "save it in UTF-8"}};
+constexpr Kind kKinds[] = {{"\x89HDF\r\n\x1a\n"sv, "an HDF5 file (Keras, .h5)", kSaveArrays},
+                           {"\x80\2\x8a\nl\xfc\x9c"sv, "a PyTorch file (pickle)", kSaveModel},
+                           {"\x80\2"sv, "a Python pickle (as of PyTorch)", kSaveModel},
+                           {"\x80\3"sv, "a Python pickle (as of PyTorch)", kSaveModel},
+                           {"\x80\4"sv, "a Python pickle (as of PyTorch)", kSaveModel},
+                           {"\x80\5"sv, "a Python pickle (as of PyTorch)", kSaveModel},
+                           {"GGUF\3\0"sv, "a GGUF model", kSaveModel},
+                           {kNpyMagic, "an .npy file", kGiveOther},
+                           {"\x89PNG\r\n\x1a\n"sv, "a PNG file", kGiveOther},
+                           {"\xff\xd8\xff"sv, "a JPEG picture", kGiveOther},
+                           {"GIF89a"sv, "a GIF picture", kGiveOther},
+                           {"%PDF-"sv, "a PDF file", kGiveOther},
+                           {"\0\0\x08\1\0"sv, "an IDX file of labels", kGiveOther},
+                           {"\0\0\x08\3\0"sv, "an IDX file of images", kGiveOther},
+                           {"MATLAB 5.0"sv, "a MATLAB file", kSaveArrays},
+                           {"PAR1\x15"sv, "a Parquet table", "write it as CSV"},
+                           {"ARROW1\0\0"sv, "an Arrow table", "write it as CSV"},
+                           {"\xd0\xcf\x11\xe0"sv, "a document of Microsoft Office", "save it as CSV"},
+                           {"\x1f\x8b"sv, "a gzip file", kUnpack},
+                           {"BZh91AY&SY"sv, "a bzip2 file", kUnpack},
+                           {"\xfd\x37zXZ"sv, "an xz file", kUnpack},
+                           {"\x28\xb5\x2f\xfd"sv, "a Zstandard file", kUnpack},
+                           {"\xff\xfe"sv, "a text in UTF-16", "save it in UTF-8"},
+                           {"\xfe\xff"sv, "a text in UTF-16", "save it in UTF-8"}};
 
 /// A zip archive is told by the name of its first entry, which stands behind 30 bytes.
 Kind archive(std::string_view begin) {
@@ -86,9 +86,10 @@ bool is_json(std::string_view begin) {
 
 void refuse_foreign(std::string_view begin, std::string_view expected, const FileContext& context) {
   const auto refuse = [&](const Kind& kind) {
-    context.fail("which is ", kind.name, ", expected ", expected, "; ", kind.advice);
+    if (kind.name == expected) return;
+    context.fail("which is not ", expected, " but ", kind.name, ", expected one; ", kind.advice);
   };
-  if (is_safetensors(begin)) refuse({{}, "a safetensors model", kGiveOther});
+  if (is_safetensors(begin)) refuse({{}, "a safetensors file", kGiveOther});
   if (begin.starts_with("PK\3\4")) refuse(archive(begin));
   if (is_onnx(begin)) refuse({{}, "an ONNX model", kSaveModel});
   if (is_json(begin)) refuse({{}, "a JSON text", kGiveOther});

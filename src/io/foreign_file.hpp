@@ -8,8 +8,8 @@
 
 namespace lossatlas {
 
-/// Throws FileError when a file that begins so is of a known kind that isn't the `expected` one ("an .npy file"), naming
-/// both and the way from one to the other. Returns for unknown kinds, text among them.
+/// Throws FileError when a file that begins so is of a known kind that isn't the `expected` one ("an .npy file"),
+/// naming both and the way from one to the other. Returns for unknown kinds, text among them.
 void refuse_foreign(std::string_view begin, std::string_view expected, const FileContext& context);
 
 /// The same of an open file, whose position is kept.

@@ -45,7 +45,8 @@ void refuse_other_layers(std::string_view name, std::span<const std::int64_t> sh
     refuse(name, "a recurrent layer", "", context);
   if (name.ends_with("in_proj_weight")) refuse(name, "an attention layer", "", context);
   if (!name.ends_with(".weight") || shape.size() == 2) return;
-  if (shape.size() == 1 && parse_tensor_name(name)) refuse(name, "a normalisation (its weight has one axis)", kFold, context);
+  if (shape.size() == 1 && parse_tensor_name(name))
+    refuse(name, "a normalisation (its weight has one axis)", kFold, context);
   if (shape.size() >= 3)
     refuse(name, "a convolution (its weight has " + std::to_string(shape.size()) + " axes)", "", context);
 }
