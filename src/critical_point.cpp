@@ -20,6 +20,7 @@
 #include "parallel.hpp"
 #include "random.hpp"
 #include "saturation.hpp"
+#include "separation.hpp"
 #include "spectrum.hpp"
 #include "vectors.hpp"
 
@@ -110,6 +111,9 @@ CriticalPoint certify(const Landscape& landscape, std::span<const double> theta,
   point.device = spectrum->device;
   const bool small = point.gradient_l1 <= tolerance;
   point.remark = neuron_at_infinity(landscape, theta, control);
+  if (point.remark.empty() && small && falls_for_ever(landscape, theta, control)) {
+    point.remark = "the cross entropy goes on falling on samples whose probabilities are 1 up to 1e-8";
+  }
   if (point.remark.empty() && small && goes_on_moving(landscape, theta, control)) {
     point.remark = "further Newton steps go on moving the parameters";
   }
@@ -253,7 +257,8 @@ void sort_out(const Landscape& landscape, std::int64_t start, std::vector<Critic
     zero = zero || kind == OutputKind::zero;
     if (kind != OutputKind::zero) found.push_back({std::move(point), start, kind == OutputKind::constant});
   }
-  if (found.size() == before) ++(zero ? search.vanishing_output : infinite ? search.at_infinity : search.not_converged);
+  const bool none = found.size() == before;
+  ++(!none ? search.found : zero ? search.vanishing_output : infinite ? search.at_infinity : search.not_converged);
 }
 
 bool represents_better(const CriticalPoint& a, const CriticalPoint& b) {
@@ -285,10 +290,12 @@ struct Gathering {
 
 /// Points, sorted by loss, in classes; each is compared with the first of every class. The representatives are sorted
 /// again: they need not be the first ones.
-std::vector<CriticalClass> classes_of(const Network& network, std::vector<Found> points, double same) {
+std::vector<CriticalClass> classes_of(const Landscape& landscape, std::vector<Found> points, double same,
+                                      const Control& control) {
   std::vector<Gathering> gatherings;
   for (Found& one : points) {
-    ReducedNetwork reduced = reduce_neurons(network, one.point.theta, same);
+    ReducedNetwork reduced = reduce_neurons(
+        landscape.network(), fold_constant_neurons(landscape, one.point.theta, control), same, landscape.loss());
     auto to = std::find_if(gatherings.begin(), gatherings.end(),
                            [&](const Gathering& gathering) { return gathering.takes(one, reduced, same); });
     if (to == gatherings.end()) {
@@ -341,7 +348,7 @@ CriticalSearch search_critical_points(const Landscape& landscape, const Critical
   }
   std::stable_sort(found.begin(), found.end(),
                    [](const Found& a, const Found& b) { return a.point.loss < b.point.loss; });
-  search.classes = classes_of(landscape.network(), std::move(found), options.same);
+  search.classes = classes_of(landscape, std::move(found), options.same, options.each.control);
   return search;
 }
 
