@@ -164,6 +164,13 @@ std::vector<double> newton_among_finite(const Landscape& landscape, std::span<co
   return optimise(landscape, start, Newton{}, rule).theta;
 }
 
+/// Nowhere below in its neighbourhood, and each neuron responds to the data: from dead ReLU neurons a descent that still
+/// has them goes on to elsewhere.
+bool is_minimum(const Landscape& landscape, const CriticalPoint& point, const Control& control) {
+  return point.critical && point.inertia.negative == 0 &&
+         fold_constant_neurons(landscape, point.theta, control) == point.theta;
+}
+
 /// Where Newton leads to from the descent's points after ⌊2^(u+k)⌋ − 1 iterations, k = 0, 1, ..., until it leads to a
 /// minimum or the descent is on its way to infinity: what comes later is the same.
 std::vector<CriticalPoint> passed_by(const Landscape& landscape, std::span<const double> start, double u,
@@ -175,7 +182,7 @@ std::vector<CriticalPoint> passed_by(const Landscape& landscape, std::span<const
     const bool on = std::isfinite(norm_l1(theta)) && neuron_at_infinity(landscape, theta, options.control).empty();
     if (on) theta = newton_among_finite(landscape, theta, options);
     points.push_back(certify(landscape, theta, options.tolerance, options.control));
-    if (!on || (points.back().critical && points.back().inertia.negative == 0)) break;
+    if (!on || is_minimum(landscape, points.back(), options.control)) break;
   }
   return points;
 }
