@@ -132,17 +132,48 @@ void turn_into_tanh(ReducedLayer& layer, ReducedLayer& above) {
   layer.activation = Activation::tanh;
 }
 
+/// Divides relu and leaky relu neurons, for which φ(sz) = s φ(z) at s > 0, by the norm of their in-weights and bias;
+/// their output weights take it.
+void normalise(ReducedLayer& layer, ReducedLayer& above) {
+  if (layer.activation != Activation::relu && layer.activation != Activation::leaky_relu) return;
+  for (std::int64_t i = 0; i < layer.out; ++i) {
+    const double size = norm_l2(in_weights(layer, i));
+    if (size == 0) continue;
+    for (std::int64_t j = 0; j < layer.in; ++j) weight(layer, i, j) /= size;
+    if (!layer.bias.empty()) layer.bias[static_cast<std::size_t>(i)] /= size;
+    for (std::int64_t row = 0; row < above.out; ++row) weight(above, row, i) *= size;
+  }
+}
+
+/// Takes their mean from the `count` values a stride apart.
+void centre(double* values, std::int64_t count, std::int64_t stride) {
+  double mean = 0;
+  for (std::int64_t c = 0; c < count; ++c) mean += values[c * stride] / static_cast<double>(count);
+  for (std::int64_t c = 0; c < count; ++c) values[c * stride] -= mean;
+}
+
 }  // namespace
+
+void centre_outputs(const Network& network, std::span<double> theta) {
+  const LayerView<double> last = network.view(theta, network.depth() - 1);
+  const std::int64_t classes = network.outputs_per_head();
+  for (std::int64_t first = 0; first < network.outputs(); first += classes) {
+    for (std::int64_t j = 0; j < last.weight.cols; ++j) centre(&last.weight(first, j), classes, last.weight.cols);
+    if (!last.bias.empty()) centre(&last.bias[static_cast<std::size_t>(first)], classes, 1);
+  }
+}
 
 bool is_odd(Activation activation) {
   return activation == Activation::tanh || activation == Activation::sine || activation == Activation::identity;
 }
 
-ReducedNetwork reduce_neurons(const Network& network, std::span<const double> theta, double same) {
+ReducedNetwork reduce_neurons(const Network& network, std::span<const double> point, double same, Loss loss) {
+  std::vector<double> theta(point.begin(), point.end());
+  if (loss == Loss::cross_entropy) centre_outputs(network, theta);
   ReducedNetwork result;
   for (std::int64_t l = 0; l < network.depth(); ++l) {
     const Dense& dense = std::get<Dense>(network.layers()[static_cast<std::size_t>(l)]);
-    const LayerView<const double> view = network.view(theta, l);
+    const LayerView<const double> view = network.view(std::span<const double>(theta), l);
     result.push_back({dense.out,
                       dense.in,
                       {view.weight.data, view.weight.data + dense.out * dense.in},
@@ -157,6 +188,7 @@ ReducedNetwork reduce_neurons(const Network& network, std::span<const double> th
   for (bool changed = true; changed;) {
     changed = false;
     for (std::size_t l = 0; l + 1 < result.size(); ++l) {
+      normalise(result[l], result[l + 1]);  // again after merging below: the norms have changed
       while (drop_one(result, l, same) || merge_one(result, l, same)) changed = true;
     }
   }
@@ -174,9 +206,12 @@ bool same_neurons(const ReducedNetwork& a, const ReducedNetwork& b, double same)
     if (l + 1 < a.size()) {
       if (!match(a[l], other, same, matching)) return false;
     } else {
+      std::vector<double> all, others;  // compared as a whole: a single row may vanish but for rounding
       for (std::int64_t i = 0; i < other.out; ++i) {
-        if (distance(in_weights(a[l], i), 1, in_weights(other, i)) > same) return false;
+        for (const double value : in_weights(a[l], i)) all.push_back(value);
+        for (const double value : in_weights(other, i)) others.push_back(value);
       }
+      if (distance(all, 1, others) > same) return false;
     }
     below = std::move(matching);
   }

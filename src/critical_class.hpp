@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <lossatlas/activation.hpp>
+#include <lossatlas/loss.hpp>
 #include <lossatlas/network.hpp>
 
 namespace lossatlas {
@@ -23,11 +24,17 @@ using ReducedNetwork = std::vector<ReducedLayer>;
 
 /// θ without the hidden neurons whose output weights vanish (relative to the layer's largest) and with equal neurons
 /// merged into one; `same` is the relative distance of what counts as equal. Sigmoid layers below a bias are written
-/// with tanh.
-ReducedNetwork reduce_neurons(const Network& network, std::span<const double> theta, double same);
+/// with tanh; relu and leaky relu neurons have in-weights (with the bias) of norm 1, and outputs are centred under
+/// cross entropy.
+ReducedNetwork reduce_neurons(const Network& network, std::span<const double> theta, double same,
+                              Loss loss = Loss::mean_squared_error);
 
 /// The same function in the same way: equal up to the order and, for odd activations, the signs of hidden neurons.
 bool same_neurons(const ReducedNetwork& a, const ReducedNetwork& b, double same);
+
+/// Shifts the outputs of each head by the same number for all classes, which cross entropy does not see, so that they
+/// sum to 0: in the last layer's weights and biases in θ (M).
+void centre_outputs(const Network& network, std::span<double> theta);
 
 /// φ(−x) = −φ(x).
 bool is_odd(Activation activation);

@@ -20,6 +20,7 @@
 #include "parallel.hpp"
 #include "random.hpp"
 #include "saturation.hpp"
+#include "separation.hpp"
 #include "spectrum.hpp"
 #include "vectors.hpp"
 
@@ -110,6 +111,9 @@ CriticalPoint certify(const Landscape& landscape, std::span<const double> theta,
   point.device = spectrum->device;
   const bool small = point.gradient_l1 <= tolerance;
   point.remark = neuron_at_infinity(landscape, theta, control);
+  if (point.remark.empty() && small && falls_for_ever(landscape, theta, control)) {
+    point.remark = "the cross entropy goes on falling on samples whose probabilities are 1 up to 1e-8";
+  }
   if (point.remark.empty() && small && goes_on_moving(landscape, theta, control)) {
     point.remark = "further Newton steps go on moving the parameters";
   }
@@ -160,6 +164,13 @@ std::vector<double> newton_among_finite(const Landscape& landscape, std::span<co
   return optimise(landscape, start, Newton{}, rule).theta;
 }
 
+/// Nowhere below in its neighbourhood, and each neuron responds to the data: from dead ReLU neurons a descent that still
+/// has them goes on to elsewhere.
+bool is_minimum(const Landscape& landscape, const CriticalPoint& point, const Control& control) {
+  return point.critical && point.inertia.negative == 0 &&
+         fold_constant_neurons(landscape, point.theta, control) == point.theta;
+}
+
 /// Where Newton leads to from the descent's points after ⌊2^(u+k)⌋ − 1 iterations, k = 0, 1, ..., until it leads to a
 /// minimum or the descent is on its way to infinity: what comes later is the same.
 std::vector<CriticalPoint> passed_by(const Landscape& landscape, std::span<const double> start, double u,
@@ -171,7 +182,7 @@ std::vector<CriticalPoint> passed_by(const Landscape& landscape, std::span<const
     const bool on = std::isfinite(norm_l1(theta)) && neuron_at_infinity(landscape, theta, options.control).empty();
     if (on) theta = newton_among_finite(landscape, theta, options);
     points.push_back(certify(landscape, theta, options.tolerance, options.control));
-    if (!on || (points.back().critical && points.back().inertia.negative == 0)) break;
+    if (!on || is_minimum(landscape, points.back(), options.control)) break;
   }
   return points;
 }
@@ -253,7 +264,8 @@ void sort_out(const Landscape& landscape, std::int64_t start, std::vector<Critic
     zero = zero || kind == OutputKind::zero;
     if (kind != OutputKind::zero) found.push_back({std::move(point), start, kind == OutputKind::constant});
   }
-  if (found.size() == before) ++(zero ? search.vanishing_output : infinite ? search.at_infinity : search.not_converged);
+  const bool none = found.size() == before;
+  ++(!none ? search.found : zero ? search.vanishing_output : infinite ? search.at_infinity : search.not_converged);
 }
 
 bool represents_better(const CriticalPoint& a, const CriticalPoint& b) {
@@ -285,10 +297,12 @@ struct Gathering {
 
 /// Points, sorted by loss, in classes; each is compared with the first of every class. The representatives are sorted
 /// again: they need not be the first ones.
-std::vector<CriticalClass> classes_of(const Network& network, std::vector<Found> points, double same) {
+std::vector<CriticalClass> classes_of(const Landscape& landscape, std::vector<Found> points, double same,
+                                      const Control& control) {
   std::vector<Gathering> gatherings;
   for (Found& one : points) {
-    ReducedNetwork reduced = reduce_neurons(network, one.point.theta, same);
+    ReducedNetwork reduced = reduce_neurons(
+        landscape.network(), fold_constant_neurons(landscape, one.point.theta, control), same, landscape.loss());
     auto to = std::find_if(gatherings.begin(), gatherings.end(),
                            [&](const Gathering& gathering) { return gathering.takes(one, reduced, same); });
     if (to == gatherings.end()) {
@@ -341,7 +355,7 @@ CriticalSearch search_critical_points(const Landscape& landscape, const Critical
   }
   std::stable_sort(found.begin(), found.end(),
                    [](const Found& a, const Found& b) { return a.point.loss < b.point.loss; });
-  search.classes = classes_of(landscape.network(), std::move(found), options.same);
+  search.classes = classes_of(landscape, std::move(found), options.same, options.each.control);
   return search;
 }
 

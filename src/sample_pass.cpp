@@ -40,6 +40,38 @@ void SamplePass::backward(std::int64_t lowest) {
   for (std::int64_t i = 0; i < rows_ * network_.outputs(); ++i) {
     last[static_cast<std::size_t>(i)] /= static_cast<double>(data_.size());
   }
+  pull_down(lowest);
+}
+
+void SamplePass::pull_back(std::span<const double> outputs, std::span<double> gradient) {
+  std::copy(outputs.begin(), outputs.end(), values_.back().error.begin());
+  pull_down(0);
+  for (std::int64_t l = 0; l < network_.depth(); ++l) {
+    std::visit(
+        [&](const auto& one) { cpu::pull_to_parameters(one, rows_, error(l), input(l), network_.view(gradient, l)); },
+        network_.layers()[static_cast<std::size_t>(l)]);
+  }
+}
+
+std::vector<double> SamplePass::image(std::span<const double> direction) const {
+  std::vector<double> below, here;
+  for (std::int64_t l = 0; l < network_.depth(); ++l) {
+    const Layer& layer = network_.layers()[static_cast<std::size_t>(l)];
+    here.assign(static_cast<std::size_t>(rows_ * cpu::width(layer)), 0.0);
+    const Matrix result{here.data(), cpu::width(layer)};
+    std::visit(
+        [&](const auto& one) {
+          cpu::forward(one, network_.view(direction, l), rows_, input(l), result);
+          if (l > 0) cpu::add_image(one, network_.view(theta_, l), rows_, {below.data(), one.in}, result);
+        },
+        layer);
+    cpu::multiply_slope(cpu::activation(layer), rows_ * cpu::width(layer), pre(l).data, here.data());
+    below.swap(here);
+  }
+  return below;
+}
+
+void SamplePass::pull_down(std::int64_t lowest) {
   for (std::int64_t l = network_.depth() - 1; l > lowest; --l) {
     const Layer& layer = network_.layers()[static_cast<std::size_t>(l)];
     const Layer& under = network_.layers()[static_cast<std::size_t>(l - 1)];

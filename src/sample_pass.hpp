@@ -27,7 +27,12 @@ class SamplePass {
   void forward(std::int64_t first, std::int64_t rows);
   /// ∂R/∂z of the layers from `lowest` up for the samples of the last forward().
   void backward(std::int64_t lowest);
+  /// gradient (M) += Jᵀ u for u (rows, outputs) and J, the derivative of the outputs of the last forward() in θ.
+  void pull_back(std::span<const double> outputs, std::span<double> gradient);
+  /// J d (rows, outputs) for a direction d (M).
+  std::vector<double> image(std::span<const double> direction) const;
 
+  std::int64_t first() const { return first_; }
   std::int64_t rows() const { return rows_; }
   cpu::ConstMatrix input(std::int64_t layer) const;   ///< a of the layer below (rows, in)
   cpu::ConstMatrix pre(std::int64_t layer) const;     ///< z (rows, out)
@@ -38,6 +43,7 @@ class SamplePass {
   struct Values {
     std::vector<double> pre, output, error;  // (rows, out) each
   };
+  void pull_down(std::int64_t lowest);  ///< errors of the layers below the last, from its own
   const Values& values(std::int64_t layer) const { return values_[static_cast<std::size_t>(layer)]; }
 
   const Network& network_;

@@ -8,8 +8,10 @@
 #include <variant>
 #include <vector>
 
+#include "critical_class.hpp"
 #include "parallel.hpp"
 #include "random.hpp"
+#include "row_span.hpp"
 #include "sample_pass.hpp"
 #include "vectors.hpp"
 
@@ -19,11 +21,11 @@ namespace {
 constexpr double kActive = 1e-6;          // |φ'| from which a neuron responds
 constexpr double kConstant = 1e-9;        // range of a neuron on the data, relative to its size
 constexpr double kNearlyConstant = 1e-2;  // the same where the output is constant
+constexpr double kExact = 1e-14;          // the same of a neuron without in-weights, or dead, but for rounding
 constexpr double kSameOutput = 1e-5;      // range of the output on the data, relative to the targets
 constexpr double kVanishing = 1e-6;       // output weights, relative to the layer's largest
-constexpr double kIndependent = 1e-10;    // part of a combination of rows outside the span, relative to it
 
-/// A random vector in the span of some rows; almost surely it is in a subspace only if all of them are.
+/// A random vector in the span of some rows.
 std::vector<double> combination(const cpu::ConstMatrix& rows, std::span<const std::int64_t> chosen, std::size_t width,
                                 Random& random) {
   std::vector<double> sum(width, 0.0);
@@ -35,43 +37,13 @@ std::vector<double> combination(const cpu::ConstMatrix& rows, std::span<const st
   return sum;
 }
 
-/// An orthonormal basis of the rows it was shown. Their number does not matter much: a chunk costs one random
-/// combination of its rows, and one more for each dimension that it adds.
-class Span {
- public:
-  std::size_t rank() const { return basis_.size(); }
-
-  void add(const cpu::ConstMatrix& rows, std::span<const std::int64_t> chosen, std::size_t width, Random& random) {
-    for (std::size_t added = 0; rank() < width && added < chosen.size(); ++added) {
-      if (!add(combination(rows, chosen, width, random))) return;
-    }
+/// Shows the span a chunk of rows: costs one random combination of them, and one more for each dimension that it adds.
+void add_rows(const cpu::ConstMatrix& rows, std::span<const std::int64_t> chosen, std::size_t width, Random& random,
+              RowSpan& span) {
+  for (std::size_t added = 0; span.rank() < width && added < chosen.size(); ++added) {
+    if (!span.add(combination(rows, chosen, width, random))) return;
   }
-
-  Span first(std::size_t rank) const {
-    Span span;
-    span.basis_.assign(basis_.begin(), basis_.begin() + static_cast<std::ptrdiff_t>(rank));
-    return span;
-  }
-
- private:
-  /// Whether there is a new dimension.
-  bool add(std::vector<double> row) {
-    const double size = norm_l2(row);
-    for (int pass = 0; pass < 2; ++pass) {  // twice: once loses orthogonality when the row is nearly in the span
-      for (const std::vector<double>& e : basis_) {
-        const double part = dot(e, row);
-        for (std::size_t c = 0; c < row.size(); ++c) row[c] -= part * e[c];
-      }
-    }
-    const double rest = norm_l2(row);
-    if (!(rest > kIndependent * size)) return false;
-    for (double& value : row) value /= rest;
-    basis_.push_back(std::move(row));
-    return true;
-  }
-
-  std::vector<std::vector<double>> basis_;
-};
+}
 
 /// What one neuron does on the data.
 struct Response {
@@ -79,18 +51,32 @@ struct Response {
   double steepest = 0;
   double lowest = std::numeric_limits<double>::infinity();
   double highest = -std::numeric_limits<double>::infinity();
-  std::optional<Span> active;  ///< of the samples on which it responds; nothing as long as they are all
+  std::optional<RowSpan> active;  ///< of the samples on which it responds; nothing as long as they are all
+
+  void cover(double output) {
+    lowest = std::min(lowest, output);
+    highest = std::max(highest, output);
+  }
+  double range() const { return highest - lowest; }
+  double size() const { return std::max(std::abs(lowest), std::abs(highest)); }
 };
 
 struct LayerResponse {
   std::vector<Response> neurons;
-  Span all;
+  RowSpan all;
 };
 
 /// φ tends to a straight line on one side at least, exponentially fast.
 bool saturates(Activation activation) {
   return activation == Activation::tanh || activation == Activation::sigmoid || activation == Activation::softplus ||
          activation == Activation::gelu;
+}
+
+/// θ without the common shift of a head's outputs that cross entropy does not see.
+std::vector<double> seen_by_loss(const Landscape& landscape, std::span<const double> theta) {
+  std::vector<double> result(theta.begin(), theta.end());
+  if (landscape.loss() == Loss::cross_entropy) centre_outputs(landscape.network(), result);
+  return result;
 }
 
 std::vector<LayerResponse> layers_with_uses(const Network& network, std::span<const double> theta) {
@@ -114,10 +100,8 @@ std::vector<std::int64_t> responding(const SamplePass& pass, std::int64_t l, std
   std::vector<std::int64_t> samples;
   for (std::int64_t r = 0; r < pass.rows(); ++r) {
     const double slope = std::abs(activate_derivative(activation, *pass.pre(l).at(r, s).data));
-    const double output = *pass.output(l).at(r, s).data;
     neuron.steepest = std::max(neuron.steepest, slope);
-    neuron.lowest = std::min(neuron.lowest, output);
-    neuron.highest = std::max(neuron.highest, output);
+    neuron.cover(*pass.output(l).at(r, s).data);
     if (slope >= kActive) samples.push_back(r);
   }
   return samples;
@@ -136,7 +120,7 @@ void show_chunk(const SamplePass& pass, std::int64_t l, const Layer& layer, Rand
   }
   const cpu::ConstMatrix rows{inputs.data(), static_cast<std::int64_t>(width)};
   const std::size_t before = response.all.rank();
-  response.all.add(rows, samples, width, random);
+  add_rows(rows, samples, width, random, response.all);
   for (std::size_t s = 0; s < response.neurons.size(); ++s) {
     Response& neuron = response.neurons[s];
     if (!neuron.used) continue;
@@ -144,15 +128,24 @@ void show_chunk(const SamplePass& pass, std::int64_t l, const Layer& layer, Rand
         responding(pass, l, static_cast<std::int64_t>(s), cpu::activation(layer), neuron);
     if (!neuron.active && active.size() == samples.size()) continue;
     if (!neuron.active) neuron.active = response.all.first(before);
-    if (neuron.active->rank() < response.all.rank()) neuron.active->add(rows, active, width, random);
+    if (neuron.active->rank() < response.all.rank()) add_rows(rows, active, width, random, *neuron.active);
   }
+}
+
+bool equally_frequent(const Dataset& data) {
+  const std::vector<double> mean = label_statistics(data).mean;
+  return std::all_of(mean.begin(), mean.end(), [&](double share) {
+    return std::abs(share - 1 / static_cast<double>(mean.size())) <= kSameOutput;
+  });
 }
 
 std::string describe(const Response& neuron, std::size_t rank, Activation activation, std::int64_t samples,
                      double constant) {
-  if (neuron.steepest < kActive) return "is saturated on all of the data";
-  const double size = std::max(std::abs(neuron.lowest), std::abs(neuron.highest));
-  if (samples > 1 && neuron.highest - neuron.lowest <= constant * size) return "is constant on the data";
+  if (saturates(activation) && neuron.steepest < kActive) return "is saturated on all of the data";
+  const double size = neuron.size();
+  if (samples > 1 && neuron.range() > kExact * size && neuron.range() <= constant * size) {
+    return "is constant on the data";
+  }
   if (saturates(activation) && neuron.active && neuron.active->rank() < rank)
     return "is saturated on all but too few samples";
   return "";
@@ -162,7 +155,7 @@ std::string describe(const Response& neuron, std::size_t rank, Activation activa
 
 std::string neuron_at_infinity(const Landscape& landscape, std::span<const double> theta, const Control& control) {
   const Network& network = landscape.network();
-  std::vector<LayerResponse> responses = layers_with_uses(network, theta);
+  std::vector<LayerResponse> responses = layers_with_uses(network, seen_by_loss(landscape, theta));
   const cpu::SingleThreadedBlas guard;
   SamplePass pass(network, landscape.data(), landscape.loss(), theta);
   Random random(0);  // the same for the same point
@@ -186,8 +179,42 @@ std::string neuron_at_infinity(const Landscape& landscape, std::span<const doubl
   return "";
 }
 
-OutputKind output_kind(const Landscape& landscape, std::span<const double> theta, const Control& control) {
+std::vector<double> fold_constant_neurons(const Landscape& landscape, std::span<const double> theta,
+                                          const Control& control) {
+  const Network& network = landscape.network();
+  std::vector<double> result(theta.begin(), theta.end());
+  if (landscape.data().size() == 1) return result;  // on which every neuron is constant
+  std::vector<std::vector<Response>> responses;
+  for (const Layer& layer : network.layers()) responses.emplace_back(static_cast<std::size_t>(cpu::width(layer)));
+  const cpu::SingleThreadedBlas guard;
+  SamplePass pass(network, landscape.data(), landscape.loss(), theta);
+  for_each_chunk(pass, landscape.data().size(), [&](const SamplePass&) {
+    check_stop(control);
+    for (std::size_t l = 0; l + 1 < responses.size(); ++l) {
+      const cpu::ConstMatrix output = pass.output(static_cast<std::int64_t>(l));
+      for (std::int64_t i = 0; i < pass.rows() * output.stride; ++i) {
+        responses[l][static_cast<std::size_t>(i % output.stride)].cover(output.data[i]);
+      }
+    }
+  });
+  for (std::size_t l = 0; l + 1 < responses.size(); ++l) {
+    const LayerView<double> above = network.view(std::span(result), static_cast<std::int64_t>(l) + 1);
+    for (std::size_t s = 0; s < responses[l].size(); ++s) {
+      const Response& neuron = responses[l][s];
+      if (neuron.range() > kExact * neuron.size() || (above.bias.empty() && neuron.size() > 0)) continue;
+      for (std::int64_t i = 0; i < above.weight.rows; ++i) {
+        double& weight = above.weight(i, static_cast<std::int64_t>(s));
+        if (!above.bias.empty()) above.bias[static_cast<std::size_t>(i)] += weight * neuron.lowest;
+        weight = 0;
+      }
+    }
+  }
+  return result;
+}
+
+OutputKind output_kind(const Landscape& landscape, std::span<const double> point, const Control& control) {
   const Dataset& data = landscape.data();
+  const std::vector<double> theta = seen_by_loss(landscape, point);
   const double cut = kSameOutput * (data.has_labels() ? 1 : norm_max(data.targets()));
   const cpu::SingleThreadedBlas guard;
   SamplePass pass(landscape.network(), data, landscape.loss(), theta);
@@ -203,6 +230,9 @@ OutputKind output_kind(const Landscape& landscape, std::span<const double> theta
       constant = constant && norm_max(moved(output, -1, first)) <= cut;
     }
   });
+  if (zero && landscape.loss() == Loss::cross_entropy && data.size() > 1 && equally_frequent(data)) {
+    zero = false;  // all classes equally probable is what constant outputs predict then
+  }
   return zero ? OutputKind::zero : constant ? OutputKind::constant : OutputKind::varying;
 }
 

@@ -174,13 +174,29 @@ TEST_F(CliEmbedding, FindsTheCriticalPointOfWidthOne) {
   EXPECT_EQ(point.at("constant"), false);
   EXPECT_EQ(point.at("device").get<std::string>().rfind("cpu, OpenBLAS", 0), 0u) << point.at("device");
   EXPECT_EQ(report.at("initial_deviation"), "m^(-3/2)");
-  int starts = point.at("count");
-  for (const char* rest : {"not_converged", "at_infinity", "constant_zero"}) starts += report.at(rest).get<int>();
-  EXPECT_EQ(starts, 4) << "one class only: each start is counted once";
+  EXPECT_EQ(report.at("found"), point.at("count")) << "one class only";
 
   const Model model = read_model(path("points") / point.at("model").get<std::string>());
   const auto view = model.network.view(std::span<const double>(model.theta), 0);
   EXPECT_NEAR(std::abs(view.weight(0, 0)), 0.08953659128478933, 1e-10);
+}
+
+TEST_F(CliEmbedding, FindCountsEachStartOnce) {
+  const std::string find = "find --layers 1,2,1 --bias hidden " + kOnData + "--starts 6 --out points";
+  const Json report = json_of(find);
+  const int found = report.at("found"), infinity = report.at("at_infinity"), zero = report.at("constant_zero"),
+            rest = report.at("not_converged");
+  EXPECT_EQ(found + infinity + zero + rest, 6);
+  int counts = 0;
+  for (const Json& point : report.at("critical_points")) {
+    EXPECT_LE(point.at("count").get<int>(), found);
+    counts += point.at("count").get<int>();
+  }
+  EXPECT_GT(counts, found) << "some lead to several points";
+  std::ostringstream line;
+  line << "starts    6: " << found << " found points, " << infinity << " at infinity, " << zero
+       << " at the constant zero, " << rest << " not converged\n";
+  EXPECT_NE(run(find).out.find(line.str()), std::string::npos);
 }
 
 TEST_F(CliEmbedding, FindReplacesTheModelsOfAnEarlierSearch) {

@@ -75,5 +75,52 @@ TEST(CriticalClass, ReducesSeveralLayers) {
   EXPECT_FALSE(same_neurons(reduce_neurons(narrow, small, kSame), reduce_neurons(wide, other, kSame), kSame));
 }
 
+TEST(CriticalClass, IgnoresPositiveFactorsOfReluNeurons) {
+  const std::vector<double> scaled{0.9, -3, 0.5, 0.125, 0.3, -0.175, 0.5, -8, 0.25};  // neurons by 3 and 1/4
+  const std::vector<double> turned{-0.3, 1, 2, 0.5, -0.1, -0.7, -1.5, -2, 0.25};
+  for (const Activation activation : {Activation::relu, Activation::leaky_relu}) {
+    const Network network = mlp({2, 2, 1}, activation);
+    EXPECT_TRUE(same_point(network, kPoint, scaled)) << name(activation);
+    EXPECT_FALSE(same_point(network, kPoint, turned)) << name(activation);
+  }
+  EXPECT_FALSE(same_point(kTanh2, kPoint, scaled));
+  // neuron 0 split in two of other sizes
+  const Network three = mlp({2, 3, 1}, Activation::relu), two = mlp({2, 2, 1}, Activation::relu);
+  const std::vector<double> split{0.6, -2, 2, 0.5, 0.15, -0.5, 0.2, -0.7, 0.05, 0.25, -2, 2, 0.25};
+  EXPECT_TRUE(same_neurons(reduce_neurons(two, kPoint, kSame), reduce_neurons(three, split, kSame), kSame));
+  // layer 1's neuron 1 in two copies of other sizes, and all that layer 2 sees twice as large
+  const Network deep = mlp({1, 2, 1, 1}, Activation::relu), wide = mlp({1, 3, 1, 1}, Activation::relu);
+  const std::vector<double> small{1, -2, /*b*/ 0.1, 0.2, /*W*/ 3, -4, /*b*/ 0.3, /*W*/ 5, /*b*/ 0.4};
+  std::vector<double> large{1, -4, -1, /*b*/ 0.1, 0.4, 0.1, /*W*/ 6, -2, -8, /*b*/ 0.6, /*W*/ 2.5, /*b*/ 0.4};
+  const ReducedNetwork reduced = reduce_neurons(deep, small, kSame);
+  EXPECT_TRUE(same_neurons(reduced, reduce_neurons(wide, large, kSame), kSame));
+  large[8] = -7;
+  EXPECT_FALSE(same_neurons(reduced, reduce_neurons(wide, large, kSame), kSame));
+}
+
+TEST(CriticalClass, IgnoresTheShiftThatCrossEntropyDoesNotSee) {
+  const Network network = mlp({1, 1, 4}, Activation::tanh, {.heads = 2});
+  const std::vector<double> point{0.5, 0.1, /*W*/ 1, 2, 3, 5, /*b*/ 0, 0.25, 0.5, 1};
+  const std::vector<double> shifted{0.5, 0.1, /*W*/ 4, 5, 2, 4, /*b*/ -3, -2.75, 2, 2.5};
+  EXPECT_TRUE(same_point(network, point, shifted, Loss::cross_entropy));
+  EXPECT_FALSE(same_point(network, point, shifted, Loss::mean_squared_error));
+  std::vector<double> other = shifted;
+  other[8] += 1, other[9] += 1;
+  EXPECT_TRUE(same_point(network, point, other, Loss::cross_entropy));
+  other[8] += 1;
+  EXPECT_FALSE(same_point(network, point, other, Loss::cross_entropy)) << "a difference within a head";
+  // a neuron that moves all logits alike is none
+  const Network wide = mlp({1, 2, 4}, Activation::tanh, {.heads = 2});
+  const std::vector<double> idle{0.5, 7, 0.1, 7, /*W*/ 1, 9, 2, 9, 3, -2, 5, -2, /*b*/ 0, 0.25, 0.5, 1};
+  EXPECT_TRUE(same_neurons(reduce_neurons(network, point, kSame, Loss::cross_entropy),
+                           reduce_neurons(wide, idle, kSame, Loss::cross_entropy), kSame));
+}
+
+TEST(CriticalClass, DoesNotMeasureARowThatVanishesByItself) {
+  const Network network = mlp({1, 3}, Activation::identity);
+  const std::vector<double> point{-1, 1e-17, 1, 0.5, 0, -0.5}, rounded{-1, -3e-17, 1, 0.5, 1e-17, -0.5};
+  EXPECT_TRUE(same_point(network, point, rounded, Loss::cross_entropy));
+}
+
 }  // namespace
 }  // namespace lossatlas

@@ -305,7 +305,8 @@ TEST(NeuronAtInfinity, IsNamedWithItsReason) {
   EXPECT_EQ(trouble(0.5, 0.1), "");
   EXPECT_EQ(trouble(12, 0), "neuron 0 of layer 1 is saturated on all of the data");
   EXPECT_EQ(trouble(12, -12), "neuron 0 of layer 1 is saturated on all but too few samples");
-  EXPECT_EQ(trouble(0, 0.3), "neuron 0 of layer 1 is constant on the data");
+  EXPECT_EQ(trouble(1e-10, 0.3), "neuron 0 of layer 1 is constant on the data");
+  EXPECT_EQ(trouble(0, 0.3), "") << "without in-weights it stays where it is";
   EXPECT_EQ(trouble(12, 0, 0), "") << "a neuron without output weights does not matter";
   EXPECT_EQ(trouble(3, 0), "") << "steep, but all samples respond";
 }
@@ -370,6 +371,99 @@ TEST(CertifyCriticalPoint, SeesThatNewtonGoesOnMoving) {
   EXPECT_EQ(point.theta, theta);
 }
 
+/// One hidden layer and an output bias on x = −2, −1, 1, 2 with y = x².
+CriticalPoint on_parabola(Network network, const std::vector<double>& theta) {
+  const Dataset data = Dataset::regression({-2, -1, 1, 2}, 1, {4, 1, 1, 4}, 1);
+  return certify_critical_point(
+      Landscape(std::move(network), data, Loss::mean_squared_error, Device::cpu({.threads = 1})), theta);
+}
+
+TEST(CertifyCriticalPoint, TakesNeuronsWithoutInputWeights) {
+  for (const Activation activation : {Activation::tanh, Activation::sigmoid, Activation::softplus, Activation::gelu,
+                                      Activation::relu, Activation::leaky_relu, Activation::sine}) {
+    // the output is the mean, 2.5; the gradient in w vanishes as y is even
+    const double height = activate(activation, 0.5);
+    const CriticalPoint point = on_parabola(mlp({1, 1, 1}, activation), {0, 0.5, 2, 2.5 - 2 * height});
+    EXPECT_TRUE(point.critical && point.finite) << name(activation) << ": " << point.remark;
+    // layer 2 has in-weights, but its inputs are constant
+    const double above = activate(activation, 0.7 * height - 0.1);
+    const CriticalPoint deep = on_parabola(mlp({1, 1, 1, 1}, activation), {0, 0.5, 0.7, -0.1, 2, 2.5 - 2 * above});
+    EXPECT_TRUE(deep.critical && deep.finite) << name(activation) << ": " << deep.remark;
+  }
+  const CriticalPoint crest = on_parabola(mlp({1, 1, 1}, Activation::sine), {0, std::acos(-1) / 2, 2, 0.5});
+  EXPECT_TRUE(crest.critical && crest.finite) << crest.remark;
+}
+
+TEST(CertifyCriticalPoint, TakesDeadReluNeurons) {
+  const CriticalPoint dead = on_parabola(mlp({1, 1, 1}, Activation::relu), {1, -5, 2, 2.5});
+  EXPECT_TRUE(dead.critical && dead.finite) << dead.remark;
+  const CriticalPoint beside = on_parabola(mlp({1, 2, 1}, Activation::relu), {1, 0, -5, 0.5, 2, 1, 2});
+  EXPECT_TRUE(beside.critical && beside.finite) << beside.remark;
+  const CriticalPoint saturated = on_parabola(mlp({1, 1, 1}, Activation::softplus), {1, -40, 2, 2.5});
+  EXPECT_FALSE(saturated.finite) << "softplus goes on falling where relu is dead";
+}
+
+// ---- one class each -------------------------------------------------------------------------------------------------
+
+Landscape entropy_landscape(Network network, std::vector<double> x, std::vector<std::int32_t> y) {
+  return Landscape(std::move(network), Dataset::classification(std::move(x), 1, std::move(y), 2), Loss::cross_entropy,
+                   Device::cpu({.threads = 1}));
+}
+
+TEST(SearchCriticalPoints, ListsAMinimumOfTheCrossEntropyOnce) {
+  for (const Bias bias : {Bias::all, Bias::none}) {
+    for (const std::int64_t heads : {1, 2}) {
+      const Network network = mlp({1, 2 * heads}, Activation::identity, {.bias = bias, .heads = heads});
+      const Landscape landscape = entropy_landscape(network, {-1, 1, 2, -2}, {0, 1, 0, 1});
+      const CriticalSearch search = search_critical_points(landscape, short_search(4));
+      expect_sound(landscape, search, 4, kBar);
+      ASSERT_EQ(search.classes.size(), 1u);
+      EXPECT_EQ(search.classes[0].count, 4);
+      EXPECT_FALSE(search.classes[0].constant);
+    }
+  }
+}
+
+TEST(SearchCriticalPoints, ListsAConstantPredictionOnce) {
+  // the labels are even in x: the best softmax of a straight line is constant
+  const std::pair<std::vector<double>, std::vector<std::int32_t>> equal{{-2, -1, 1, 2}, {1, 0, 0, 1}},
+      unequal{{-2, -1, 1, 2, -3, 3}, {1, 0, 0, 1, 1, 1}};
+  const auto searched = [](const auto& data, Bias bias) {
+    const Landscape landscape =
+        entropy_landscape(mlp({1, 2}, Activation::identity, {.bias = bias}), data.first, data.second);
+    CriticalSearch search = search_critical_points(landscape, short_search(4));
+    expect_sound(landscape, search, 4, kBar);
+    return search;
+  };
+  for (const CriticalSearch& search :
+       {searched(equal, Bias::all), searched(unequal, Bias::all), searched(equal, Bias::none)}) {
+    ASSERT_EQ(search.classes.size(), 1u);
+    EXPECT_TRUE(search.classes[0].constant);
+    EXPECT_EQ(search.classes[0].count, 4);
+  }
+  const CriticalSearch zero = searched(unequal, Bias::none);  // equal probabilities are not the frequencies
+  EXPECT_TRUE(zero.classes.empty());
+  EXPECT_EQ(zero.vanishing_output, 4);
+}
+
+TEST(SearchCriticalPoints, ListsAMinimumOfReluNeuronsOnce) {
+  for (const Activation activation : {Activation::relu, Activation::leaky_relu}) {
+    const Landscape landscape(mlp({1, 1, 1}, activation), tanh3(), Loss::mean_squared_error,
+                              Device::cpu({.threads = 1}));
+    const CriticalSearch search = search_critical_points(landscape, short_search(12));
+    expect_sound(landscape, search, 12, kBar);
+    ASSERT_FALSE(search.classes.empty());
+    const double least = search.classes[0].representative.loss;
+    std::int64_t minima = 0, starts = 0;
+    for (const CriticalClass& one : search.classes) {
+      if (one.representative.loss > least + 1e-9) continue;
+      ++minima, starts += one.count;
+    }
+    EXPECT_LE(minima, 2) << name(activation) << ": the minimum and its mirror image";
+    EXPECT_GE(starts, 4) << name(activation);
+  }
+}
+
 // ---- constant outputs -----------------------------------------------------------------------------------------------
 
 /// Three classes, each its own mirror image under x → −x; sigmoid without output bias.
@@ -394,7 +488,7 @@ TEST(ConstantOutput, IsFiniteByWayOfNeuronsThatCancel) {
 TEST(ConstantOutput, IsAtInfinityByWayOfConstantNeurons) {
   const Landscape landscape = constant_fits(1);
   const double third = 2.0 / 3;  // times φ(0)
-  for (const double w : {0.0, 1e-8, 1e-6}) {
+  for (const double w : {1e-8, 1e-6}) {
     const std::vector<double> theta{w, 0, third, third, third};
     EXPECT_EQ(output_kind(landscape, theta), OutputKind::constant) << w;
     const CriticalPoint point = certify_critical_point(landscape, theta, 1e-4);

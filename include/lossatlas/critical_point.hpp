@@ -24,10 +24,12 @@ struct CriticalPoint {
   std::string device;  ///< what computed the Hessian's spectrum; empty where there is none
   /// ‖∇R‖₁ is within the tolerance asked for, and the point is finite.
   bool critical = false;
-  /// False when the point lies at infinity: a neuron with non-zero output weights is saturated (|φ'| < 1e-6 on all
-  /// samples, or on all but too few to fix its weights) or constant on the data (a range of 1e-9 of its size; of 1e-2
-  /// where the whole output is constant, as a small gradient does not tell such neurons' weights from 0), or further
-  /// Newton steps go on moving θ by more than 1e-6 relative.
+  /// False when the point lies at infinity. A neuron with non-zero output weights is saturated (|φ'| < 1e-6 on all
+  /// samples, or on all but too few to fix its weights) or nearly constant on the data (a range of 1e-9 of its size; of
+  /// 1e-2 where the whole output is constant, as a small gradient does not tell such neurons' weights from 0); exactly
+  /// constant ones, without input weights or dead ReLU neurons, are finite. Or the cross entropy goes on falling in a
+  /// direction that changes, to first order, only probabilities below 1e-8, as it does on data that are separated
+  /// wholly or in part. Or further Newton steps go on moving θ by more than 1e-6 relative.
   bool finite = false;
   std::string remark;  ///< why it is not finite or not critical; empty otherwise
 };
@@ -62,14 +64,16 @@ struct CriticalSearchOptions {
   CriticalPointOptions each = {};
 };
 
-/// Points that are the same function reached in the same way: equal after dropping neurons without output weights and
-/// merging equal neurons, up to permutation and, for odd activations and for sigmoids below a bias, signs. All points
-/// with a constant output are one class, however they reach it.
+/// Points that are the same function reached in the same way: equal after dropping neurons without output weights (dead
+/// ReLU neurons, too), moving those that are constant on the data into the next bias and merging equal neurons, up to
+/// permutation, for odd activations and for sigmoids below a bias signs, for relu and leaky relu positive factors
+/// between input and output weights, and under cross entropy a common shift of a head's outputs. All points with a
+/// constant output are one class, however they reach it.
 struct CriticalClass {
   /// The member with the smallest gradient, of those whose ZeroRule::gap supports the inertia (1000 or more) if there
   /// are any.
   CriticalPoint representative;
-  std::int64_t count = 0;         ///< starts that led here
+  std::int64_t count = 0;         ///< starts that led here; some of them may have led to other classes, too
   std::vector<Inertia> inertias;  ///< distinct ones of the members
   /// The output is the same on all of the data, to 1e-5 of the targets: then it is the mean target (cross entropy: the
   /// label frequencies), since Σ_j a_ij ∂R/∂a_kj = c_i Σ_n e_nk for the constant c ≠ 0, output weights a and
@@ -77,12 +81,13 @@ struct CriticalClass {
   bool constant = false;
 };
 
-/// Starts that led to several points are counted in each of their classes; `not_converged`, `at_infinity` and
-/// `vanishing_output` count those that led to no class.
+/// Each start is counted in exactly one of `found`, `vanishing_output`, `at_infinity` and `not_converged`: the first in
+/// this order that one of its points belongs to. A start that led to several classes is in the count of each.
 struct CriticalSearch {
-  /// Finite critical points by the representative's loss, ascending. Left out: the constant zero output, and constant
-  /// outputs by way of neurons that are constant on the data, which lie at infinity.
+  /// Finite critical points by the representative's loss, ascending. Left out: the constant zero output (under cross
+  /// entropy: equal probabilities of all classes where the labels are not equally frequent).
   std::vector<CriticalClass> classes;
+  std::int64_t found = 0;             ///< starts that led to at least one class
   std::int64_t not_converged = 0;     ///< starts without a critical point
   std::int64_t at_infinity = 0;       ///< starts that led to infinity
   std::int64_t vanishing_output = 0;  ///< starts that led to the constant zero output

@@ -102,6 +102,7 @@ Json search_json(const CriticalSearch& result, const Landscape& landscape, const
     points.push_back(point_json(result.classes[i], model_file(i, result.classes.size())));
   }
   return {{"critical_points", points},
+          {"found", result.found},
           {"not_converged", result.not_converged},
           {"at_infinity", result.at_infinity},
           {"constant_zero", result.vanishing_output},
@@ -122,9 +123,10 @@ void print_search(const CriticalSearch& result, const Landscape& landscape, cons
   std::printf("network   %s\n", landscape.network().describe().c_str());
   std::printf("data      %s, %lld samples\n", landscape.data().name().c_str(),
               static_cast<long long>(landscape.data().size()));
-  std::printf("starts    %lld: %lld not converged, %lld at infinity, %lld at the constant zero\n",
-              static_cast<long long>(arguments.search.starts), static_cast<long long>(result.not_converged),
-              static_cast<long long>(result.at_infinity), static_cast<long long>(result.vanishing_output));
+  std::printf("starts    %lld: %lld found points, %lld at infinity, %lld at the constant zero, %lld not converged\n",
+              static_cast<long long>(arguments.search.starts), static_cast<long long>(result.found),
+              static_cast<long long>(result.at_infinity), static_cast<long long>(result.vanishing_output),
+              static_cast<long long>(result.not_converged));
   for (std::size_t i = 0; i < result.classes.size(); ++i) {
     const CriticalPoint& point = result.classes[i].representative;
     std::printf("%s  loss %.12g, |gradient|_1 %.2e, %lld starts, %s%s\n", model_file(i, result.classes.size()).c_str(),
@@ -237,14 +239,19 @@ void add_find(CLI::App& program, Command& chosen) {
           "Every other start descends to the end, to minima for the most part; the others leave the descent at times "
           "on\n"
           "the way and go on by Newton's method, to saddles and degenerate points too, so that one start may lead to\n"
-          "several points. Points that are the same up to order, signs and copies of neurons count as one, and so do\n"
-          "all with a constant output. Writes one model critical-K.safetensors for each, by ascending loss, in place "
-          "of\n"
-          "those of an earlier search, and\n"
-          "critical_points.json: loss, gradient_l1, inertia (positive, zero and negative eigenvalues of the Hessian),\n"
-          "finite, constant (the output is the same for all samples), and count (of the starts). Starts that lead to\n"
-          "infinity, to the constant zero or to no critical point only are counted apart, and never reported as\n"
-          "critical. The second derivative of relu counts as 0 in inertias; remarks says so.\n\n") +
+          "several points. Points that are the same up to order, signs, copies and dead ones of neurons, factors that\n"
+          "relu moves between layers and, under cross entropy, a shift of all outputs count as one, and so do all with "
+          "a\n"
+          "constant output. Writes one model critical-K.safetensors for each, by ascending loss, in place of those of "
+          "an\n"
+          "earlier search, and critical_points.json: loss, gradient_l1, inertia (positive, zero and negative "
+          "eigenvalues\n"
+          "of the Hessian), finite, constant (the output is the same for all samples), and count, the starts that led\n"
+          "there. Starts that found no point led to infinity, to the constant zero (for cross entropy: to equal\n"
+          "probabilities that are not the label frequencies) or to no critical point; these are never reported as\n"
+          "critical. starts = found + at_infinity + constant_zero + not_converged; a start that found several points "
+          "is\n"
+          "in the count of each. The second derivative of relu counts as 0 in inertias; remarks says so.\n\n") +
       kSpecHelp +
       "\nExamples:\n"
       "  lossatlas find --layers 1,1,1 --bias hidden --data tanh3 --loss mse --starts 8 --out points\n"
