@@ -41,8 +41,7 @@ class Separation {
         pass_(network_, data_, landscape.loss(), theta) {}
 
   bool falls_for_ever() {
-    const bool lost = collect_pairs();
-    if (lost) return true;
+    if (collect_pairs()) return true;
     if (std::all_of(pairs_.begin(), pairs_.end(), [](const Pair& pair) { return pair.fixed; })) return false;
     measure_parameters();
     fix([](const Pair& pair) { return pair.fixed; });
@@ -55,7 +54,7 @@ class Separation {
   }
 
  private:
-  /// Whether no pair of some head is fixed: scaling its part of the last layer up lowers its loss and no other.
+  /// Whether some head has no fixed pair: a larger factor on its part of the last layer lowers its loss and no other's.
   bool collect_pairs() {
     std::vector<bool> holds(static_cast<std::size_t>(network_.heads()), network_.outputs_per_head() < 2);
     for_each_chunk(pass_, data_.size(), [&](const SamplePass&) {
@@ -143,6 +142,7 @@ class Separation {
     for_each_part([&](std::span<const Pair> pairs) {
       const auto count = std::count_if(pairs.begin(), pairs.end(), chosen);
       for (std::ptrdiff_t added = 0; added < count && span_.rank() < scale_.size(); ++added) {
+        check_stop(control_);
         if (!span_.add(sum_of(pairs, [&](const Pair& pair) { return chosen(pair) ? random_.normal() : 0; }))) return;
       }
     });

@@ -22,7 +22,7 @@ namespace lossatlas {
 ///
 /// A forward pass over the data if no probability is below 1e-8. Otherwise as many backward passes over a chunk of
 /// samples as the span has dimensions, O(M) for each pair of them by Gram–Schmidt, and 8·M² bytes at the most. Looks
-/// for a stop request between chunks.
+/// for a stop request between passes.
 bool falls_for_ever(const Landscape& landscape, std::span<const double> theta, const Control& control = {});
 
 }  // namespace lossatlas

@@ -7,7 +7,10 @@
 #include <cstdlib>
 #include <filesystem>
 #include <numbers>
+#include <optional>
+#include <ostream>
 #include <stop_token>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -15,10 +18,9 @@
 
 #include <lossatlas/critical_point.hpp>
 #include <lossatlas/dataset_io.hpp>
+#include <lossatlas/error.hpp>
 
 #include "critical_points.hpp"
-#include "expect_error.hpp"
-#include "random.hpp"
 
 namespace lossatlas {
 namespace {
