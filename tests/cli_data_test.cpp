@@ -133,7 +133,10 @@ TEST_F(CliData, LabelsThatDoNotStartAtZeroAreNamedAlike) {
   EXPECT_EQ(tail("npy:x.npy,column.npy"), above);
   const std::string below = tail("csv:minus.csv");
   expect_part(below, "label -1 of sample 0");
-  EXPECT_EQ(tail("npy:x.npy,minus.npy"), below);
+  // The reader of integers doesn't know how many outputs there will be.
+  const std::string integers = tail("npy:x.npy,minus.npy");
+  expect_part(integers, "label -1 of sample 0, expected 0 to 999");
+  EXPECT_EQ(integers.substr(integers.find(": labels")), below.substr(below.find(": labels")));
   const std::string far = tail("csv:far.csv");
   expect_part(far, "label 255 of sample 3");
   EXPECT_EQ(tail("npy:x.npy,far.npy"), far);

@@ -136,7 +136,7 @@ class TableReader {
   void check_sample() const {
     std::int64_t inputs = 0;
     const auto counts = [&](const std::string& field) { return field == std::to_string(inputs++); };
-    context_.require(!std::ranges::all_of(first_, counts), "whose line ", first_line_, " is 0,1,...,",
+    context_.require(!std::ranges::all_of(first_, counts), "whose line ", first_line_, " counts 0,1,... to ",
                      first_.size() - 1, ", expected a header of names or another sample: it may be either; ",
                      kSayHeader);
     const std::string& target = first_[target_];

@@ -10,10 +10,11 @@ namespace {
 constexpr std::string_view kFold =
     "torch.nn.utils.fusion.fuse_linear_bn_eval makes one linear layer of a batch normalisation and the one before it";
 
+constexpr std::string_view kLinearPart = "save the linear layers by themselves, and take what feeds them as data";
+
 [[noreturn]] void refuse(std::string_view name, std::string_view layer, std::string_view advice,
                          const FileContext& context) {
-  context.fail("with tensor ", printable(name), ", which is of ", layer, ", expected linear layers only",
-               advice.empty() ? "" : "; ", advice);
+  context.fail("with tensor ", printable(name), ", which is of ", layer, ", expected linear layers only; ", advice);
 }
 
 }  // namespace
@@ -42,13 +43,13 @@ void refuse_batch_norm(std::string_view name, const FileContext& context) {
 void refuse_other_layers(std::string_view name, std::span<const std::int64_t> shape, const FileContext& context) {
   refuse_batch_norm(name, context);
   if (name.find("weight_ih_l") != std::string_view::npos || name.find("weight_hh_l") != std::string_view::npos)
-    refuse(name, "a recurrent layer", "", context);
-  if (name.ends_with("in_proj_weight")) refuse(name, "an attention layer", "", context);
+    refuse(name, "a recurrent layer", kLinearPart, context);
+  if (name.ends_with("in_proj_weight")) refuse(name, "an attention layer", kLinearPart, context);
   if (!name.ends_with(".weight") || shape.size() == 2) return;
   if (shape.size() == 1 && parse_tensor_name(name))
     refuse(name, "a normalisation (its weight has one axis)", kFold, context);
   if (shape.size() >= 3)
-    refuse(name, "a convolution (its weight has " + std::to_string(shape.size()) + " axes)", "", context);
+    refuse(name, "a convolution (its weight has " + std::to_string(shape.size()) + " axes)", kLinearPart, context);
 }
 
 }  // namespace lossatlas
