@@ -244,6 +244,7 @@ for target, numbers in (("shard", {"shard": 1, "shards": 1}), ("journal", {})):
     seed(target, "heads_negative", run(heads=-1, **numbers) + payload)
     seed(target, "points_beyond", run(axes=[{"hi": 1, "lo": 0, "points": 2**40}] * 2, **numbers) + payload)
     seed(target, "range_beyond", run(axes=[{"hi": 1e308, "lo": -1e308, "points": 12}], **numbers) + payload)
+    seed(target, "64_axes", run(axes=[{"hi": 1, "lo": 0, "points": 1}] * 64, tile=1, **numbers) + payload)
     seed(target, "no_axes", run(axes=[], **numbers) + payload)
     seed(target, "other_grid", run(axes=[{"hi": 2, "lo": 0, "points": 12}], **numbers) + payload)
     seed(target, "other_model", run(identity=[part(hash=1), part("precision", "f64", 18)], **numbers) + payload)
