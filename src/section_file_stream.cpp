@@ -53,7 +53,6 @@ void check_target(const fs::path& file) {
 }
 
 void check_options(const TileSource& source, const SectionFileOptions& options) {
-  constexpr std::int64_t kMostAxes = 63;  // NumPy's 64 less the one of the heads
   const Shard shard = options.shard.value_or(Shard{});
   const std::int64_t points = source.grid.size(), parts = shard.count;
   require(source.grid.rank() >= 1 && source.grid.rank() <= kMostAxes, kFunction, "received a grid of ",

@@ -1,8 +1,6 @@
 // Damaged files of every format: a reader returns or throws FileError in one line that names the file, and takes no
 // memory that the file does not justify.
-#include <fcntl.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -50,7 +48,6 @@ class HostileFiles : public ::testing::Test {
 
   HostileFiles() { std::cout << "seed " << kSeed << '\n'; }
   ~HostileFiles() override {
-    ::close(descriptor_);
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
     // Catches what C libraries take; AddressSanitizer alone keeps a quarter of a gigabyte of freed memory.
@@ -58,22 +55,15 @@ class HostileFiles : public ::testing::Test {
     EXPECT_LE(usage.ru_maxrss, kMostKilobytes);
   }
 
-  /// One file, kept open: creating thousands, or truncating at each open, takes a disk seconds.
-  void store(const std::string& bytes) {
-    const auto size = static_cast<ssize_t>(bytes.size());
-    ASSERT_EQ(::pwrite(descriptor_, bytes.data(), bytes.size(), 0), size);
-    ASSERT_EQ(::ftruncate(descriptor_, size), 0);
-  }
-
   /// True when the reader accepts the bytes; fails the test on anything but a return or a proper FileError.
   bool reads(const std::string& bytes, const Reader& reader) {
-    store(bytes);
+    victim_.store(bytes);
     // Decompression makes 1032 bytes of one at most, and a byte becomes a double.
     const std::size_t allowed = 1032 * sizeof(double) * bytes.size() + (std::size_t{1} << 20);
     largest_allocation = 0;
     bool accepted = false;
     try {
-      reader(victim_);
+      reader(victim_.path());
       accepted = true;
     } catch (const FileError& error) {
       const std::string text = error.what();
@@ -133,21 +123,8 @@ class HostileFiles : public ::testing::Test {
   }
 
   TemporaryFolder folder_;
-  const Path victim_ = folder_.file("victim", "");
-  const int descriptor_ = ::open(victim_.c_str(), O_WRONLY | O_CLOEXEC);
+  const RewrittenFile victim_{folder_ / "victim"};
 };
-
-/// Recomputes the checksum of every chunk that is still whole.
-std::string repair_png(std::string bytes) {
-  for (std::size_t at = 8; at + 12 <= bytes.size();) {
-    std::size_t length = 0;
-    for (std::size_t i = 0; i < 4; ++i) length = length << 8 | static_cast<unsigned char>(bytes[at + i]);
-    if (length > bytes.size() - at - 12) break;
-    bytes.replace(at, length + 12, png_chunk(bytes.substr(at + 4, 4), std::string_view(bytes).substr(at + 8, length)));
-    at += length + 12;
-  }
-  return bytes;
-}
 
 TEST_F(HostileFiles, Npy) {
   const auto reader = [](const Path& file) { read_npy(file); };

@@ -1,7 +1,9 @@
 // Files for tests, made from bytes by hand: nothing here uses the library's writers.
 #pragma once
 
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -14,6 +16,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace lossatlas::testing {
@@ -47,6 +50,29 @@ class TemporaryFolder {
 
  private:
   std::filesystem::path path_;
+};
+
+/// A file that is kept open and holds other bytes again and again: creating thousands, or truncating at each open,
+/// takes a disk seconds.
+class RewrittenFile {
+ public:
+  explicit RewrittenFile(std::filesystem::path path)
+      : path_(std::move(path)), descriptor_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600)) {}
+  ~RewrittenFile() { ::close(descriptor_); }
+  RewrittenFile(const RewrittenFile&) = delete;
+  RewrittenFile& operator=(const RewrittenFile&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  void store(std::string_view bytes) const {
+    const auto size = static_cast<ssize_t>(bytes.size());
+    const bool stored =
+        ::pwrite(descriptor_, bytes.data(), bytes.size(), 0) == size && ::ftruncate(descriptor_, size) == 0;
+    if (!stored) throw std::runtime_error("cannot write " + path_.string());
+  }
+
+ private:
+  std::filesystem::path path_;
+  int descriptor_;
 };
 
 inline std::string bytes_of(const std::filesystem::path& file) {
@@ -145,6 +171,18 @@ inline std::string png(const PngLayout& layout, std::string_view rows) {
       big(layout.width) + big(layout.height) + layout.depth + layout.colour + std::string(3, '\0');
   return "\x89PNG\r\n\x1a\n" + png_chunk("IHDR", header) + layout.chunks + png_chunk("IDAT", packed) +
          png_chunk("IEND", "");
+}
+
+/// Recomputes the checksum of every chunk that is still whole.
+inline std::string repair_png(std::string bytes) {
+  for (std::size_t at = 8; at + 12 <= bytes.size();) {
+    std::size_t length = 0;
+    for (std::size_t i = 0; i < 4; ++i) length = length << 8 | static_cast<unsigned char>(bytes[at + i]);
+    if (length > bytes.size() - at - 12) break;
+    bytes.replace(at, length + 12, png_chunk(bytes.substr(at + 4, 4), std::string_view(bytes).substr(at + 8, length)));
+    at += length + 12;
+  }
+  return bytes;
 }
 
 inline std::string safetensors(std::string_view header, std::string_view data) {

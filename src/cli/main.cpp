@@ -76,17 +76,7 @@ int main(int argc, char** argv) {
   app.footer(kFooter);
   app.formatter(std::make_shared<cli::HelpFormatter>());
   cli::Command command;
-  cli::add_fit(app, command);
-  cli::add_section(app, command);
-  cli::add_merge(app, command);
-  cli::add_evaluate(app, command);
-  cli::add_find(app, command);
-  cli::add_split(app, command);
-  cli::add_embed(app, command);
-  cli::add_spectrum(app, command);
-  cli::add_forecast(app, command);
-  cli::add_info(app, command);
-  cli::add_reproduce(app, command);
+  cli::add_commands(app, command);
   if (argc < 2) {
     std::fputs(app.help().c_str(), stderr);
     return kBadInput;

@@ -59,8 +59,8 @@ bool sensible(const RunHeader& header) {
   const std::int64_t points = header.grid.size();
   const bool whole = header.shard == 0 && header.shards == 0;
   const bool part = header.shard >= 1 && header.shard <= header.shards && header.shards <= points;
-  return header.heads >= 1 && header.heads <= INT64_MAX / 32 / points && (whole || part) && header.tile_points >= 1 &&
-         header.tile_points <= points;
+  return header.grid.rank() <= kMostAxes && header.heads >= 1 && header.heads <= INT64_MAX / 32 / points &&
+         (whole || part) && header.tile_points >= 1 && header.tile_points <= points;
 }
 
 }  // namespace

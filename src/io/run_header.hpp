@@ -21,6 +21,8 @@ struct IdentityPart {
   std::uint64_t hash = 0;  ///< of all of it
 };
 
+inline constexpr std::int64_t kMostAxes = 63;  ///< of a grid: NumPy's 64 less the one of the heads
+
 struct RunHeader {
   std::vector<IdentityPart> identity;
   Grid grid;
