@@ -1,15 +1,15 @@
-// What the subcommands share: options for model, data and device, lists in option values, and checks of outputs.
+// What the subcommands share: options for model, data and device, and checks of outputs.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include <CLI/CLI.hpp>
 #include <lossatlas/lossatlas.hpp>
 
+#include "numbers.hpp"
 #include "session.hpp"
 
 namespace lossatlas::cli {
@@ -59,18 +59,6 @@ Dataset read_data(std::string_view option, const std::string& spec);
 Loss read_loss(const std::string& text);
 /// --precision.
 void add_precision(CLI::App& command, std::string& precision);
-
-/// --seed: a whole number of 64 bits, no wider one cut short.
-void add_seed(CLI::App& command, std::uint64_t& seed, const std::string& description);
-
-/// "0.3,0.3,0.4": finite numbers.
-std::vector<double> parse_numbers(std::string_view option, const std::string& text, char separator);
-/// "64,2048": positive whole numbers below 2³¹.
-std::vector<std::int64_t> parse_widths(std::string_view option, const std::string& text);
-/// "128x128": points per axis; one number stands for all `rank` axes.
-std::vector<std::int64_t> parse_grid(const std::string& text, std::int64_t rank);
-/// "-1:1,0:2": lo:hi per axis; one range stands for all `rank` axes.
-std::vector<Range> parse_ranges(const std::string& text, std::int64_t rank);
 
 /// Throws FileError unless a file can be made at `file`: its folder exists and may be written.
 void check_output_file(std::string_view option, const std::filesystem::path& file);

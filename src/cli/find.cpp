@@ -103,27 +103,24 @@ Json search_json(const CriticalSearch& result, const Landscape& landscape, const
 }
 
 void print_search(const CriticalSearch& result, const Landscape& landscape, const FindArguments& arguments) {
-  std::printf("network   %s\n", landscape.network().describe().c_str());
-  std::printf("data      %s, %lld samples\n", landscape.data().name().c_str(),
-              static_cast<long long>(landscape.data().size()));
-  std::printf("starts    %lld: %lld not converged, %lld at infinity, %lld at the constant zero\n",
-              static_cast<long long>(arguments.search.starts), static_cast<long long>(result.not_converged),
-              static_cast<long long>(result.at_infinity), static_cast<long long>(result.vanishing_output));
+  print_line("network   %s", landscape.network().describe().c_str());
+  print_line("data      %s, %lld samples", landscape.data().name().c_str(),
+             static_cast<long long>(landscape.data().size()));
+  print_line("starts    %lld: %lld not converged, %lld at infinity, %lld at the constant zero",
+             static_cast<long long>(arguments.search.starts), static_cast<long long>(result.not_converged),
+             static_cast<long long>(result.at_infinity), static_cast<long long>(result.vanishing_output));
   for (std::size_t i = 0; i < result.classes.size(); ++i) {
     const CriticalPoint& point = result.classes[i].representative;
-    std::printf("%s  loss %.12g, |gradient|_1 %.2e, %lld starts, %s%s\n", model_file(i, result.classes.size()).c_str(),
-                point.loss, point.gradient_l1, static_cast<long long>(result.classes[i].count),
-                counts(point.inertia).c_str(), result.classes[i].constant ? ", constant output" : "");
+    print_line("%s  loss %.12g, |gradient|_1 %.2e, %lld starts, %s%s", model_file(i, result.classes.size()).c_str(),
+               point.loss, point.gradient_l1, static_cast<long long>(result.classes[i].count),
+               counts(point.inertia).c_str(), result.classes[i].constant ? ", constant output" : "");
   }
-  std::printf("written   %s\n", (fs::path(arguments.out) / "critical_points.json").string().c_str());
+  print_line("written   %s", (fs::path(arguments.out) / "critical_points.json").string().c_str());
 }
 
 // The checked search options.
 CriticalSearchOptions search_options(const FindArguments& arguments, const Network& network) {
   CriticalSearchOptions options = arguments.search;
-  if (options.starts < 1) throw InvalidArgument("--starts: received a number below 1, expected at least one");
-  if (!(options.each.tolerance > 0)) throw InvalidArgument("--tolerance: expected a number above 0");
-  if (!std::isfinite(arguments.power)) throw InvalidArgument("--init-power: expected a finite number");
   options.init.power = arguments.power;
   if (arguments.scale.empty()) return options;
   std::vector<double>& scales = options.init.scale;
@@ -186,21 +183,19 @@ void add_architecture(CLI::App& command, ModelOptions& model) {
 
 void add_search(CLI::App& command, FindArguments& arguments) {
   CriticalSearchOptions& search = arguments.search;
-  command.add_option("--starts", search.starts, "Random starts")->type_name("N")->capture_default_str();
+  add_whole<std::int64_t>(command, "--starts", search.starts, 1, kMostWhole, "Random starts")->type_name("N");
   add_seed(command, search.init.seed, "Seed of the starts");
-  auto* power = command
-                    .add_option("--init-power", arguments.power,
-                                "Starts are drawn with variance 1/m^P, m the widest hidden layer")
-                    ->type_name("P")
-                    ->capture_default_str();
+  auto* power = add_real(command, "--init-power", arguments.power, {.least = -100, .most = 100},
+                         "Starts are drawn with variance 1/m^P, m the widest hidden layer")
+                    ->type_name("P");
   command
       .add_option("--init-scale", arguments.scale,
                   "Instead, standard deviations of the starts' parameters: one for each layer, or one for all")
       ->excludes(power)
       ->type_name("S[,S...]");
-  command.add_option("--tolerance", search.each.tolerance, "Largest |gradient|_1 of a point that counts as critical")
-      ->type_name("T")
-      ->capture_default_str();
+  add_real(command, "--tolerance", search.each.tolerance, {.least = 0, .open = true},
+           "Largest |gradient|_1 of a point that counts as critical")
+      ->type_name("T");
 }
 
 }  // namespace

@@ -12,9 +12,7 @@ namespace lossatlas::cli {
 
 namespace fs = std::filesystem;
 
-std::string to_text(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
-
-void print(const Json& json) { std::fputs(to_text(json).c_str(), stdout); }
+void print(const Json& json) { print_text(json.pretty()); }
 
 void make_folder(const fs::path& folder) {
   std::error_code error;
@@ -43,7 +41,7 @@ void write_text(const fs::path& file, const std::string& text) {
   throw FileError("[write] received " + file.string() + ", expected a file that can be replaced: " + reason);
 }
 
-void write_json(const fs::path& file, const Json& json) { write_text(file, to_text(json)); }
+void write_json(const fs::path& file, const Json& json) { write_text(file, json.pretty()); }
 
 Json describe(const Grid& grid) {
   Json axes = Json::array();
@@ -52,7 +50,8 @@ Json describe(const Grid& grid) {
 }
 
 Json describe(const Network& network) {
-  Json widths = Json::array({network.inputs()});
+  Json widths = Json::array();
+  widths.push_back(network.inputs());
   Json activations = Json::array();
   for (const Layer& layer : network.layers()) {
     const auto& dense = std::get<Dense>(layer);

@@ -22,7 +22,7 @@ void list_figures(bool json) {
   Json list = Json::array();
   for (const Figure& figure : all_figures()) {
     list.push_back({{"name", figure.name}, {"description", figure.description}});
-    if (!json) std::printf("%-22s  %s\n", figure.name, figure.description);
+    if (!json) print_line("%-22s  %s", figure.name, figure.description);
   }
   if (json) print(list);
 }
@@ -41,13 +41,14 @@ void reproduce(const ReproduceArguments& arguments, Session& session) {
   const Figure figure = find_figure(arguments.figure);
   check_output_folder("--out", arguments.out);
   Json report = {{"figure", figure.name}, {"description", figure.description}};
-  report.update(figure.draw(arguments, session));
+  report.add(figure.draw(arguments, session));
   session.finish();
   write_json(arguments.out / "report.json", report);
   if (arguments.json) {
     print(report);
   } else {
-    std::printf("%s\nwritten to %s\n", figure.description, arguments.out.string().c_str());
+    print_line("%s", figure.description);
+    print_line("written to %s", arguments.out.string().c_str());
   }
 }
 

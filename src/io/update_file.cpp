@@ -39,13 +39,15 @@ UpdateFile::~UpdateFile() {
 }
 
 UpdateFile UpdateFile::create(const std::filesystem::path& file, std::string_view function) {
-  UpdateFile made(file, function, ::open(file.c_str(), kFlags | O_CREAT | O_EXCL, 0666));
+  UpdateFile made(file, function, -1);  // whatever asks for memory comes before the file is there
+  made.descriptor_ = ::open(file.c_str(), kFlags | O_CREAT | O_EXCL, 0666);
   if (made.descriptor_ < 0) made.fail(errno);
   return made;
 }
 
 std::optional<UpdateFile> UpdateFile::open(const std::filesystem::path& file, std::string_view function) {
-  UpdateFile opened(file, function, ::open(file.c_str(), kFlags));
+  UpdateFile opened(file, function, -1);
+  opened.descriptor_ = ::open(file.c_str(), kFlags);
   if (opened.descriptor_ < 0 && errno == ENOENT) return std::nullopt;
   if (opened.descriptor_ < 0) opened.fail(errno);
   opened.context_.require(S_ISREG(status_of(opened.descriptor_).st_mode), "which is not a regular file, expected one");
