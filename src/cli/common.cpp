@@ -50,7 +50,7 @@ bool writable(const fs::path& folder) {
 // The folder itself or the nearest one above it that exists.
 fs::path existing_ancestor(fs::path folder) {
   std::error_code ignored;
-  folder = fs::absolute(folder, ignored);
+  folder = fs::absolute(folder.empty() ? "." : folder, ignored);
   while (!fs::exists(folder, ignored) && folder.has_relative_path()) folder = folder.parent_path();
   return folder;
 }

@@ -123,6 +123,7 @@ CriticalSearchOptions search_options(const FindArguments& arguments, const Netwo
   CriticalSearchOptions options = arguments.search;
   options.init.power = arguments.power;
   if (arguments.scale.empty()) return options;
+  constexpr double kMostScale = 1e100;  // starts beyond are infinite
   std::vector<double>& scales = options.init.scale;
   scales = parse_numbers("--init-scale", arguments.scale, ',');
   const auto depth = static_cast<std::size_t>(network.depth());
@@ -131,7 +132,9 @@ CriticalSearchOptions search_options(const FindArguments& arguments, const Netwo
                           " numbers, expected one for all layers or one for each of " + std::to_string(depth));
   }
   for (const double scale : scales) {
-    if (scale < 0) throw InvalidArgument("--init-scale: received a number below 0, expected standard deviations");
+    if (scale >= 0 && scale <= kMostScale) continue;
+    throw InvalidArgument("--init-scale: received \"" + arguments.scale +
+                          "\", expected standard deviations from 0 to 1e100");
   }
   return options;
 }

@@ -1,8 +1,10 @@
 // lossatlas: the program. Parses, runs one subcommand, and turns exceptions into one line and an exit status.
 #include <signal.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <new>
@@ -116,16 +118,32 @@ int explain_failure() {
   }
 }
 
+constexpr const char* kOutOfMemory = "lossatlas: out of memory\n";
+
+/// CLI11 asks for memory in functions that must not throw (App::get_option, _find_subcommand): a lack of it there ends in
+/// the same line and status as anywhere else. Nothing has been written by then.
+[[noreturn]] void end_without_memory() {
+  try {
+    if (std::current_exception()) throw;
+  } catch (const std::bad_alloc&) {
+    std::fputs(kOutOfMemory, stderr);
+    _exit(kFailed);
+  } catch (...) {
+  }
+  std::abort();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::set_terminate(end_without_memory);
   try {
     return run(argc, argv);
   } catch (...) {
     try {
       return explain_failure();
     } catch (...) {  // not even the line found room
-      std::fputs("lossatlas: out of memory\n", stderr);
+      std::fputs(kOutOfMemory, stderr);
       return kFailed;
     }
   }

@@ -40,7 +40,7 @@ TEST_F(Descriptors, ClosedOnesAreNoFilesOfOurs) {
   }
 }
 
-TEST_F(Descriptors, AJournalOfARunWithoutStderrIsResumed) {
+TEST_F(Descriptors, AJournalOfARunWithoutAnyIsResumed) {
   const std::string line = kSection + "--grid 400x300 --plan direct --tile 500 --out s.npy";
   ASSERT_EQ(run(line).status, 0);
   const std::string expected = read_text(path("s.npy"));
@@ -48,7 +48,7 @@ TEST_F(Descriptors, AJournalOfARunWithoutStderrIsResumed) {
   // It ends itself as soon as there is a finished tile in the journal.
   const std::string watch = "(while [ ! -s s.npy.partial ]; do sleep 0.01; done; sleep 0.05; kill -TERM $$) & ";
   const std::string command =
-      "cd '" + path("").string() + "' && sh -c '" + watch + "exec " + testing::program_path() + " " + line + " 2>&-'";
+      "cd '" + path("").string() + "' && sh -c '" + watch + "exec " + testing::program_path() + " " + line + " <&- >&- 2>&-'";
   const int status = std::system(command.c_str());
   ASSERT_TRUE(WIFEXITED(status));
   ASSERT_EQ(WEXITSTATUS(status), 143) << "the run was over before the signal";

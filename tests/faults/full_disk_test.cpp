@@ -53,7 +53,7 @@ TEST_F(FullDisk, OtherFilesAppearWholeOrNotAtAll) {
   const auto given = files();
   for (const std::string line : {"split --model model.safetensors --layer 1 --neuron 0 --out wide.safetensors",
                                  "fit --target picture.npy --train csv:data.csv --hidden 2,4 --device cpu --out out"}) {
-    const Outcome full = run_limited(line, 100);
+    const Outcome full = run_limited(line, 400);
     EXPECT_EQ(full.status, 1) << line << "\n" << full.err;
     EXPECT_TRUE(testing::is_one_line(full.err)) << full.err;
     for (const std::string& name : files()) EXPECT_TRUE(given.count(name) > 0 || name == "out") << name;
