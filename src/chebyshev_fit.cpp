@@ -3,7 +3,6 @@
 #include <functional>
 #include <limits>
 #include <new>
-#include <sstream>
 
 #include "chebyshev_decay.hpp"
 #include "chebyshev_nodes.hpp"
@@ -160,7 +159,7 @@ class Growth {
 
   template <class... Parts>
   ChebyshevFit give_up(const Parts&... parts) {
-    std::ostringstream reason;
+    TextStream reason;
     reason.precision(15);
     (reason << ... << parts);
     fit_.interpolant.reset();

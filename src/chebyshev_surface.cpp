@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cmath>
 #include <new>
-#include <sstream>
 #include <stdexcept>
 
 #include "chebyshev_nodes.hpp"
@@ -57,7 +56,7 @@ std::string nodes_text(std::span<const std::int64_t> nodes) {
 
 /// Lines for the plan of what was interpolated.
 std::string stages(const ChebyshevInterpolant& p, const ChebyshevReport& report, double interpolation_flop) {
-  std::ostringstream text;
+  TextStream text;
   text << "\nmethod: chebyshev, " << nodes_text(report.nodes) << " nodes and " << report.held_out_points
        << " held-out points evaluated; " << report.reason
        << "\ntransform: " << quantity(chebyshev_coefficients_flop(p.axes(), p.heads()), "FLOP")
@@ -144,7 +143,7 @@ std::string chebyshev_forecast(const SectionPlan& plan, std::int64_t samples, st
                                const EvaluateOptions& options, const DeviceRates* rates) {
   const auto z = static_cast<double>(plan.rank), h = static_cast<double>(plan.heads);
   const double side = std::pow(static_cast<double>(points), 1 / z);
-  std::ostringstream text;
+  TextStream text;
   text << "\nmethod: chebyshev, K - 1 doubled along each axis until the estimate is at most " << options.tolerance
        << "; pointwise at kinks, or where it takes " << points << " evaluations";
   const auto start = static_cast<double>(plan.kind == PlanKind::quadratic ? 3 : 9);

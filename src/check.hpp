@@ -9,17 +9,28 @@
 #include <string_view>
 
 #include <lossatlas/error.hpp>
+#include <lossatlas/text.hpp>
 
 namespace lossatlas {
 
-/// "[function] " followed by the parts, streamed.
+/// A stream that throws bad_alloc where another one would drop the rest of a text in silence.
+struct TextStream : std::ostringstream {
+  TextStream() { exceptions(std::ios::badbit); }
+};
+
+/// The parts, streamed with 17 digits.
 template <class... Parts>
-std::string message(std::string_view function, const Parts&... parts) {
-  std::ostringstream text;
+std::string text_of(const Parts&... parts) {
+  TextStream text;
   text.precision(17);
-  text << '[' << function << "] ";
   (text << ... << parts);
   return text.str();
+}
+
+/// "[function] " followed by the parts, on one line.
+template <class... Parts>
+std::string message(std::string_view function, const Parts&... parts) {
+  return one_line(text_of('[', function, "] ", parts...));
 }
 
 /// Throws E with the message unless `condition`.

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <sstream>
 
 #include <lossatlas/grid.hpp>
 
@@ -82,7 +81,7 @@ void Grid::points(std::int64_t first, std::int64_t count, std::span<double> alph
 }
 
 std::string Grid::describe() const {
-  std::ostringstream text;
+  TextStream text;
   for (std::size_t i = 0; i < axes_.size(); ++i)
     text << (i ? " × [" : "[") << axes_[i].lo << ", " << axes_[i].hi << ']';
   for (std::size_t i = 0; i < axes_.size(); ++i) text << (i ? " × " : ", ") << axes_[i].points;

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <sstream>
 
 #include <lossatlas/network.hpp>
 
@@ -104,7 +103,7 @@ LayerView<const double> Network::view(std::span<const double> theta, std::int64_
 }
 
 std::string Network::describe() const {
-  std::ostringstream text;
+  TextStream text;
   text << inputs();
   for (const Layer& layer : layers_) text << '-' << dense(layer).out;
   if (layers_.size() > 1) {

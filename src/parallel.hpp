@@ -2,10 +2,14 @@
 // depend on the problem only, and each item writes its own place.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <mutex>
+#include <new>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -17,6 +21,19 @@ namespace lossatlas {
 /// Throws Interrupted when a stop was requested.
 inline void check_stop(const Control& control) {
   if (control.stop.stop_requested()) throw Interrupted("interrupted");
+}
+
+/// Starts work(t) for t = 1..threads−1, each on a thread of its own: as many as the system gives. The first that it
+/// refuses, for want of threads or of memory, is the last asked for.
+template <class Work>
+std::vector<std::jthread> start_team(int threads, const Work& work) {
+  std::vector<std::jthread> team;
+  try {
+    for (int t = 1; t < threads; ++t) team.emplace_back(std::cref(work), t);
+  } catch (const std::system_error&) {
+  } catch (const std::bad_alloc&) {
+  }
+  return team;
 }
 
 /// item(i, thread) for i = 0..count−1 on up to `threads` threads, the caller's among them; thread < threads is the
@@ -45,8 +62,7 @@ void parallel_for(std::int64_t count, int threads, const Control& control, const
     }
   };
   {
-    std::vector<std::jthread> team;
-    for (int t = 1; t < threads && t < count; ++t) team.emplace_back(work, t);
+    const auto team = start_team(static_cast<int>(std::min<std::int64_t>(threads, count)), work);
     work(0);
   }
   if (failure) std::rethrow_exception(failure);

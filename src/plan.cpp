@@ -5,7 +5,6 @@
 #include <cstdio>
 #include <iomanip>
 #include <numeric>
-#include <sstream>
 
 #include "check.hpp"
 #include "host_memory.hpp"
@@ -334,7 +333,7 @@ double once_read(const SectionPlan& plan, double samples) {
 }
 
 std::string layers_text(std::span<const ChainLayer> layers) {
-  std::ostringstream text;
+  TextStream text;
   const char* separator = "";
   for (const ChainLayer& layer : layers) {
     text << separator << layer.in << "→" << layer.out << (layer.shared() ? "" : " interpolated");
@@ -438,7 +437,7 @@ std::string SectionPlan::explain(std::int64_t samples, std::int64_t points, Prec
                                  const DeviceRates* rates) const {
   const PlanCost work = cost(samples, points, precision);
   const auto n = static_cast<double>(samples), g = static_cast<double>(points);
-  std::ostringstream text;
+  TextStream text;
   text << "plan: " << title(kind) << "\nproblem: " << rank << (rank == 1 ? " direction, " : " directions, ") << points
        << " points, " << samples << " samples, " << name(precision);
   if (!sample_chain.empty()) text << "\nonce per sample: layers " << layers_text(sample_chain);

@@ -1,8 +1,6 @@
 #include <lossatlas/section_file.hpp>
 
 #include <algorithm>
-#include <limits>
-#include <sstream>
 #include <utility>
 
 #include <lossatlas/chebyshev.hpp>
@@ -19,13 +17,6 @@
 
 namespace lossatlas {
 namespace {
-
-template <class... Parts>
-std::string text_of(const Parts&... parts) {
-  std::ostringstream text;
-  (text << ... << parts);
-  return text.str();
-}
 
 IdentityPart plain(std::string name, std::string text) {
   const std::uint64_t hash = Checksum().add(text).value();
@@ -89,10 +80,7 @@ IdentityPart device_part(const Device& device, const Section& section) {
 
 IdentityPart method_part(const EvaluateOptions& options) {
   if (options.method == Method::pointwise) return plain("method", name(options.method));
-  std::ostringstream text;
-  text.precision(std::numeric_limits<double>::max_digits10);
-  text << name(options.method) << " to " << options.tolerance;
-  return plain("method", text.str());
+  return plain("method", text_of(name(options.method), " to ", options.tolerance));
 }
 
 std::vector<IdentityPart> identity_of(const Landscape& landscape, const Section& section, const Grid& grid,
@@ -136,10 +124,11 @@ class SectionSource {
     if (!section_.ends.empty()) evaluate_ends(points, {{}, control.stop}, losses);
   }
 
-  /// With what the set-up, or the interpolant, holds.
+  /// With what the set-up, or the interpolant, holds; 0 while there is neither.
   std::int64_t point_bytes() const {
     const std::int64_t losses = 8 * landscape_.network().heads();
     if (interpolates()) return losses + 8 * (grid_.rank() + std::ssize(fit_->interpolant->coefficients()));
+    if (!prepared_) return 0;
     return losses + prepared_->plan().cost(landscape_.data().size(), 1, options_.precision).workspace;
   }
 

@@ -20,7 +20,8 @@ std::int64_t values_of_a_point(const TileSource& source) { return source.heads +
 /// bytes: 0 where what ran out did not say.
 [[noreturn]] void out_of_memory(const TileSource& source, std::int64_t bytes, const std::string& reason) {
   if (bytes == 0) bytes = source.point_bytes();
-  throw OutOfMemory(message("write_section", "received a section of which one point needs ", bytes, " bytes (", reason,
+  const std::string need = bytes == 0 ? "more memory than there is" : text_of(bytes, " bytes");
+  throw OutOfMemory(message("write_section", "received a section of which one point needs ", need, " (", reason,
                             "), expected that much to be free; use fewer samples or f32"),
                     bytes);
 }

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <set>
 #include <sstream>
 #include <stdexcept>
@@ -92,6 +93,10 @@ class ProgramTest : public ::testing::Test {
     const pid_t child = fork();
     if (child != 0) return child;
     setenv("LOSSATLAS_CUDA_MODULE", "/nonexistent/module.so", 1);
+    for (const auto& [name, value] : environment_) setenv(name.c_str(), value.c_str(), 1);
+    for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) {
+      signal(number, number == ignored_signal_ ? SIG_IGN : SIG_DFL);  // whatever the tests run under
+    }
     const int out_file = open(out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
     const int err_file = open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
     if (chdir(folder_.c_str()) != 0 || dup2(out_file, 1) < 0 || dup2(err_file, 2) < 0) _exit(126);
@@ -115,6 +120,9 @@ class ProgramTest : public ::testing::Test {
   Outcome run(const std::string& line) const { return run(words(line)); }
 
   std::string log(const char* stream) const { return folder_.string() + "." + stream; }
+
+  std::map<std::string, std::string> environment_;  ///< that programs get besides that of the tests
+  int ignored_signal_ = 0;                          ///< when they begin
 
  private:
   fs::path folder_;

@@ -30,6 +30,7 @@
 #include <lossatlas/section_file.hpp>
 #include <lossatlas/spectrum.hpp>
 #include <lossatlas/surface.hpp>
+#include <lossatlas/text.hpp>
 #include <lossatlas/transfer.hpp>
 #include <lossatlas/version.hpp>
 #include <lossatlas/vti.hpp>

@@ -1,15 +1,8 @@
 #include "common.hpp"
 
-#include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <cstdio>
 #include <fstream>
-#include <limits>
 #include <optional>
-#include <type_traits>
-
-#include "../decimal.hpp"
 
 namespace lossatlas::cli {
 
@@ -31,50 +24,6 @@ const char* const kSpecHelp =
     "  Any of them may end in @first:last, which takes samples first..last-1.\n";
 
 namespace {
-
-[[noreturn]] void refuse(std::string_view option, const std::string& received, const std::string& expected) {
-  throw InvalidArgument(std::string(option) + ": received \"" + received + "\", expected " + expected);
-}
-
-std::vector<std::string> split(const std::string& text, char separator) {
-  std::vector<std::string> parts(1);
-  for (char c : text) {
-    if (c == separator) {
-      parts.emplace_back();
-    } else {
-      parts.back() += c;
-    }
-  }
-  return parts;
-}
-
-template <class T>
-std::optional<T> number(const std::string& text) {
-  if constexpr (std::is_same_v<T, double>) return parse_decimal(text);
-  T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
-
-std::vector<std::int64_t> positive_list(std::string_view option, const std::string& text, char separator,
-                                        const std::string& expected) {
-  std::vector<std::int64_t> values;
-  for (const std::string& part : split(text, separator)) {
-    const auto value = number<std::int64_t>(part);
-    if (!value || *value < 1) refuse(option, text, expected);
-    values.push_back(*value);
-  }
-  return values;
-}
-
-template <class T>
-void broadcast(std::vector<T>& values, std::string_view option, const std::string& text, std::int64_t rank) {
-  if (values.size() == 1) values.resize(static_cast<std::size_t>(rank), values.front());
-  if (static_cast<std::int64_t>(values.size()) != rank) {
-    refuse(option, text, "one entry, or one for each of the " + std::to_string(rank) + " axes");
-  }
-}
 
 // Bytes that the system can give without swapping; absent where it does not say.
 std::optional<double> available_memory() {
@@ -128,10 +77,9 @@ void ModelOptions::add_to(CLI::App& command) {
       ->check(CLI::IsMember({"all", "hidden", "none"}))
       ->type_name("WHICH")
       ->capture_default_str();
-  command.add_option("--heads", heads, "Heads that the outputs are divided into")
+  add_whole<std::int64_t>(command, "--heads", heads, 1, kMostWhole, "Heads that the outputs are divided into")
       ->needs(widths)
-      ->type_name("H")
-      ->capture_default_str();
+      ->type_name("H");
 }
 
 Network ModelOptions::architecture() const {
@@ -162,9 +110,8 @@ void DeviceOptions::add_to(CLI::App& command) {
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->type_name("WHERE")
       ->capture_default_str();
-  command.add_option("--threads", threads, "CPU threads, 0 for all; results do not depend on it")
-      ->type_name("T")
-      ->capture_default_str();
+  add_whole(command, "--threads", threads, 0, 4096, "CPU threads, 0 for all; results do not depend on it")
+      ->type_name("T");
 }
 
 Device DeviceOptions::select(Session& session) const {
@@ -173,7 +120,7 @@ Device DeviceOptions::select(Session& session) const {
       throw InvalidArgument("--threads: received a number with --device cuda, expected the CPU; drop one");
     return Device::cuda();
   }
-  const Device host = for_option("--threads", [&] { return Device::cpu({.threads = threads}); });
+  const Device host = Device::cpu({.threads = threads});
   if (device == "cpu") return host;
   const Device best = Device::best();
   if (best.kind() == Device::Kind::cuda) return best;
@@ -206,55 +153,6 @@ void add_precision(CLI::App& command, std::string& precision) {
       ->capture_default_str();
 }
 
-void add_seed(CLI::App& command, std::uint64_t& seed, const std::string& description) {
-  command.add_option("--seed", seed, description)
-      ->check(CLI::Validator(
-          [](const std::string& text) {
-            return number<std::uint64_t>(text) ? "" : "received \"" + text + "\", expected 0 to 2^64 - 1";
-          },
-          ""))
-      ->type_name("S")
-      ->capture_default_str();
-}
-
-std::vector<double> parse_numbers(std::string_view option, const std::string& text, char separator) {
-  std::vector<double> values;
-  for (const std::string& part : split(text, separator)) {
-    const auto value = number<double>(part);
-    if (!value || !std::isfinite(*value)) {
-      refuse(option, text, std::string("finite numbers with ") + separator + " between");
-    }
-    values.push_back(*value);
-  }
-  return values;
-}
-
-std::vector<std::int64_t> parse_widths(std::string_view option, const std::string& text) {
-  constexpr std::int64_t kWidest = std::numeric_limits<std::int32_t>::max();
-  auto widths = positive_list(option, text, ',', "positive whole numbers with commas between, such as 64,2048");
-  if (*std::max_element(widths.begin(), widths.end()) > kWidest) refuse(option, text, "widths below 2^31");
-  return widths;
-}
-
-std::vector<std::int64_t> parse_grid(const std::string& text, std::int64_t rank) {
-  auto shape = positive_list("--grid", text, 'x', "positive whole numbers with x between, such as 51x41");
-  broadcast(shape, "--grid", text, rank);
-  return shape;
-}
-
-std::vector<Range> parse_ranges(const std::string& text, std::int64_t rank) {
-  std::vector<Range> ranges;
-  for (const std::string& part : split(text, ',')) {
-    const auto ends = split(part, ':');
-    const auto lo = number<double>(ends.front());
-    const auto hi = number<double>(ends.back());
-    if (ends.size() != 2 || !lo || !hi || !std::isfinite(*lo) || !std::isfinite(*hi)) {
-      refuse("--range", text, "finite lo:hi for each axis with commas between, such as -1:1,0:2");
-    }
-    ranges.push_back({*lo, *hi});
-  }
-  broadcast(ranges, "--range", text, rank);
-  return ranges;
 }
 
 void check_memory(std::string_view option, double bytes) {

@@ -1,4 +1,4 @@
-// What the subcommands share: options for model, data and device, lists in option values, and checks of memory.
+// What the subcommands share: options for model, data and device, and checks of memory.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include <CLI/CLI.hpp>
 #include <lossatlas/lossatlas.hpp>
 
+#include "numbers.hpp"
 #include "session.hpp"
 
 namespace lossatlas::cli {
@@ -72,18 +73,6 @@ Dataset read_data(std::string_view option, const std::string& spec, const Datase
 Loss read_loss(const std::string& text);
 /// --precision.
 void add_precision(CLI::App& command, std::string& precision);
-
-/// --seed: a whole number of 64 bits, no wider one cut short.
-void add_seed(CLI::App& command, std::uint64_t& seed, const std::string& description);
-
-/// "0.3,0.3,0.4": finite numbers.
-std::vector<double> parse_numbers(std::string_view option, const std::string& text, char separator);
-/// "64,2048": positive whole numbers below 2³¹.
-std::vector<std::int64_t> parse_widths(std::string_view option, const std::string& text);
-/// "128x128": points per axis; one number stands for all `rank` axes.
-std::vector<std::int64_t> parse_grid(const std::string& text, std::int64_t rank);
-/// "-1:1,0:2": lo:hi per axis; one range stands for all `rank` axes.
-std::vector<Range> parse_ranges(const std::string& text, std::int64_t rank);
 
 /// Throws InvalidArgument naming `option` when the free memory is less than `bytes`.
 void check_memory(std::string_view option, double bytes);

@@ -18,10 +18,10 @@ Json certificate_json(const EmbeddingCertificate& certificate) {
 }
 
 void print_certificate(const EmbeddingCertificate& certificate) {
-  std::printf("output    changes by at most %.3e\n", certificate.output_change);
-  std::printf("loss      changes by %.3e\n", certificate.loss_change);
-  std::printf("gradient  l1 %.6e before, %.6e after; %.3e from its prediction\n", certificate.narrow_gradient_l1,
-              certificate.wide_gradient_l1, certificate.gradient_residual);
+  print_line("output    changes by at most %.3e", certificate.output_change);
+  print_line("loss      changes by %.3e", certificate.loss_change);
+  print_line("gradient  l1 %.6e before, %.6e after; %.3e from its prediction", certificate.narrow_gradient_l1,
+             certificate.wide_gradient_l1, certificate.gradient_residual);
 }
 
 }  // namespace
@@ -60,10 +60,10 @@ void EmbeddingOutput::run(const Model& narrow, const std::function<Embedding()>&
            {"written", out}});
     return;
   }
-  std::printf("narrow    %s\n", narrow.network.describe().c_str());
-  std::printf("wide      %s\n", wide.network.describe().c_str());
+  print_line("narrow    %s", narrow.network.describe().c_str());
+  print_line("wide      %s", wide.network.describe().c_str());
   if (certificate) print_certificate(*certificate);
-  std::printf("written   %s\n", out.c_str());
+  print_line("written   %s", out.c_str());
 }
 
 }  // namespace lossatlas::cli

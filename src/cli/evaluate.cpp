@@ -37,14 +37,14 @@ void evaluate(const EvaluateArguments& arguments, Session& session) {
            {"precision", name(Precision::f64)}});
     return;
   }
-  std::printf("network   %s\n", model.network.describe().c_str());
-  std::printf("data      %s, %lld samples\n", data.name().c_str(), static_cast<long long>(data.size()));
+  print_line("network   %s", model.network.describe().c_str());
+  print_line("data      %s, %lld samples", data.name().c_str(), static_cast<long long>(data.size()));
   for (std::size_t k = 0; k < result.losses.size(); ++k) {
-    std::printf("head %-4zu %s %.17g", k, std::string(name(loss)).c_str(), result.losses[k]);
-    if (data.has_labels()) std::printf(", accuracy %.4f", result.accuracy[k]);
-    std::printf("\n");
+    char accuracy[40] = "";
+    if (data.has_labels()) std::snprintf(accuracy, sizeof accuracy, ", accuracy %.4f", result.accuracy[k]);
+    print_line("head %-4zu %s %.17g%s", k, std::string(name(loss)).c_str(), result.losses[k], accuracy);
   }
-  std::printf("gradient  l1 %.6e, l2 %.6e, max %.6e\n", gradient.l1, gradient.l2, gradient.max);
+  print_line("gradient  l1 %.6e, l2 %.6e, max %.6e", gradient.l1, gradient.l2, gradient.max);
 }
 
 }  // namespace

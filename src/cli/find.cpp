@@ -120,30 +120,28 @@ Json search_json(const CriticalSearch& result, const Landscape& landscape, const
 }
 
 void print_search(const CriticalSearch& result, const Landscape& landscape, const FindArguments& arguments) {
-  std::printf("network   %s\n", landscape.network().describe().c_str());
-  std::printf("data      %s, %lld samples\n", landscape.data().name().c_str(),
-              static_cast<long long>(landscape.data().size()));
-  std::printf("starts    %lld: %lld found points, %lld at infinity, %lld at the constant zero, %lld not converged\n",
-              static_cast<long long>(arguments.search.starts), static_cast<long long>(result.found),
-              static_cast<long long>(result.at_infinity), static_cast<long long>(result.vanishing_output),
-              static_cast<long long>(result.not_converged));
+  print_line("network   %s", landscape.network().describe().c_str());
+  print_line("data      %s, %lld samples", landscape.data().name().c_str(),
+             static_cast<long long>(landscape.data().size()));
+  print_line("starts    %lld: %lld found points, %lld at infinity, %lld at the constant zero, %lld not converged",
+             static_cast<long long>(arguments.search.starts), static_cast<long long>(result.found),
+             static_cast<long long>(result.at_infinity), static_cast<long long>(result.vanishing_output),
+             static_cast<long long>(result.not_converged));
   for (std::size_t i = 0; i < result.classes.size(); ++i) {
     const CriticalPoint& point = result.classes[i].representative;
-    std::printf("%s  loss %.12g, |gradient|_1 %.2e, %lld starts, %s%s\n", model_file(i, result.classes.size()).c_str(),
-                point.loss, point.gradient_l1, static_cast<long long>(result.classes[i].count),
-                counts(point.inertia).c_str(), result.classes[i].constant ? ", constant output" : "");
+    print_line("%s  loss %.12g, |gradient|_1 %.2e, %lld starts, %s%s", model_file(i, result.classes.size()).c_str(),
+               point.loss, point.gradient_l1, static_cast<long long>(result.classes[i].count),
+               counts(point.inertia).c_str(), result.classes[i].constant ? ", constant output" : "");
   }
-  std::printf("written   %s\n", (fs::path(arguments.out) / kReport).string().c_str());
+  print_line("written   %s", (fs::path(arguments.out) / kReport).string().c_str());
 }
 
 // The checked search options.
 CriticalSearchOptions search_options(const FindArguments& arguments, const Network& network) {
   CriticalSearchOptions options = arguments.search;
-  if (options.starts < 1) throw InvalidArgument("--starts: received a number below 1, expected at least one");
-  if (!(options.each.tolerance > 0)) throw InvalidArgument("--tolerance: expected a number above 0");
-  if (!std::isfinite(arguments.power)) throw InvalidArgument("--init-power: expected a finite number");
   options.init.power = arguments.power;
   if (arguments.scale.empty()) return options;
+  constexpr double kMostScale = 1e100;  // starts beyond are infinite
   std::vector<double>& scales = options.init.scale;
   scales = parse_numbers("--init-scale", arguments.scale, ',');
   const auto depth = static_cast<std::size_t>(network.depth());
@@ -152,7 +150,9 @@ CriticalSearchOptions search_options(const FindArguments& arguments, const Netwo
                           " numbers, expected one for all layers or one for each of " + std::to_string(depth));
   }
   for (const double scale : scales) {
-    if (scale < 0) throw InvalidArgument("--init-scale: received a number below 0, expected standard deviations");
+    if (scale >= 0 && scale <= kMostScale) continue;
+    throw InvalidArgument("--init-scale: received \"" + arguments.scale +
+                          "\", expected standard deviations from 0 to 1e100");
   }
   return options;
 }
@@ -205,21 +205,19 @@ void add_architecture(CLI::App& command, ModelOptions& model) {
 
 void add_search(CLI::App& command, FindArguments& arguments) {
   CriticalSearchOptions& search = arguments.search;
-  command.add_option("--starts", search.starts, "Random starts")->type_name("N")->capture_default_str();
+  add_whole<std::int64_t>(command, "--starts", search.starts, 1, kMostWhole, "Random starts")->type_name("N");
   add_seed(command, search.init.seed, "Seed of the starts");
-  auto* power = command
-                    .add_option("--init-power", arguments.power,
-                                "Starts are drawn with variance 1/m^P, m the widest hidden layer")
-                    ->type_name("P")
-                    ->capture_default_str();
+  auto* power = add_real(command, "--init-power", arguments.power, {.least = -100, .most = 100},
+                         "Starts are drawn with variance 1/m^P, m the widest hidden layer")
+                    ->type_name("P");
   command
       .add_option("--init-scale", arguments.scale,
                   "Instead, standard deviations of the starts' parameters: one for each layer, or one for all")
       ->excludes(power)
       ->type_name("S[,S...]");
-  command.add_option("--tolerance", search.each.tolerance, "Largest |gradient|_1 of a point that counts as critical")
-      ->type_name("T")
-      ->capture_default_str();
+  add_real(command, "--tolerance", search.each.tolerance, {.least = 0, .open = true},
+           "Largest |gradient|_1 of a point that counts as critical")
+      ->type_name("T");
 }
 
 }  // namespace

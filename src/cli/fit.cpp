@@ -12,6 +12,9 @@
 namespace lossatlas::cli {
 namespace {
 
+// Beyond these no fit in double precision has digits left.
+constexpr double kMostMargin = 1e9, kMostWidth = 1e6, kMostRidge = 1e6;
+
 struct FitArguments {
   std::string target;
   std::string train;
@@ -162,22 +165,21 @@ void add_fit_options(CLI::App& command, FitArguments& arguments) {
                   "features (random features and least squares), adam, or refine (features, then Levenberg-Marquardt)")
       ->type_name("NAME")
       ->capture_default_str();
-  command.add_option("--iterations", arguments.iterations, "Steps of adam or refine; 0: 4000 or 12")
-      ->type_name("N")
-      ->capture_default_str();
+  add_whole<std::int64_t>(command, "--iterations", arguments.iterations, 0, kMostWhole,
+                          "Steps of adam or refine; 0: 4000 or 12")
+      ->type_name("N");
   add_seed(command, arguments.seed, "Seed of the random features");
-  command.add_option("--margin", arguments.margin, "Least loss above the infimum of the loss, in units of loss, > 0")
-      ->type_name("DELTA")
-      ->capture_default_str();
-  command
-      .add_option("--feature-width", arguments.feature_width,
-                  "Width of the finest features, in units of the picture's side (default: from the picture)")
+  add_real(command, "--margin", arguments.margin, {.least = 0, .most = kMostMargin, .open = true},
+           "Least loss above the infimum of the loss, in units of loss, > 0")
+      ->type_name("DELTA");
+  add_real(command, "--feature-width", arguments.feature_width, {.least = 0, .most = kMostWidth, .open = true},
+           "Width of the finest features, in units of the picture's side (default: from the picture)")
       ->type_name("W");
-  command
-      .add_option("--placed-share", arguments.placed_share,
-                  "Share of the features placed where the picture has detail, 0 to 1 (default: from the picture)")
+  add_real(command, "--placed-share", arguments.placed_share, {.least = 0, .most = 1},
+           "Share of the features placed where the picture has detail, 0 to 1 (default: from the picture)")
       ->type_name("SHARE");
-  command.add_option("--ridge", arguments.ridge, "Ridge relative to the mean square of a feature (default: chosen)")
+  add_real(command, "--ridge", arguments.ridge, {.least = 0, .most = kMostRidge},
+           "Ridge relative to the mean square of a feature (default: chosen)")
       ->type_name("R");
 }
 

@@ -31,15 +31,16 @@ constexpr const char* kTrain = "surface-train.png";
 constexpr const char* kCompare = "compare.png";
 constexpr const char* kReport = "report.json";
 
-// surface-test.png and surface-transfer-NAME.png, with letters, digits, dot, dash and underscore of a data set's name;
-// numbered where two are the same.
+// surface-test.png and surface-transfer-NAME.png, with letters, digits, dot, dash and underscore of a data set's name,
+// as much of it as a file's name has room for; numbered where two are the same.
 std::vector<std::string> picture_files(const std::vector<Other>& others) {
+  constexpr std::size_t kLongest = 100;
   std::vector<std::string> files;
   for (const Other& other : others) {
     std::string stem = "surface-" + other.role;
     if (other.role == "transfer") {
       stem += "-";
-      for (const char c : other.data.name()) {
+      for (const char c : other.data.name().substr(0, kLongest)) {
         const bool plain = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' || c == '-' || c == '_';
         stem += plain ? c : '-';
       }
@@ -175,21 +176,21 @@ void write_fit(const FitResult& result, const Json& report, const fs::path& fold
 void print_fit(const FitResult& result, const fs::path& folder) {
   const PatternFit& fit = result.fit;
   const Range range = finite_range(result.surface.losses);
-  std::printf("network   %s\n", fit.network.describe().c_str());
-  std::printf("train     %s, %lld samples, %s\n", result.train.name().c_str(),
-              static_cast<long long>(result.train.size()), std::string(name(result.options.loss)).c_str());
-  std::printf("picture   PSNR %.2f dB, rms error %.3g, max error %.3g\n", result.error.psnr_db, result.error.rms,
-              result.error.max);
-  std::printf("loss      %.6g .. %.6g, infimum %.6g\n", range.lo, range.hi, fit.sigma_minimum);
+  print_line("network   %s", fit.network.describe().c_str());
+  print_line("train     %s, %lld samples, %s", result.train.name().c_str(), static_cast<long long>(result.train.size()),
+             std::string(name(result.options.loss)).c_str());
+  print_line("picture   PSNR %.2f dB, rms error %.3g, max error %.3g", result.error.psnr_db, result.error.rms,
+             result.error.max);
+  print_line("loss      %.6g .. %.6g, infimum %.6g", range.lo, range.hi, fit.sigma_minimum);
   for (std::size_t i = 0; i < result.others.size(); ++i) {
     const TransferReport& report = result.reports[i];
-    std::printf("%-9s %s: rms difference %.6g, predicted %.6g\n", result.others[i].role.c_str(), report.name.c_str(),
-                report.rms_difference, report.predicted_rms_difference);
+    print_line("%-9s %s: rms difference %.6g, predicted %.6g", result.others[i].role.c_str(), report.name.c_str(),
+               report.rms_difference, report.predicted_rms_difference);
   }
-  std::printf("device    %s, %s\n", result.surface.device.c_str(), name(result.surface.precision));
-  std::printf("seconds   %.2f fit, %.2f surface, %.2f in all\n", fit.seconds.total, result.surface.seconds,
-              result.seconds);
-  std::printf("written   %s\n", (folder / "compare.png").string().c_str());
+  print_line("device    %s, %s", result.surface.device.c_str(), name(result.surface.precision));
+  print_line("seconds   %.2f fit, %.2f surface, %.2f in all", fit.seconds.total, result.surface.seconds,
+             result.seconds);
+  print_line("written   %s", (folder / "compare.png").string().c_str());
 }
 
 }  // namespace lossatlas::cli

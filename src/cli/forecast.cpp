@@ -108,7 +108,7 @@ Json forecast_json(const Result& result, const Landscape& landscape, const Forec
                {"remarks", remarks(landscape.network(), forecast.gap)},
                {"device", landscape.device().describe()}};
   if (!result.weights.empty()) {
-    json["weights"] = {{"weights", result.weights}, {"inertia", describe(forecast.wide(result.weights))}};
+    json.add("weights", {{"weights", result.weights}, {"inertia", describe(forecast.wide(result.weights))}});
   }
   return json;
 }
@@ -116,20 +116,20 @@ Json forecast_json(const Result& result, const Landscape& landscape, const Forec
 void print_forecast(const Result& result, const Landscape& landscape) {
   const SplitForecast& forecast = result.forecast;
   print_point(landscape, result.loss, result.gradient);
-  std::printf("now       %s\n", counts(forecast.narrow).c_str());
+  print_line("now       %s", counts(forecast.narrow).c_str());
   for (const Phase& phase : phases(forecast)) {
-    std::printf("%-22s  %s: %s\n", phase.range, counts(phase.wide).c_str(), kind(phase.wide, result.gradient));
+    print_line("%-22s  %s: %s", phase.range, counts(phase.wide).c_str(), kind(phase.wide, result.gradient));
   }
   if (!result.weights.empty()) {
     const Inertia wide = forecast.wide(result.weights);
-    std::printf("%-22s  %s: %s\n", "--weights", counts(wide).c_str(), kind(wide, result.gradient));
+    print_line("%-22s  %s: %s", "--weights", counts(wide).c_str(), kind(wide, result.gradient));
   }
-  std::printf("B         eigenvalues %.6g .. %.6g\n", forecast.b_eigenvalues.front(), forecast.b_eigenvalues.back());
+  print_line("B         eigenvalues %.6g .. %.6g", forecast.b_eigenvalues.front(), forecast.b_eigenvalues.back());
   const SplitCandidate& best = result.candidates.front();
-  std::printf("steepest  layer %lld neuron %lld, smallest eigenvalue of B %.6g%s\n", static_cast<long long>(best.layer),
-              static_cast<long long>(best.neuron), best.smallest_eigenvalue,
-              best.smallest_eigenvalue < 0 ? "" : ": no split lowers the loss");
-  std::printf("gap       %.3g\n", forecast.gap);
+  print_line("steepest  layer %lld neuron %lld, smallest eigenvalue of B %.6g%s", static_cast<long long>(best.layer),
+             static_cast<long long>(best.neuron), best.smallest_eigenvalue,
+             best.smallest_eigenvalue < 0 ? "" : ": no split lowers the loss");
+  print_line("gap       %.3g", forecast.gap);
 }
 
 // [[α(1−α)B, D], [Dᵀ, 0]], whose eigenvalues have the signs of those that the split adds.
@@ -247,10 +247,8 @@ void add_forecast(CLI::App& program, Command& chosen) {
       ->capture_default_str();
   command->add_option("--weights", arguments->weights, "A split into several copies with these shares, which sum to 1")
       ->type_name("LIST");
-  command
-      ->add_option("--zero", arguments->zero,
-                   "Largest |eigenvalue| that counts as zero (default: 1e-11, or ten times the rounding error if that "
-                   "is more)")
+  add_real(*command, "--zero", arguments->zero, {.least = 0},
+           "Largest |eigenvalue| that counts as zero (default: 1e-11, or ten times the rounding error if that is more)")
       ->type_name("T");
   command
       ->add_option("--png", arguments->png,

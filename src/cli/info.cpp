@@ -39,14 +39,14 @@ void info(bool json) {
            {"cuda", {{"module", module}, {"devices", gpus.devices}, {"missing", gpus.missing}}}});
     return;
   }
-  std::printf("lossatlas  %s\n", version());
-  std::printf("cpu        %s\n", host.c_str());
-  std::printf("simd       %s\n", simd_target());
-  std::printf("blas       %s\n", blas_library().c_str());
-  std::printf("libraries  %s\n", other_libraries().c_str());
-  std::printf("module     %s\n", module.empty() ? "no CUDA module" : module.c_str());
-  for (const std::string& device : gpus.devices) std::printf("cuda       %s\n", device.c_str());
-  if (gpus.devices.empty()) std::printf("cuda       %s\n", gpus.missing.c_str());
+  print_line("lossatlas  %s", version());
+  print_line("cpu        %s", host.c_str());
+  print_line("simd       %s", simd_target());
+  print_line("blas       %s", blas_library().c_str());
+  print_line("libraries  %s", other_libraries().c_str());
+  print_line("module     %s", module.empty() ? "no CUDA module" : module.c_str());
+  for (const std::string& device : gpus.devices) print_line("cuda       %s", device.c_str());
+  if (gpus.devices.empty()) print_line("cuda       %s", gpus.missing.c_str());
 }
 
 }  // namespace

@@ -36,10 +36,10 @@ void merge(const MergeArguments& arguments, Session& session) {
                   {"nonfinite", report.nonfinite},
                   {"seconds", report.seconds}});
   }
-  std::printf("grid      %s, %lld head%s, %zu shard%s\n", grid.describe().c_str(), static_cast<long long>(report.heads),
-              report.heads == 1 ? "" : "s", shards.size(), shards.size() == 1 ? "" : "s");
-  std::printf("loss      min %.10g, max %.10g, non-finite %lld\n", report.range.lo, report.range.hi,
-              static_cast<long long>(report.nonfinite));
+  print_line("grid      %s, %lld head%s, %zu shard%s", grid.describe().c_str(), static_cast<long long>(report.heads),
+             report.heads == 1 ? "" : "s", shards.size(), shards.size() == 1 ? "" : "s");
+  print_line("loss      min %.10g, max %.10g, non-finite %lld", report.range.lo, report.range.hi,
+             static_cast<long long>(report.nonfinite));
 }
 
 }  // namespace

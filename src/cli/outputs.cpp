@@ -39,7 +39,7 @@ int probe(const fs::path& folder) {
 /// The folder itself or the nearest above it of which there is something, be it a link that leads nowhere.
 fs::path existing_ancestor(fs::path folder) {
   std::error_code ignored;
-  folder = fs::absolute(folder, ignored);
+  folder = fs::absolute(folder.empty() ? "." : folder, ignored);
   while (!fs::exists(fs::symlink_status(folder, ignored)) && folder.has_relative_path()) folder = folder.parent_path();
   return folder;
 }

@@ -28,8 +28,14 @@ Landscape ProblemOptions::landscape(const Network& network, const Device& device
 }
 
 void NeuronOptions::add_to(CLI::App& command) {
-  command.add_option("--layer", layer, "Hidden layer, from 1")->required()->type_name("L");
-  command.add_option("--neuron", neuron, "Neuron of the layer, from 0")->required()->type_name("S");
+  add_whole<std::int64_t>(command, "--layer", layer, 1, kMostWhole, "Hidden layer, from 1")
+      ->default_str("")
+      ->required()
+      ->type_name("L");
+  add_whole<std::int64_t>(command, "--neuron", neuron, 0, kMostWhole, "Neuron of the layer, from 0")
+      ->default_str("")
+      ->required()
+      ->type_name("S");
 }
 
 void NeuronOptions::check(const Network& network) const {
@@ -75,10 +81,10 @@ std::vector<std::string> remarks(const Network& network, double gap) {
 
 void print_point(const Landscape& landscape, double loss, const Norms& gradient) {
   const Dataset& data = landscape.data();
-  std::printf("network   %s\n", landscape.network().describe().c_str());
-  std::printf("data      %s, %lld samples\n", data.name().c_str(), static_cast<long long>(data.size()));
-  std::printf("loss      %s %.17g\n", std::string(name(landscape.loss())).c_str(), loss);
-  std::printf("gradient  l1 %.6e, max %.6e\n", gradient.l1, gradient.max);
+  print_line("network   %s", landscape.network().describe().c_str());
+  print_line("data      %s, %lld samples", data.name().c_str(), static_cast<long long>(data.size()));
+  print_line("loss      %s %.17g", std::string(name(landscape.loss())).c_str(), loss);
+  print_line("gradient  l1 %.6e, max %.6e", gradient.l1, gradient.max);
 }
 
 }  // namespace lossatlas::cli

@@ -8,11 +8,9 @@ namespace lossatlas::cli {
 
 namespace fs = std::filesystem;
 
-std::string to_text(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
+void print(const Json& json) { print_text(json.pretty()); }
 
-void print(const Json& json) { std::fputs(to_text(json).c_str(), stdout); }
-
-void write_json(const fs::path& file, const Json& json) { write_text(file, to_text(json)); }
+void write_json(const fs::path& file, const Json& json) { write_text(file, json.pretty()); }
 
 Json describe(const Grid& grid) {
   Json axes = Json::array();
@@ -21,7 +19,8 @@ Json describe(const Grid& grid) {
 }
 
 Json describe(const Network& network) {
-  Json widths = Json::array({network.inputs()});
+  Json widths = Json::array();
+  widths.push_back(network.inputs());
   Json activations = Json::array();
   for (const Layer& layer : network.layers()) {
     const auto& dense = std::get<Dense>(layer);

@@ -1,4 +1,4 @@
-// JSON and arrays as the program writes them.
+// JSON as the program writes it, and the descriptions that it prints.
 #pragma once
 
 #include <filesystem>
@@ -6,14 +6,12 @@
 #include <string>
 
 #include <lossatlas/lossatlas.hpp>
-#include <nlohmann/json.hpp>
+
+#include "json.hpp"
+#include "output.hpp"
 
 namespace lossatlas::cli {
 
-/// Keys stay in the order in which they were set; a NaN or an infinity is written as null.
-using Json = nlohmann::ordered_json;
-
-std::string to_text(const Json& json);
 /// The JSON on stdout.
 void print(const Json& json);
 void write_json(const std::filesystem::path& file, const Json& json);

@@ -22,7 +22,7 @@ void list_figures(bool json) {
   Json list = Json::array();
   for (const Figure& figure : all_figures()) {
     list.push_back({{"name", figure.name}, {"description", figure.description}});
-    if (!json) std::printf("%-22s  %s\n", figure.name, figure.description);
+    if (!json) print_line("%-22s  %s", figure.name, figure.description);
   }
   if (json) print(list);
 }
@@ -47,13 +47,14 @@ void reproduce(ReproduceArguments& arguments, Session& session) {
     if (file != nullptr) arguments.outputs.push_back({"--out", arguments.out / file, {}});
   }
   Json report = {{"figure", figure.name}, {"description", figure.description}};
-  report.update(figure.draw(arguments, session));
+  report.add(figure.draw(arguments, session));
   session.finish();
   write_json(arguments.out / kReport, report);
   if (arguments.json) {
     print(report);
   } else {
-    std::printf("%s\nwritten to %s\n", figure.description, arguments.out.string().c_str());
+    print_line("%s", figure.description);
+    print_line("written to %s", arguments.out.string().c_str());
   }
 }
 

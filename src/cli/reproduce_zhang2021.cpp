@@ -229,10 +229,10 @@ Json draw_figure3b(const ReproduceArguments& arguments, Session& session) {
   std::vector<Panel> panels = kIrisPanels;
   if (base.halves) panels[0].note = "a point of width 1 in halves";
   Json report = draw_panels("figure3b", panels, points, data, device, arguments, session);
-  report["counts_as_in_paper"] = base.far == 0;
-  report["critical_point"] = {
+  report.add("counts_as_in_paper", base.far == 0);
+  report.add("critical_point", {
       {"origin", base.origin},      {"neuron", base.neuron},  {"loss", point.loss},  {"gradient_l1", point.gradient_l1},
-      {"critical", point.critical}, {"finite", point.finite}, {"theta", point.theta}};
+      {"critical", point.critical}, {"finite", point.finite}, {"theta", point.theta}});
   return report;
 }
 

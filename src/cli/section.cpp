@@ -43,7 +43,6 @@ bool drawn_at_random(const SectionArguments& arguments) {
 }
 
 std::vector<double> draw_directions(const SectionArguments& arguments, const Model& model) {
-  if (arguments.count < 1) throw InvalidArgument("--count: received a number below 1, expected at least one direction");
   check_memory("--count", 16.0 * static_cast<double>(arguments.count) * static_cast<double>(model.theta.size()));
   const std::string& kind = arguments.normalise.empty() ? arguments.directions : arguments.normalise;
   RandomDirectionOptions options{.count = arguments.count, .seed = arguments.seed};
@@ -87,16 +86,12 @@ Grid build_grid(const SectionArguments& arguments, std::int64_t rank) {
 
 /// "3/8", of so many points.
 Shard parse_shard(const std::string& text, std::int64_t points) {
-  const auto parts = parse_numbers("--shard", text, '/');
-  const auto whole = [](double value) { return value >= 1 && value <= 1e15 && value == std::floor(value); };
-  if (parts.size() != 2 || !whole(parts[0]) || !whole(parts[1]) || parts[0] > parts[1]) {
-    throw InvalidArgument("--shard: received \"" + text + "\", expected I/N with 1 <= I <= N, such as 3/8");
-  }
-  if (parts[1] > static_cast<double>(points)) {
+  const auto parts = parse_share("--shard", text);
+  if (parts[1] > points) {
     throw InvalidArgument("--shard: received \"" + text + "\", expected no more shards than the " +
                           std::to_string(points) + " points");
   }
-  return {static_cast<std::int64_t>(parts[0]), static_cast<std::int64_t>(parts[1])};
+  return {parts[0], parts[1]};
 }
 
 std::vector<OutputFile> named_files(const SectionArguments& arguments) {
@@ -129,17 +124,17 @@ double points_per_second(const SectionFileReport& report) {
 }
 
 void print_text(const ChebyshevReport& report) {
-  std::printf("method    %s, %s\n", name(report.method), report.reason.c_str());
+  print_line("method    %s, %s", name(report.method), report.reason.c_str());
   if (report.method == Method::chebyshev) {
     std::string nodes;
     for (const std::int64_t count : report.nodes) nodes += (nodes.empty() ? "" : " x ") + std::to_string(count);
-    std::printf("          %s nodes, estimate of the largest error %.2g of the largest loss (tolerance %.2g)\n",
-                nodes.c_str(), report.estimate, report.tolerance);
-    std::printf("          held-out error %.2g at %lld points\n", report.held_out_error,
-                static_cast<long long>(report.held_out_points));
+    print_line("          %s nodes, estimate of the largest error %.2g of the largest loss (tolerance %.2g)",
+               nodes.c_str(), report.estimate, report.tolerance);
+    print_line("          held-out error %.2g at %lld points", report.held_out_error,
+               static_cast<long long>(report.held_out_points));
   }
-  std::printf("          %lld evaluations, %lld saved\n", static_cast<long long>(report.evaluations),
-              static_cast<long long>(report.saved));
+  print_line("          %lld evaluations, %lld saved", static_cast<long long>(report.evaluations),
+             static_cast<long long>(report.saved));
 }
 
 Json chebyshev_json(const ChebyshevReport& report) {
@@ -160,22 +155,26 @@ void print_text(const SectionFileReport& report, const Grid& grid, const Section
   const auto cosines = direction_cosines(section);
   const auto rank = static_cast<std::size_t>(section.rank());
   const auto whole = [](std::int64_t value) { return static_cast<long long>(value); };
-  std::printf("grid      %s, %lld head%s\n", grid.describe().c_str(), whole(report.heads),
-              report.heads == 1 ? "" : "s");
-  if (report.points < grid.size()) std::printf("shard     %lld of the points\n", whole(report.points));
-  std::printf("loss      min %.10g, max %.10g, non-finite %lld\n", report.range.lo, report.range.hi,
-              whole(report.nonfinite));
-  std::printf("cosines of the directions\n");
+  print_line("grid      %s, %lld head%s", grid.describe().c_str(), whole(report.heads), report.heads == 1 ? "" : "s");
+  if (report.points < grid.size()) print_line("shard     %lld of the points", whole(report.points));
+  print_line("loss      min %.10g, max %.10g, non-finite %lld", report.range.lo, report.range.hi,
+             whole(report.nonfinite));
+  print_line("cosines of the directions");
   for (std::size_t i = 0; i < rank; ++i) {
-    for (std::size_t j = 0; j < rank; ++j) std::printf("%s%9.6f", j == 0 ? "          " : "  ", cosines[i * rank + j]);
-    std::printf("\n");
+    std::string row = "        ";
+    for (std::size_t j = 0; j < rank; ++j) {
+      char cosine[32];
+      std::snprintf(cosine, sizeof cosine, "  %9.6f", cosines[i * rank + j]);
+      row += cosine;
+    }
+    print_line("%s", row.c_str());
   }
-  std::printf("device    %s, %s\n", report.device.c_str(), name(report.precision));
+  print_line("device    %s, %s", report.device.c_str(), name(report.precision));
   if (report.chebyshev) print_text(*report.chebyshev);
   if (report.resumed_tiles > 0) {
-    std::printf("resumed   %lld of %lld tiles were finished\n", whole(report.resumed_tiles), whole(report.tiles));
+    print_line("resumed   %lld of %lld tiles were finished", whole(report.resumed_tiles), whole(report.tiles));
   }
-  std::printf("speed     %.4g points per second, %.3g s\n", points_per_second(report), report.seconds);
+  print_line("speed     %.4g points per second, %.3g s", points_per_second(report), report.seconds);
 }
 
 void print_json(const SectionFileReport& report, const Grid& grid, const Section& section, const Landscape& landscape) {
@@ -198,7 +197,7 @@ void print_json(const SectionFileReport& report, const Grid& grid, const Section
                {"resumed_tiles", report.resumed_tiles},
                {"tile_points", report.tile_points},
                {"plan", plan_lines(report.plan)}};
-  if (report.chebyshev) json["chebyshev"] = chebyshev_json(*report.chebyshev);
+  if (report.chebyshev) json.add("chebyshev", chebyshev_json(*report.chebyshev));
   print(json);
 }
 
@@ -219,7 +218,8 @@ void explain(const Landscape& landscape, const Section& section, std::int64_t po
            {"rates", {{"flop", rates.flop}, {"special", rates.special}, {"bytes", rates.bytes}, {"overlap", rates.overlap}}},
            {"floor_seconds", cost.floor_seconds(rates)}});
   } else {
-    std::printf("%s\nrates: measured now on %s, %s\n", plan.c_str(), device.c_str(), name(cost.precision));
+    print_lines(plan);
+    print_line("rates: measured now on %s, %s", device.c_str(), name(cost.precision));
   }
 }
 
@@ -291,9 +291,8 @@ void add_direction_options(CLI::App& command, SectionArguments& arguments) {
       ->check(CLI::IsMember({"zero", "copy", "scaled"}))
       ->type_name("HOW")
       ->capture_default_str();
-  command.add_option("--count", arguments.count, "Number z of random directions")
-      ->type_name("Z")
-      ->capture_default_str();
+  add_whole<std::int64_t>(command, "--count", arguments.count, 1, kMostWhole, "Number z of random directions")
+      ->type_name("Z");
   add_seed(command, arguments.seed, "Seed of random directions");
   command.add_flag("--orthogonalise", arguments.orthogonal, "Make the directions orthogonal, in order, lengths kept");
 }
@@ -320,11 +319,9 @@ void add_evaluation_options(CLI::App& command, SectionArguments& arguments) {
       ->check(CLI::IsMember({"pointwise", "chebyshev"}))
       ->type_name("METHOD")
       ->capture_default_str();
-  command
-      .add_option("--tolerance", arguments.tolerance,
-                  "Of --method chebyshev: the largest error, by an estimate, relative to the largest loss of a head")
-      ->type_name("ERROR")
-      ->capture_default_str();
+  add_real(command, "--tolerance", arguments.tolerance, {.least = 0, .most = 1, .open = true},
+           "Of --method chebyshev: the largest error, by an estimate, relative to the largest loss of a head")
+      ->type_name("ERROR");
   auto* out = arguments.outputs.add_to(command);
   arguments.device.add_to(command);
   command
@@ -347,11 +344,10 @@ void add_run_options(CLI::App& command, SectionArguments& arguments) {
       ->excludes(command.get_option("--png"))
       ->excludes(command.get_option("--vti"))
       ->type_name("I/N");
-  command
-      .add_option("--tile", arguments.tile,
-                  "Points after which progress is recorded; default: about a tenth of a second. Results do not depend "
-                  "on it")
-      ->check(CLI::PositiveNumber)
+  add_whole<std::int64_t>(command, "--tile", arguments.tile, 1, kMostWhole,
+                          "Points after which progress is recorded; default: about a tenth of a second. Results do not "
+                          "depend on it")
+      ->default_str("")
       ->type_name("POINTS");
 }
 
@@ -360,8 +356,6 @@ void check_usage(const CLI::App& command, const SectionArguments& arguments) {
   if (!arguments.explain && arguments.outputs.out.empty()) throw CLI::RequiredError("--out (or --explain)");
   if (command.count("--tolerance") > 0 && arguments.method != "chebyshev")
     throw CLI::RequiresError("--tolerance", "--method chebyshev");
-  if (!(arguments.tolerance > 0 && arguments.tolerance < 1))
-    throw CLI::ValidationError("--tolerance", "expected more than 0 and less than 1");
   if (drawn_at_random(arguments)) {
     if (arguments.directions == "filter" && !arguments.normalise.empty())
       throw CLI::ExcludesError("--normalise", "--directions filter");

@@ -11,63 +11,94 @@
 
 #include <lossatlas/error.hpp>
 
+#include "output.hpp"
+
 namespace lossatlas::cli {
 namespace {
 
-constexpr int kInterrupted = 130;
+constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP};  // Ctrl-C, the end of a job, the end of a terminal
 
-std::atomic<int> interrupts{0};
+std::atomic<int> received{0};  // the first signal
 int wake_read = -1;
 int wake_write = -1;
 
+int status_of(int number) { return 128 + number; }
+
+void wake(char byte) { [[maybe_unused]] const ssize_t written = write(wake_write, &byte, 1); }
+
 // request_stop() may run callbacks and lock, which a signal handler must not: the handler only wakes the watcher.
-extern "C" void on_interrupt(int) {
-  if (interrupts.fetch_add(1) > 0) _exit(kInterrupted);
+extern "C" void on_signal(int number) {
+  int none = 0;
+  if (!received.compare_exchange_strong(none, number)) _exit(status_of(number));
   const int saved = errno;
-  const char byte = 1;
-  [[maybe_unused]] const ssize_t written = write(wake_write, &byte, 1);
+  wake(1);
   errno = saved;
+}
+
+void handle_signals(void (*handler)(int)) {
+  for (const int number : kSignals) {
+    struct sigaction action {};
+    if (sigaction(number, nullptr, &action) != 0 || action.sa_handler == SIG_IGN) continue;
+    action = {};
+    action.sa_handler = handler;
+    action.sa_flags = SA_RESTART;
+    sigaction(number, &action, nullptr);
+  }
 }
 
 }  // namespace
 
+int signal_status() { return status_of(received == 0 ? SIGINT : received.load()); }
+
 Session::Session() {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) throw std::system_error(errno, std::generic_category(), "pipe");
-  wake_read = ends[0];
-  wake_write = ends[1];
-  watcher_ = std::thread([this] {
-    char byte = 0;
-    ssize_t got;
-    do {
-      got = read(wake_read, &byte, 1);
-    } while (got < 0 && errno == EINTR);
-    if (got == 1 && byte == 1) stop_.request_stop();
-  });
-  struct sigaction action {};
-  action.sa_handler = on_interrupt;
-  action.sa_flags = SA_RESTART;
-  sigaction(SIGINT, &action, nullptr);
+  start_watcher();
+  handle_signals(on_signal);
 }
 
 Session::~Session() {
-  signal(SIGINT, SIG_DFL);
-  const char byte = 0;
-  [[maybe_unused]] const ssize_t written = write(wake_write, &byte, 1);
-  watcher_.join();
+  handle_signals(SIG_DFL);
+  if (watcher_.joinable()) {
+    wake(0);
+    watcher_.join();
+  }
   close(wake_read);
   close(wake_write);
 }
 
+void Session::start_watcher() {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) throw std::system_error(errno, std::generic_category(), "pipe");
+  wake_read = ends[0];
+  wake_write = ends[1];
+  fcntl(wake_read, F_SETFL, 0);  // the watcher waits, a handler never does
+  try {
+    watcher_ = std::thread([this] {
+      char byte = 0;
+      ssize_t got;
+      do {
+        got = read(wake_read, &byte, 1);
+      } while (got < 0 && errno == EINTR);
+      if (got == 1 && byte == 1) stop_.request_stop();
+    });
+  } catch (const std::system_error&) {
+  }
+}
+
+void Session::pass_on_signal() {
+  if (received != 0 && !watcher_.joinable()) stop_.request_stop();
+}
+
 Control Session::control() {
   return {[this](const ProgressEvent& event) {
+            pass_on_signal();
             print_notes();
             progress_.update(event);
           },
           stop_.get_token()};
 }
 
-void Session::check() const {
+void Session::check() {
+  pass_on_signal();
   if (stop_.stop_requested()) throw Interrupted("interrupted");
 }
 
@@ -79,7 +110,7 @@ void Session::finish() {
 }
 
 void Session::print_notes() {
-  for (const std::string& line : notes_) std::fprintf(stderr, "%s\n", line.c_str());
+  for (const std::string& line : notes_) print_error(line);
   notes_.clear();
 }
 

@@ -1,4 +1,4 @@
-// What every subcommand runs in: Ctrl-C, the progress line, notes on stderr, and which files were read.
+// What every subcommand runs in: signals that end it, the progress line, notes on stderr, and which files were read.
 #pragma once
 
 #include <functional>
@@ -14,7 +14,8 @@
 
 namespace lossatlas::cli {
 
-/// Turns the first Ctrl-C into a stop request; a second one ends the process at once with status 130. One at a time.
+/// Turns the first SIGINT (Ctrl-C), SIGTERM or SIGHUP into a stop request; a second one ends the process at once with
+/// status 128 + its number. One that was ignored when the process began stays ignored. One session at a time.
 class Session {
  public:
   Session();
@@ -24,8 +25,8 @@ class Session {
 
   /// Progress and stop token for a long call. The session must outlive the call.
   Control control();
-  /// Throws Interrupted after a Ctrl-C; for the places between long calls.
-  void check() const;
+  /// Throws Interrupted after a signal; for the places between long calls.
+  void check();
   /// The files read so far.
   const OpenedFiles& opened() const { return opened_; }
   /// One line for stderr. It is held back until work has begun, so that a refused command prints its error only.
@@ -34,14 +35,19 @@ class Session {
   void finish();
 
  private:
+  void start_watcher();
+  void pass_on_signal();
   void print_notes();
 
   OpenedFiles opened_;
   std::stop_source stop_;
   ProgressLine progress_;
   std::vector<std::string> notes_;
-  std::thread watcher_;
+  std::thread watcher_;  ///< none where the system gives no thread: then progress and check() look for signals
 };
+
+/// The exit status after a signal of the last session: 128 + its number, 130 for Ctrl-C.
+int signal_status();
 
 /// A parsed subcommand, ready to run.
 using Command = std::function<void(Session&)>;

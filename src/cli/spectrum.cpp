@@ -39,10 +39,7 @@ std::vector<OutputFile> output_files(const SpectrumArguments& arguments) {
   return files;
 }
 
-void check_options(const SpectrumArguments& arguments) {
-  if (arguments.zero && !(*arguments.zero >= 0 && std::isfinite(*arguments.zero))) {
-    throw InvalidArgument("--zero: received a number below 0 or none, expected a finite one, 0 or more");
-  }
+void check_outputs(const SpectrumArguments& arguments) {
   for (const OutputFile& output : output_files(arguments)) check_output_file(output);
 }
 
@@ -61,18 +58,18 @@ Json spectrum_json(const Spectrum& spectrum, const Point& point, const Landscape
                {"part", arguments.part},
                {"remarks", remarks(landscape.network(), spectrum.zero.gap)},
                {"device", spectrum.device}};
-  if (!spectrum.eigenvectors.empty()) json["residual"] = spectrum.residual;
+  if (!spectrum.eigenvectors.empty()) json.add("residual", spectrum.residual);
   return json;
 }
 
 void print_spectrum(const Spectrum& spectrum, const Point& point, const Landscape& landscape) {
   print_point(landscape, point.loss, point.gradient);
-  std::printf("spectrum  %s\n", counts(spectrum.inertia).c_str());
-  std::printf("extremes  %.10g .. %.10g\n", spectrum.eigenvalues.front(), spectrum.eigenvalues.back());
-  std::printf("zero      up to %.3g: largest zero %.3g, smallest other %.3g, gap %.3g\n", spectrum.zero.threshold,
-              spectrum.zero.largest_zero, spectrum.zero.smallest_nonzero, spectrum.zero.gap);
-  if (!spectrum.eigenvectors.empty()) std::printf("residual  %.3g\n", spectrum.residual);
-  std::printf("device    %s\n", spectrum.device.c_str());
+  print_line("spectrum  %s", counts(spectrum.inertia).c_str());
+  print_line("extremes  %.10g .. %.10g", spectrum.eigenvalues.front(), spectrum.eigenvalues.back());
+  print_line("zero      up to %.3g: largest zero %.3g, smallest other %.3g, gap %.3g", spectrum.zero.threshold,
+             spectrum.zero.largest_zero, spectrum.zero.smallest_nonzero, spectrum.zero.gap);
+  if (!spectrum.eigenvectors.empty()) print_line("residual  %.3g", spectrum.residual);
+  print_line("device    %s", spectrum.device.c_str());
 }
 
 void write_pictures(const Spectrum& spectrum, const Landscape& landscape, const SpectrumArguments& arguments) {
@@ -102,16 +99,16 @@ void explain(const Landscape& landscape, const SpectrumArguments& arguments) {
            {"device", landscape.device().describe()}});
     return;
   }
-  std::printf("parameters  %lld\n", static_cast<long long>(landscape.network().parameter_count()));
-  std::printf("assembly    %.3g FLOP\n", cost.assembly_flop);
-  std::printf("eigenvalues %.3g FLOP%s\n", cost.eigen_flop, arguments.vectors.empty() ? "" : " with vectors");
-  std::printf("memory      %.3g bytes on %s\n", cost.bytes, landscape.device().describe().c_str());
+  print_line("parameters  %lld", static_cast<long long>(landscape.network().parameter_count()));
+  print_line("assembly    %.3g FLOP", cost.assembly_flop);
+  print_line("eigenvalues %.3g FLOP%s", cost.eigen_flop, arguments.vectors.empty() ? "" : " with vectors");
+  print_line("memory      %.3g bytes on %s", cost.bytes, landscape.device().describe().c_str());
 }
 
 void analyse(const SpectrumArguments& arguments, Session& session) {
   read_loss(arguments.problem.loss);
   const Model model = arguments.model.read();
-  check_options(arguments);
+  check_outputs(arguments);
   const bool vectors = !arguments.vectors.empty();
   if (!arguments.explain) check_hessian_memory("--model", model.network, vectors ? 4 : 1);
   const Landscape landscape = arguments.problem.landscape(model.network, arguments.device.select(session), session);
@@ -137,10 +134,8 @@ void analyse(const SpectrumArguments& arguments, Session& session) {
 void add_options(CLI::App& command, SpectrumArguments& arguments) {
   arguments.model.add_to(command);
   arguments.problem.add_to(command);
-  command
-      .add_option("--zero", arguments.zero,
-                  "Largest |eigenvalue| that counts as zero (default: 1e-11, or ten times the rounding error if that "
-                  "is more)")
+  add_real(command, "--zero", arguments.zero, {.least = 0},
+           "Largest |eigenvalue| that counts as zero (default: 1e-11, or ten times the rounding error if that is more)")
       ->type_name("T");
   command
       .add_option("--part", arguments.part,

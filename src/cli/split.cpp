@@ -38,9 +38,9 @@ void add_split(CLI::App& program, Command& chosen) {
   auto arguments = std::make_shared<SplitArguments>();
   arguments->model.add_to(*command);
   arguments->neuron.add_to(*command);
-  auto* alpha = command->add_option("--alpha", arguments->alpha,
-                                    "Share of the output weights that the copy gets, any number; the neuron keeps the "
-                                    "rest (default: 0.5)");
+  auto* alpha = add_real(*command, "--alpha", arguments->alpha, {},
+                         "Share of the output weights that the copy gets, any number; the neuron keeps the rest "
+                         "(default: 0.5)");
   alpha->type_name("ALPHA");
   command
       ->add_option("--weights", arguments->weights,

@@ -47,7 +47,6 @@ HWY_AFTER_NAMESPACE();
 #include <atomic>
 #include <barrier>
 #include <chrono>
-#include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -55,6 +54,7 @@ HWY_AFTER_NAMESPACE();
 #include "cpu/section_kernel.hpp"
 #include "cpu/section_pack.hpp"
 #include "host_memory.hpp"
+#include "parallel.hpp"
 #include "random.hpp"
 #include "rate_pace.hpp"
 
@@ -71,42 +71,37 @@ constexpr std::int64_t kTanhUnits = 64;
 
 double array_bytes(int threads) { return std::min(kMostArrayBytes, kMostCopyBytes / (2.0 * threads)); }
 
-/// Seconds of work(thread, rounds) over its rounds, on all threads at the same time, each after prepare(thread).
-/// Neither throws.
+/// Rounds per second of work(thread, rounds), of all threads together, each after prepare(thread). Neither throws.
 template <class Prepare, class Work>
-double seconds_per_round(int threads, const Prepare& prepare, const Work& work) {
+double rounds_per_second(int threads, const Prepare& prepare, const Work& work) {
   RatePace pace;
-  bool failed = false, started = false;
+  bool started = false;
   std::chrono::steady_clock::time_point begin;
-  std::barrier together(threads, [&]() noexcept {
+  const auto measure = [&]() noexcept {
     const auto now = std::chrono::steady_clock::now();
     if (std::exchange(started, true)) pace.add(std::chrono::duration<double>(now - begin).count());
     begin = std::chrono::steady_clock::now();
-  });
+  };
+  std::barrier together(threads, measure);
   const auto member = [&](int thread) {
     prepare(thread);
     together.arrive_and_wait();
-    while (!failed && !pace.done()) {
+    while (!pace.done()) {
       work(thread, pace.rounds());
       together.arrive_and_wait();
     }
   };
-  std::vector<std::jthread> team;
-  try {
-    for (int thread = 1; thread < threads; ++thread) team.emplace_back(member, thread);
-  } catch (...) {
-    failed = true;  // the others see it after the barrier, which no longer waits for those that are missing
-    for (auto missing = threads - std::ssize(team); missing > 0; --missing) together.arrive_and_drop();
-    throw;
-  }
+  const auto team = start_team(threads, member);
+  const auto all = 1 + std::ssize(team);
+  for (auto missing = threads - all; missing > 0; --missing) together.arrive_and_drop();
   member(0);
-  return pace.seconds_per_round();
+  return static_cast<double>(all) / pace.seconds_per_round();
 }
 
 template <class T>
 double flop_rate(int threads) {
   std::atomic<double> flop{0};  // of a round
-  const double seconds = seconds_per_round(
+  const double rate = rounds_per_second(
       threads, [](int) {},
       [&](int, std::int64_t rounds) {
         T result = 0;
@@ -116,7 +111,7 @@ double flop_rate(int threads) {
           flop = HWY_DYNAMIC_DISPATCH(multiply_add_f64)(rounds, &result);
         }
       });
-  return flop * threads / seconds;
+  return flop * rate;
 }
 
 /// Of the kernels' own tanh, with nothing beside it.
@@ -131,13 +126,13 @@ double tanh_rate(int threads) {
   std::vector<AlignedBuffer<T>> outputs;
   for (int thread = 0; thread < threads; ++thread) outputs.emplace_back(size);
   const JointTile<T> tile{kTanhUnits, 0, values.data(), nullptr, bias.data(), Activation::tanh};
-  const double seconds = seconds_per_round(
+  const double rate = rounds_per_second(
       threads, [](int) {},
       [&](int thread, std::int64_t rounds) {
         T* output = outputs[static_cast<std::size_t>(thread)].data();
         for (std::int64_t round = 0; round < rounds; ++round) kernels.joint(tile, output);
       });
-  return static_cast<double>(size) * threads / seconds;
+  return static_cast<double>(size) * rate;
 }
 
 /// Between arrays of each thread's own, which it has touched first.
@@ -158,7 +153,7 @@ double copy_rate(int threads) {
       std::atomic_signal_fence(std::memory_order_seq_cst);  // else one copy would do for all
     }
   };
-  return 2 * static_cast<double>(size) * threads / seconds_per_round(threads, prepare, copy);
+  return 2 * static_cast<double>(size) * rounds_per_second(threads, prepare, copy);
 }
 
 }  // namespace

@@ -11,9 +11,9 @@
 
 namespace lossatlas {
 
-/// Text of a file fit for a message: quoted, control and non-ASCII bytes escaped, cut after 60 bytes.
+/// Text of a file in quotes, its first 60 bytes, as one_line() has them.
 std::string printable(std::string_view text);
-/// A path in quotes, control bytes escaped.
+/// A path in quotes, as one_line() has it.
 std::string display(const std::filesystem::path& file);
 
 /// The file and the public function that a FileError names.

@@ -12,35 +12,16 @@
 namespace lossatlas {
 namespace {
 
-void append_escaped(std::string& out, unsigned char byte) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  out += "\\x";
-  out += kDigits[byte >> 4];
-  out += kDigits[byte & 15];
-}
-
 std::string reason(int error) { return std::error_code(error, std::generic_category()).message(); }
 
 }  // namespace
 
 std::string printable(std::string_view text) {
   constexpr std::size_t kLongest = 60;
-  std::string out = "\"";
-  for (const char c : text.substr(0, kLongest)) {
-    const auto byte = static_cast<unsigned char>(c);
-    byte < 0x20 || byte >= 0x7f ? append_escaped(out, byte) : out.push_back(c);
-  }
-  return out + (text.size() > kLongest ? "...\"" : "\"");
+  return '"' + one_line(text.substr(0, kLongest)) + (text.size() > kLongest ? "...\"" : "\"");
 }
 
-std::string display(const std::filesystem::path& file) {
-  std::string out = "\"";
-  for (const char c : file.native()) {
-    const auto byte = static_cast<unsigned char>(c);
-    byte < 0x20 || byte == 0x7f ? append_escaped(out, byte) : out.push_back(c);
-  }
-  return out + '"';
-}
+std::string display(const std::filesystem::path& file) { return '"' + one_line(file.native()) + '"'; }
 
 InputFile::InputFile(std::filesystem::path file, std::string_view function) : context_{std::move(file), function} {
   // Without O_NONBLOCK opening a named pipe would wait for a writer.

@@ -39,15 +39,14 @@ Journal::Journal(UpdateFile file, std::optional<RunHeader> header, std::int64_t 
 
 Journal Journal::create(const std::filesystem::path& file, std::string_view function, const RunHeader& header) {
   UpdateFile made = UpdateFile::create(file, function);
-  std::string encoded;
   try {
-    encoded = encode(header, kMagic, made.context());
+    const std::string encoded = encode(header, kMagic, made.context());
     made.write(0, std::as_bytes(std::span(encoded)));
+    return Journal(std::move(made), header, static_cast<std::int64_t>(encoded.size()), seed_of(encoded));
   } catch (...) {  // a journal without its header would look like a run that did not finish
     made.remove();
     throw;
   }
-  return Journal(std::move(made), header, static_cast<std::int64_t>(encoded.size()), seed_of(encoded));
 }
 
 std::optional<Journal> Journal::open(const std::filesystem::path& file, std::string_view function) {

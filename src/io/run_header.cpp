@@ -10,7 +10,7 @@
 namespace lossatlas {
 namespace {
 
-using Json = nlohmann::json;
+using Json = JsonValue;
 
 constexpr std::size_t kWord = sizeof(std::uint64_t);
 constexpr std::size_t kAlign = 64;
@@ -28,30 +28,72 @@ std::uint64_t word_at(std::string_view text, std::size_t offset) {
   return load<std::uint64_t>(bytes_of(text.substr(offset, kWord)).data(), std::endian::native);
 }
 
-Json to_json(const RunHeader& header) {
-  Json identity = Json::array();
+std::string to_json(const RunHeader& header) {
+  std::vector<std::string> identity, axes;
   for (const IdentityPart& part : header.identity) {
-    identity.push_back({{"name", part.name}, {"text", part.text}, {"hash", part.hash}});
+    identity.push_back(text_of(R"({"hash":)", part.hash, R"(,"name":)", json_text(part.name), R"(,"text":)",
+                               json_text(part.text), '}'));
   }
-  Json axes = Json::array();
-  for (const Axis& axis : header.grid.axes())
-    axes.push_back({{"lo", axis.lo}, {"hi", axis.hi}, {"points", axis.points}});
-  return {{"identity", identity},    {"axes", axes},
-          {"heads", header.heads},   {"shard", header.shard},
-          {"shards", header.shards}, {"tile", header.tile_points}};
+  for (const Axis& axis : header.grid.axes()) {
+    axes.push_back(
+        text_of(R"({"hi":)", json_text(axis.hi), R"(,"lo":)", json_text(axis.lo), R"(,"points":)", axis.points, '}'));
+  }
+  return text_of(R"({"axes":)", json_list(axes), R"(,"heads":)", header.heads, R"(,"identity":)", json_list(identity),
+                 R"(,"shard":)", header.shard, R"(,"shards":)", header.shards, R"(,"tile":)", header.tile_points, '}');
 }
 
-RunHeader from_json(const Json& json) {
+/// The entries of a header, each of the kind that encode() writes; throws FileError when one is missing or another.
+class Entries {
+ public:
+  explicit Entries(const FileContext& context) : context_(context) {}
+
+  void require(bool sensible) const {
+    context_.require(sensible,
+                     "whose header lacks an entry or has one out of range, expected one as written by this version");
+  }
+  const Json::Array& list(const Json& object, std::string_view key) const {
+    require(object[key].is_array());
+    return object[key].entries();
+  }
+  const std::string& text(const Json& object, std::string_view key) const {
+    require(object[key].is_string());
+    return object[key].get<std::string>();
+  }
+  double number(const Json& object, std::string_view key) const {
+    require(object[key].is_number());
+    return object[key].number();
+  }
+  std::uint64_t bits(const Json& object, std::string_view key) const {
+    require(object[key].is_number_unsigned());
+    return object[key].get<std::uint64_t>();
+  }
+  std::int64_t count(const Json& object, std::string_view key) const {
+    require(bits(object, key) <= std::uint64_t{INT64_MAX});
+    return static_cast<std::int64_t>(bits(object, key));
+  }
+
+ private:
+  const FileContext& context_;
+};
+
+RunHeader from_json(const Json& json, const Entries& entries) {
   RunHeader header;
-  for (const Json& part : json.at("identity"))
-    header.identity.push_back({part.at("name"), part.at("text"), part.at("hash")});
+  for (const Json& part : entries.list(json, "identity")) {
+    header.identity.push_back({entries.text(part, "name"), entries.text(part, "text"), entries.bits(part, "hash")});
+  }
   std::vector<Axis> axes;
-  for (const Json& axis : json.at("axes")) axes.push_back({axis.at("lo"), axis.at("hi"), axis.at("points")});
-  header.grid = Grid(std::move(axes));
-  header.heads = json.at("heads");
-  header.shard = json.at("shard");
-  header.shards = json.at("shards");
-  header.tile_points = json.at("tile");
+  for (const Json& axis : entries.list(json, "axes")) {
+    axes.push_back({entries.number(axis, "lo"), entries.number(axis, "hi"), entries.count(axis, "points")});
+  }
+  try {
+    header.grid = Grid(std::move(axes));
+  } catch (const InvalidArgument&) {
+    entries.require(false);
+  }
+  header.heads = entries.count(json, "heads");
+  header.shard = entries.count(json, "shard");
+  header.shards = entries.count(json, "shards");
+  header.tile_points = entries.count(json, "tile");
   return header;
 }
 
@@ -83,7 +125,7 @@ std::string differences(const std::vector<IdentityPart>& ours, const std::vector
 }
 
 std::string encode(const RunHeader& header, std::string_view magic, const FileContext& context) {
-  std::string json = to_json(header).dump(-1, ' ', true, Json::error_handler_t::replace);
+  std::string json = to_json(header);
   const std::size_t used = magic.size() + kWord + json.size() + kWord;
   json.append((kAlign - used % kAlign) % kAlign, ' ');
   std::string text = std::string(magic) + word(json.size()) + json;
@@ -107,13 +149,10 @@ std::optional<DecodedHeader> decode_run_header(std::string_view start, std::stri
                   "whose header does not match its checksum, expected one that does; the file is damaged");
   const std::string_view text = start.substr(kMagicSize + kWord, static_cast<std::size_t>(length));
   const Json json = parse_bounded_json(text, "header", context, kLimits);
-  try {
-    DecodedHeader decoded{from_json(json), static_cast<std::int64_t>(end + kWord)};
-    if (sensible(decoded.header)) return decoded;
-  } catch (const Json::exception&) {
-  } catch (const InvalidArgument&) {
-  }
-  context.fail("whose header lacks an entry or has one out of range, expected one as written by this version");
+  const Entries entries(context);
+  DecodedHeader decoded{from_json(json, entries), static_cast<std::int64_t>(end + kWord)};
+  entries.require(sensible(decoded.header));
+  return decoded;
 }
 
 }  // namespace lossatlas

@@ -5,7 +5,6 @@
 #include <string>
 
 #include <lossatlas/model_file.hpp>
-#include <nlohmann/json.hpp>
 
 #include "io/atomic_file.hpp"
 #include "io/bounded_json.hpp"
@@ -16,50 +15,48 @@
 namespace lossatlas {
 namespace {
 
-using Json = nlohmann::json;
+using Json = JsonValue;
 
-nlohmann::ordered_json architecture_json(const Network& network) {
-  nlohmann::ordered_json layers = nlohmann::ordered_json::array();
+std::string architecture_text(const Network& network) {
+  std::vector<std::string> layers;
   for (const Layer& layer : network.layers()) {
     const Dense& dense = std::get<Dense>(layer);
-    layers.push_back({{"type", "dense"},
-                      {"in", dense.in},
-                      {"out", dense.out},
-                      {"bias", dense.bias},
-                      {"activation", name(dense.activation)}});
+    layers.push_back(text_of(R"({"type":"dense","in":)", dense.in, R"(,"out":)", dense.out, R"(,"bias":)",
+                             dense.bias ? "true" : "false", R"(,"activation":)", json_text(name(dense.activation)),
+                             '}'));
   }
-  return {{"layers", layers}, {"heads", network.heads()}};
+  return text_of(R"({"layers":)", json_list(layers), R"(,"heads":)", network.heads(), '}');
 }
 
 std::int64_t positive(const Json& object, const char* key, const FileContext& context) {
   constexpr std::uint64_t kMost = std::uint64_t{1} << 31;
-  const auto found = object.find(key);
-  const bool fits = found != object.end() && found->is_number_unsigned() && found->get<std::uint64_t>() >= 1 &&
-                    found->get<std::uint64_t>() <= kMost;
+  const Json& number = object[key];
+  const bool fits =
+      number.is_number_unsigned() && number.get<std::uint64_t>() >= 1 && number.get<std::uint64_t>() <= kMost;
   context.require(fits, "whose metadata lossatlas.network has no whole number ", key, ", expected 1..2^31");
-  return found->get<std::int64_t>();
+  return static_cast<std::int64_t>(number.get<std::uint64_t>());
 }
 
 Dense parse_dense(const Json& object, const FileContext& context) {
-  const bool whole = object.is_object() && object.contains("type") && object["type"] == "dense" &&
-                     object.contains("bias") && object["bias"].is_boolean() && object.contains("activation") &&
-                     object["activation"].is_string();
+  const Json &type = object["type"], &bias = object["bias"], &activation = object["activation"];
+  const bool whole =
+      type.is_string() && type.get<std::string>() == "dense" && bias.is_boolean() && activation.is_string();
   context.require(whole, "whose metadata lossatlas.network has a malformed layer, ",
                   "expected type \"dense\", in, out, bias and activation");
   return {.in = positive(object, "in", context),
           .out = positive(object, "out", context),
-          .bias = object["bias"].get<bool>(),
-          .activation = parse_activation(object["activation"].get_ref<const std::string&>())};
+          .bias = bias.get<bool>(),
+          .activation = parse_activation(activation.get<std::string>())};
 }
 
 Network parse_architecture(const std::string& text, std::int64_t data_bytes, const FileContext& context) {
   const Json json = parse_bounded_json(text, "metadata lossatlas.network", context);
-  const bool whole = json.contains("layers") && json["layers"].is_array() && !json["layers"].empty();
+  const bool whole = json["layers"].is_array() && json["layers"].size() > 0;
   context.require(whole, "whose metadata lossatlas.network has no layers, expected at least one");
   try {
     std::vector<Layer> layers;
     std::int64_t bytes_left = data_bytes;
-    for (const Json& object : json["layers"]) {
+    for (const Json& object : json["layers"].entries()) {
       const Dense dense = parse_dense(object, context);
       // No element takes less than two bytes, so that no sum of sizes below can overflow.
       bytes_left -= std::min(bytes_left + 1, 2 * std::min(dense.in * dense.out, data_bytes + 1));
@@ -151,18 +148,19 @@ void append_values(InputFile& input, const SafetensorsHeader& header, const Tens
   }
 }
 
+std::string entry_text(const ParameterBlock& block) {
+  const bool weight = block.kind == ParameterBlock::Kind::weight;
+  constexpr std::int64_t kBytes = sizeof(double);
+  return text_of("\"layers.", block.layer, weight ? ".weight" : ".bias", R"(":{"dtype":"F64","shape":[)", block.rows,
+                 weight ? text_of(',', block.cols) : "", R"(],"data_offsets":[)", block.offset * kBytes, ',',
+                 (block.offset + block.size()) * kBytes, "]}");
+}
+
 std::string header_text(const Network& network) {
-  nlohmann::ordered_json json;
-  json["__metadata__"] = {{"format", "pt"}, {"lossatlas.network", architecture_json(network).dump()}};
-  for (const ParameterBlock& block : network.blocks()) {
-    const bool weight = block.kind == ParameterBlock::Kind::weight;
-    nlohmann::ordered_json& entry = json["layers." + std::to_string(block.layer) + (weight ? ".weight" : ".bias")];
-    entry["dtype"] = "F64";
-    entry["shape"] = weight ? std::vector{block.rows, block.cols} : std::vector{block.rows};
-    constexpr std::int64_t kBytes = sizeof(double);
-    entry["data_offsets"] = {block.offset * kBytes, (block.offset + block.size()) * kBytes};
-  }
-  std::string text = json.dump();
+  std::vector<std::string> members{
+      text_of(R"("__metadata__":{"format":"pt","lossatlas.network":)", json_text(architecture_text(network)), '}')};
+  for (const ParameterBlock& block : network.blocks()) members.push_back(entry_text(block));
+  std::string text = json_list(members, "{}");
   constexpr std::size_t kAlign = 8;
   text.append((kAlign - text.size() % kAlign) % kAlign, ' ');
   return text;

@@ -12,7 +12,7 @@
 namespace lossatlas {
 namespace {
 
-using Json = nlohmann::json;
+using Json = JsonValue;
 
 constexpr std::string_view kMetadata = "__metadata__";
 constexpr std::size_t kMaxRank = 64;
@@ -20,15 +20,15 @@ constexpr double kJsonFactor = 4;  // a long text is held in the file, as a key,
 
 std::vector<std::int64_t> whole_numbers(const Json& object, const char* key, std::string_view name,
                                         const FileContext& context) {
-  const auto found = object.find(key);
-  const bool present = found != object.end() && found->is_array() && found->size() <= kMaxRank;
+  const Json& list = object[key];
+  const bool present = list.is_array() && list.size() <= kMaxRank;
   context.require(present, "with tensor ", printable(name), " without a list ", key, ", expected one");
   std::vector<std::int64_t> values;
-  for (const Json& item : *found) {
+  for (const Json& item : list.entries()) {
     const bool fits = item.is_number_unsigned() && item.get<std::uint64_t>() <= std::uint64_t{INT64_MAX};
     context.require(fits, "with tensor ", printable(name), " whose ", key, " has an entry outside 0..2^63-1, ",
                     "expected whole numbers");
-    values.push_back(item.get<std::int64_t>());
+    values.push_back(static_cast<std::int64_t>(item.get<std::uint64_t>()));
   }
   return values;
 }
@@ -62,10 +62,11 @@ TensorEntry parse_entry(const std::string& name, const Json& object, std::int64_
 /// The text under metadata key `lossatlas.network`, or an empty one.
 std::string network_metadata(const Json& metadata, const FileContext& context) {
   context.require(metadata.is_object(), "with malformed __metadata__, expected an object of strings");
-  for (const Json& value : metadata) {
+  for (const auto& [key, value] : metadata.items()) {
     context.require(value.is_string(), "with malformed __metadata__, expected an object of strings");
   }
-  return metadata.value("lossatlas.network", std::string());
+  const Json* network = metadata.find("lossatlas.network");
+  return network != nullptr ? network->get<std::string>() : std::string();
 }
 
 void require_gapless(const SafetensorsHeader& header, std::int64_t data_bytes, const FileContext& context) {

@@ -41,7 +41,8 @@ UpdateFile::~UpdateFile() {
 }
 
 UpdateFile UpdateFile::create(const std::filesystem::path& file, std::string_view function) {
-  UpdateFile made(file, function, ::open(file.c_str(), kFlags | O_CREAT | O_EXCL, 0666));
+  UpdateFile made(file, function, -1);  // whatever asks for memory comes before the file is there
+  made.descriptor_ = ::open(file.c_str(), kFlags | O_CREAT | O_EXCL, 0666);
   if (made.descriptor_ < 0) {
     made.context_.require(errno != EEXIST, "which exists, expected no such file yet; another process has begun it");
     fail_to_open(made.context_, errno);
@@ -52,7 +53,8 @@ UpdateFile UpdateFile::create(const std::filesystem::path& file, std::string_vie
 
 std::optional<UpdateFile> UpdateFile::open(const std::filesystem::path& file, std::string_view function) {
   for (;;) {
-    UpdateFile opened(file, function, ::open(file.c_str(), kFlags));
+    UpdateFile opened(file, function, -1);
+    opened.descriptor_ = ::open(file.c_str(), kFlags);
     if (opened.descriptor_ < 0 && errno == ENOENT) return std::nullopt;
     if (opened.descriptor_ < 0) {
       opened.context_.require(errno != ELOOP, "which is a symbolic link, expected a regular file; remove the link");

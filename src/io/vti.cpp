@@ -4,7 +4,6 @@
 #include <array>
 #include <cmath>
 #include <numeric>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -49,7 +48,7 @@ std::vector<std::string> array_names(std::int64_t heads) {
 }
 
 std::string xml(const Geometry& box, const std::vector<std::string>& names, std::int64_t block_bytes) {
-  std::ostringstream text;
+  TextStream text;
   text.imbue(std::locale::classic());
   text.precision(17);
   const auto triple = [&](std::string_view name, const std::array<double, kAxes>& values) {

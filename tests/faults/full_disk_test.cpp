@@ -76,6 +76,26 @@ TEST_F(FullDisk, ADeviceWithoutRoomToo) {
     expect_failed(run(line), line, "No space left on device");
 }
 
+TEST_F(FullDisk, ASectionIsResumedOnceThereIsRoom) {
+  const std::string line = "section --directions random --device cpu --grid 100x100 --tile 500 --out t.npy" +
+                           std::string(kModel) + kData;
+  ASSERT_EQ(run(line).status, 0);
+  const std::string expected = read_text(path("t.npy"));
+  fs::remove(path("t.npy"));
+  auto left = files();
+  left.insert({"t.npy.partial", "t.npy.journal"});
+  {
+    const testing::FileSizeLimit full(40000);
+    expect_failed(run(line), line, "File too large");
+  }
+  EXPECT_EQ(files(), left);
+
+  const Outcome resumed = run(line + " --resume --json");
+  EXPECT_EQ(resumed.status, 0) << resumed.err;
+  EXPECT_EQ(resumed.out.find("\"resumed_tiles\": 0"), std::string::npos) << resumed.out;
+  EXPECT_TRUE(read_text(path("t.npy")) == expected);
+}
+
 // On a small disk in memory that only a process of its own sees: without a byte, then without an entry left.
 TEST_F(FullDisk, IsToldBeforeTheWork) {
   constexpr int kNoDisk = 77;

@@ -1,0 +1,118 @@
+// The k-th allocation since main began fails, alone or with all that follow.
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "faulty_program.hpp"
+
+namespace lossatlas {
+namespace {
+
+using testing::Outcome;
+using testing::read_text;
+namespace fs = std::filesystem;
+
+struct Command {
+  const char* name;
+  std::string before;  ///< run first, undisturbed
+  std::string line;
+  std::vector<std::string> outputs;  ///< the same bytes in every run
+  bool resumes = false;
+};
+
+const std::string kSection =
+    "section --model model.safetensors --data csv:data.csv --loss ce --directions filter --device cpu --threads 1 "
+    "--grid 3x2 --json ";
+
+const Command kCommands[] = {
+    {"section", "", kSection + "--tile 2 --out s.npy --vti s.vti", {"s.npy", "s.vti"}, true},
+    {"fit",
+     "",
+     "fit --target picture.npy --train csv:data.csv --hidden 2,4 --device cpu --threads 1 --out out",
+     {"out/surface.npy", "out/model.safetensors", "out/directions.npy", "out/target.png", "out/surface-train.png",
+      "out/compare.png"}},
+    {"find",
+     "",
+     "find --layers 2,1,2 --data csv:data.csv --loss ce --starts 1 --device cpu --threads 1 --out out",
+     {"out/critical-1.safetensors"}},
+    {"merge", kSection + "--shard 1/1 --tile 2 --out 1.shard", "merge --out s.npy --json 1.shard", {"s.npy"}},
+};
+
+/// A command, and whether all allocations from the k-th on fail.
+using Kind = std::tuple<Command, bool>;
+
+class FailedAllocation : public testing::FaultyProgram, public ::testing::WithParamInterface<Kind> {
+ protected:
+  const Command& command() const { return std::get<0>(GetParam()); }
+
+  void clear() {
+    for (const std::string& name : files()) {
+      if (given_.count(name) == 0) fs::remove_all(path(name));
+    }
+  }
+
+  /// What is left must be whole, or what --resume goes on from.
+  void check_files(const std::string& which) {
+    const auto& outputs = command().outputs;
+    bool unfinished = false;
+    for (const std::string& name : files()) {
+      if (given_.count(name) > 0 || fs::is_directory(path(name))) continue;
+      const auto known = std::find(outputs.begin(), outputs.end(), name);
+      if (known != outputs.end()) {
+        EXPECT_TRUE(read_text(path(name)) == expected_[static_cast<std::size_t>(known - outputs.begin())])
+            << name << " after allocation " << which;
+      } else if (command().resumes && (name == "s.npy.partial" || name == "s.npy.journal")) {
+        unfinished = true;
+      } else {
+        EXPECT_TRUE(name.ends_with(".json")) << name << " after allocation " << which;
+      }
+    }
+    if (!unfinished) return;
+    EXPECT_EQ(run(command().line + " --resume").status, 0) << "after allocation " << which;
+    EXPECT_TRUE(read_text(path("s.npy")) == expected_[0]) << "resumed after allocation " << which;
+  }
+
+  void fail(long k) {
+    const std::string which = std::to_string(k) + (std::get<1>(GetParam()) ? "+" : "");
+    const Outcome outcome = run_failing(command().line, "FAIL_ALLOCATION", which);
+    if (outcome.status != 0) {
+      EXPECT_EQ(outcome.status, 1) << "allocation " << which << ": " << outcome.err;
+      EXPECT_TRUE(testing::is_one_line(outcome.err)) << "allocation " << which << ": " << outcome.err;
+    }
+    for (const std::string& name : command().outputs) {
+      EXPECT_TRUE(outcome.status != 0 || fs::exists(path(name))) << name << " after allocation " << which;
+    }
+    check_files(which);
+    clear();
+  }
+
+  std::set<std::string> given_;
+  std::vector<std::string> expected_;
+};
+
+TEST_P(FailedAllocation, IsAnErrorOrNothingAtAll) {
+#ifdef LOSSATLAS_SANITIZED
+  GTEST_SKIP() << "sanitizers have allocators of their own";
+#endif
+  if (!command().before.empty()) {
+    ASSERT_EQ(run(command().before).status, 0);
+  }
+  given_ = files();
+  const long last = count_calls(command().line).first;
+  ASSERT_GT(last, 200);
+  for (const std::string& name : command().outputs) expected_.push_back(read_text(path(name)));
+  clear();
+  constexpr long kFirst = 200, kSpread = 100;
+  for (long k = 1; k <= kFirst && !HasFailure(); ++k) fail(k);
+  for (long i = 1; i <= kSpread && !HasFailure(); ++i) fail(kFirst + (last - kFirst) * i / kSpread);
+}
+
+std::string name_of(const ::testing::TestParamInfo<Kind>& info) {
+  return std::string(std::get<0>(info.param).name) + (std::get<1>(info.param) ? "_for_good" : "_once");
+}
+
+INSTANTIATE_TEST_SUITE_P(Of, FailedAllocation, ::testing::Combine(::testing::ValuesIn(kCommands), ::testing::Bool()),
+                         name_of);
+
+}  // namespace
+}  // namespace lossatlas
