@@ -128,10 +128,18 @@ void print_text(const ChebyshevReport& report) {
   if (report.method == Method::chebyshev) {
     std::string nodes;
     for (const std::int64_t count : report.nodes) nodes += (nodes.empty() ? "" : " x ") + std::to_string(count);
+    std::string gaps;
+    for (const double gap : report.resolution) {
+      char text[32];
+      std::snprintf(text, sizeof text, "%.3g", gap);
+      gaps += (gaps.empty() ? "" : " x ") + std::string(text);
+    }
     print_line("          %s nodes, estimate of the largest error %.2g of the largest loss (tolerance %.2g)",
                nodes.c_str(), report.estimate, report.tolerance);
     print_line("          held-out error %.2g at %lld points", report.held_out_error,
                static_cast<long long>(report.held_out_points));
+    print_line("          gaps of at most %s between evaluated points: what is narrower may have been missed",
+               gaps.c_str());
   }
   print_line("          %lld evaluations, %lld saved", static_cast<long long>(report.evaluations),
              static_cast<long long>(report.saved));
@@ -146,6 +154,7 @@ Json chebyshev_json(const ChebyshevReport& report) {
           {"estimate", report.estimate},
           {"held_out_error", report.held_out_error},
           {"held_out_points", report.held_out_points},
+          {"resolution", report.resolution},
           {"scale", report.scale},
           {"evaluations", report.evaluations},
           {"saved", report.saved}};
@@ -205,7 +214,7 @@ void print_json(const SectionFileReport& report, const Grid& grid, const Section
 void explain(const Landscape& landscape, const Section& section, std::int64_t points, const EvaluateOptions& options,
              bool json) {
   const SectionCost cost = section_cost(landscape, section, points, options);
-  const DeviceRates rates = measure_rates(landscape.device(), cost.precision);
+  const DeviceRates rates = measure_rates(landscape.device(), cost.precision, options.control);
   const std::string plan = landscape.explain(section, points, options, rates), device = landscape.device().describe();
   if (json) {
     print({{"plan", plan_lines(plan)},

@@ -114,8 +114,8 @@ void analyse(const SpectrumArguments& arguments, Session& session) {
   const Landscape landscape = arguments.problem.landscape(model.network, arguments.device.select(session), session);
   check_apart(output_files(arguments), session);
   if (arguments.explain) return explain(landscape, arguments);
-  const Point point{landscape.evaluate(model.theta).loss(), norms(landscape.gradient(model.theta))};
-  session.check();
+  const Point point{landscape.evaluate(model.theta, session.control()).loss(),
+                    norms(landscape.gradient(model.theta, session.control()))};
   const HessianOptions hessian{.part = part_of(arguments), .control = session.control()};
   const Spectrum spectrum = for_option("--model", [&] {
     return hessian_spectrum(landscape, model.theta, {.vectors = vectors, .zero_threshold = arguments.zero}, hessian);
