@@ -17,7 +17,6 @@
 #include "critical_class.hpp"
 #include "critical_points.hpp"
 #include "expect_error.hpp"
-#include "random.hpp"
 #include "saturation.hpp"
 
 namespace lossatlas {
@@ -293,69 +292,6 @@ TEST(CriticalPoints, RefuseBadArguments) {
 }
 
 // ---- points at infinity ---------------------------------------------------------------------------------------------
-
-/// What is wrong with one tanh neuron w x + b on x = −2, −1, 1, 2, or empty.
-std::string trouble(double w, double b, double a = 1) {
-  const Dataset data = Dataset::regression({-2, -1, 1, 2}, 1, {0, 1, 2, 3}, 1);
-  const Landscape landscape(tanh_net(1), data, Loss::mean_squared_error, Device::cpu({.threads = 1}));
-  return neuron_at_infinity(landscape, std::vector<double>{w, b, a});
-}
-
-TEST(NeuronAtInfinity, IsNamedWithItsReason) {
-  EXPECT_EQ(trouble(0.5, 0.1), "");
-  EXPECT_EQ(trouble(12, 0), "neuron 0 of layer 1 is saturated on all of the data");
-  EXPECT_EQ(trouble(12, -12), "neuron 0 of layer 1 is saturated on all but too few samples");
-  EXPECT_EQ(trouble(1e-10, 0.3), "neuron 0 of layer 1 is constant on the data");
-  EXPECT_EQ(trouble(0, 0.3), "") << "without in-weights it stays where it is";
-  EXPECT_EQ(trouble(12, 0, 0), "") << "a neuron without output weights does not matter";
-  EXPECT_EQ(trouble(3, 0), "") << "steep, but all samples respond";
-}
-
-TEST(NeuronAtInfinity, IsFoundInDeeperLayers) {
-  const Dataset data = Dataset::regression({-2, -1, 1, 2}, 1, {0, 1, 2, 3}, 1);
-  const Landscape landscape(mlp({1, 1, 2, 1}, Activation::sigmoid), data, Loss::mean_squared_error,
-                            Device::cpu({.threads = 1}));
-  const std::vector<double> theta{1, 0, 0.5, 300, 0.2, -60, 1, 1, 0};
-  EXPECT_EQ(neuron_at_infinity(landscape, theta), "neuron 1 of layer 2 is saturated on all of the data");
-}
-
-/// Inputs (samples, 6) of rank 3, with the bias 4, many chunks; a neuron with the weights `w` and the bias `b`.
-std::string deficient_trouble(double w, double b, const Control& control = {}) {
-  constexpr std::int64_t samples = 2000;
-  Random random(4);
-  std::vector<double> mixing(18), x;
-  for (double& value : mixing) value = random.normal();
-  for (std::int64_t n = 0; n < samples; ++n) {
-    const double hidden[] = {random.normal(), random.normal(), random.normal()};
-    for (std::size_t i = 0; i < 6; ++i) {
-      x.push_back(mixing[i] * hidden[0] + mixing[6 + i] * hidden[1] + mixing[12 + i] * hidden[2]);
-    }
-  }
-  const Network network = mlp({6, 1, 1}, Activation::tanh, {.bias = Bias::hidden});
-  const Landscape landscape(network, Dataset::regression(x, 6, std::vector<double>(samples), 1),
-                            Loss::mean_squared_error, Device::cpu({.threads = 1}));
-  return neuron_at_infinity(landscape, std::vector<double>{w, w, w, w, w, w, b, 1}, control);
-}
-
-TEST(NeuronAtInfinity, IsToldOnInputsThatDoNotSpanTheirSpace) {
-  EXPECT_EQ(deficient_trouble(0.1, 0), "");
-  EXPECT_EQ(deficient_trouble(20, 0), "") << "saturated on most samples, but the others fix its weights";
-  int found = 0;
-  for (double b = 14; b < 60; b += 2) {  // the samples on which it responds get fewer
-    const std::string trouble = deficient_trouble(3, b);
-    found += trouble == "neuron 0 of layer 1 is saturated on all but too few samples";
-    if (trouble.empty()) {
-      EXPECT_EQ(found, 0) << b;
-    }
-  }
-  EXPECT_GT(found, 0);
-}
-
-TEST(NeuronAtInfinity, LooksForAStop) {
-  std::stop_source source;
-  source.request_stop();
-  EXPECT_THROW(deficient_trouble(0.1, 0, {{}, source.get_token()}), Interrupted);
-}
 
 TEST(CertifyCriticalPoint, SeesThatNewtonGoesOnMoving) {
   // separable data: the gradient is of the order of the square of φ', which here is just above 1e-6
