@@ -429,8 +429,8 @@ TEST_F(SectionFile, PointsNextTo31And32BitsAreTheRightOnes) {
                                                    {.shard = Shard{index, kShards}, .tile_points = 50});
     std::vector<double> losses(static_cast<std::size_t>(report.points));
     const std::string bytes = read_bytes(path("part"));
-    const std::size_t after = 8 * static_cast<std::size_t>(report.tiles + 1);
-    std::memcpy(losses.data(), bytes.data() + bytes.size() - after - 8 * losses.size(), 8 * losses.size());
+    constexpr std::size_t kAfter = sizeof(std::uint64_t);  // the checksum
+    std::memcpy(losses.data(), bytes.data() + bytes.size() - kAfter - 8 * losses.size(), 8 * losses.size());
     const TileLayout layout = shard_layout(grid.size(), 1, {index, kShards}, 50);
     ASSERT_LE(layout.first, border);
     ASSERT_GT(layout.first + layout.points, border);
