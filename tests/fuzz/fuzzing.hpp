@@ -32,7 +32,6 @@ auto accepted(const Call& call) -> std::optional<decltype(call())> {
   } catch (const Refusal& error) {
     const std::string_view text = error.what();
     const auto control = [](unsigned char byte) { return byte < 0x20 || byte == 0x7f; };
-
     expect(!text.empty() && std::ranges::none_of(text, control), "a refusal is one line without control characters");
     return std::nullopt;
   }
