@@ -214,7 +214,9 @@ seed("png", "palette_bomb", bomb(500, 500, 1, 3, 63, palette + chunk(b"tRNS", b"
 # --- shards and journals: a header's JSON, a line end and bytes for the losses or the finished tiles
 
 
-def run(shard=0, shards=0, tile=2, heads=2, **changed):
+def run(shard=0, shards=0, tile=None, heads=2, **changed):
+    if tile is None:  # a finished shard is one tile
+        tile = max(1, 12 // shards) if shards else 2
     entries = {
         "axes": [{"hi": 1.0, "lo": 0.0, "points": 4}, {"hi": 1.0, "lo": 0.0, "points": 3}],
         "heads": heads,
@@ -262,8 +264,8 @@ for target, numbers in (("shard", {"shard": 1, "shards": 1}), ("journal", {})):
     seed(target, "long_text", run(1, 2, identity=[part(text="x" * 2000)]) + payload)
     seed(target, "nested", run(axes=[[[[[[]]]]]], **numbers) + payload)
     seed(target, "malformed", '{"axes":[{"hi":\n')
-seed("shard", "ends_in_header", b"LOSSATLAS SHARD1" + struct.pack("<Q", 100) + b"{}")
-seed("shard", "length_beyond", b"LOSSATLAS SHARD1" + struct.pack("<Q", 2**64 - 1) + b"{}")
+seed("shard", "ends_in_header", b"LOSSATLAS SHARD2" + struct.pack("<Q", 100) + b"{}")
+seed("shard", "length_beyond", b"LOSSATLAS SHARD2" + struct.pack("<Q", 2**64 - 1) + b"{}")
 seed("shard", "other_version", b"LOSSATLAS SHARD9")
 seed("journal", "ends_in_header", b"LOSSATLAS RUN 01" + struct.pack("<Q", 100) + b"{}")
 seed("journal", "length_beyond", b"LOSSATLAS RUN 01" + struct.pack("<Q", 2**64 - 1) + b"{}")

@@ -1,5 +1,5 @@
 // Shards of sections, alone and with the other half of a section: as they are, and as a header's JSON, a line end and
-// the losses, to which the checksums are added.
+// the losses, to which their checksum is added.
 #include <lossatlas/array.hpp>
 
 #include "run_file.hpp"
@@ -18,18 +18,11 @@ std::optional<std::string> shard_file(std::string_view json, std::string_view va
   if (!header || header->shards < 1) return std::nullopt;
   const TileLayout layout =
       shard_layout(header->grid.size(), header->heads, {header->shard, header->shards}, header->tile_points);
-  if (layout.points > kFewBytes / 8 / layout.heads) return std::nullopt;
+  if (layout.points > kFewBytes / 8 / layout.heads || layout.tiles() != 1) return std::nullopt;
   std::string losses(static_cast<std::size_t>(layout.end()), '\0');
   for (std::size_t i = 0; i < losses.size() && !values.empty(); ++i) losses[i] = values[i % values.size()];
-  std::string sums;
-  for (std::int64_t tile = 0; tile < layout.tiles(); ++tile) {
-    const auto begin = static_cast<std::size_t>(layout.offset(layout.tile_first(tile)));
-    const auto bytes =
-        std::string_view(losses).substr(begin, static_cast<std::size_t>(layout.loss_bytes(layout.tile_size(tile))));
-    sums += little(Checksum().add(std::as_bytes(std::span(bytes))).value());
-  }
-  const std::uint64_t own = Checksum().add(std::as_bytes(std::span(sums))).value();
-  return run_header_bytes(kShardMagic, json) + losses + sums + little(own);
+  const std::uint64_t sum = Checksum().add(std::as_bytes(std::span(losses))).value();
+  return run_header_bytes(kShardMagic, json) + losses + little(sum);
 }
 
 bool try_merge(const std::vector<std::filesystem::path>& shards, const std::filesystem::path& out) {
