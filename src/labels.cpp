@@ -19,8 +19,10 @@ void require_labels_below(const Dataset& data, std::int64_t outputs, std::string
   for (std::int64_t n = 0; n < data.size(); ++n) {
     const auto i = static_cast<std::size_t>(n);
     const double label = data.has_labels() ? data.labels()[i] : data.targets()[i];
-    require(label >= 0 && label < static_cast<double>(outputs), function, "received data \"", data.name(), "\" with ",
-            label_out_of_range(label, n, outputs));
+    if (label >= 0 && label < static_cast<double>(outputs)) continue;
+    const std::string classes = data.has_labels() ? std::to_string(data.outputs()) + " classes, " : "";
+    throw InvalidArgument(
+        message(function, "received data \"", data.name(), "\" with ", classes, label_out_of_range(label, n, outputs)));
   }
 }
 

@@ -195,7 +195,7 @@ TEST_F(CliData, FilesOfOtherProgramsAreNamed) {
     expect_part(line, "--model: ");
     expect_part(line, "which is not a safetensors file but ");
     expect_part(line, kind);
-    for (const std::string spec : {"csv:" + file, "npy:" + file + "," + file, "idx:" + file + "," + file}) {
+    for (const std::string& spec : {"csv:" + file, "npy:" + file + "," + file, "idx:" + file + "," + file}) {
       if (kind == "JSON") continue;
       expect_part(refused("evaluate --loss mse --model m.safetensors --data " + spec), kind);
     }

@@ -19,11 +19,11 @@ LOSSATLAS_API Dataset read_idx(const std::filesystem::path& images, const std::f
 
 struct CsvOptions {
   /// Header name or zero-based index of the target column; the last column when absent.
-  std::optional<std::string> target;
+  std::optional<std::string> target = std::nullopt;
   /// Whether the first line is a header; when absent, that is told by the table, which is refused where it cannot be.
-  std::optional<bool> header;
+  std::optional<bool> header = std::nullopt;
   /// Names of the classes 0, 1, ... as the target column has them; when empty, the texts of this file in sorted order.
-  std::vector<std::string> classes;
+  std::vector<std::string> classes = {};
   /// Whether whole numbers 0..K−1 are real targets all the same, not labels.
   bool real = false;
 };
