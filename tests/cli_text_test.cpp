@@ -1,4 +1,6 @@
 // Text of files, paths and options that would steer a terminal.
+#include <cstdint>
+#include <cstring>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -79,21 +81,21 @@ TEST_F(CliText, OfAnOptionIsTame) {
 TEST_F(CliText, OfAModelIsTame) {
   const std::string bytes = read_text(path("model.safetensors"));
   for (const std::string& name : {std::string("\\u001b[2J\\u009b\\u202e"), std::string(5'000'000, 'x')}) {
-    std::string header = bytes.substr(8);
-    header = header.substr(0, header.find("}}", header.find("data_offsets")) + 2);
-    std::string changed = header;
+    std::uint64_t size = 0;
+    std::memcpy(&size, bytes.data(), sizeof size);
+    std::string changed = bytes.substr(8, size);
     const std::size_t at = changed.find("tanh");
     ASSERT_NE(at, std::string::npos);
     // The architecture is JSON inside a JSON text, where a backslash takes two.
     std::string escaped;
     for (const char c : name) escaped += c == '\\' ? "\\\\" : std::string(1, c);
     changed.replace(at, 4, escaped);
+    const std::uint64_t length = changed.size();
     std::string file(8, '\0');
-    for (std::size_t i = 0; i < 8; ++i) file[i] = static_cast<char>(changed.size() >> (8 * i) & 255);
-    const std::uint64_t size = header.size();
+    std::memcpy(file.data(), &length, sizeof length);
     write_text(path("hostile.safetensors"), file + changed + bytes.substr(8 + size));
     expect_refused({"evaluate", "--model", "hostile.safetensors", "--data", "csv:data.csv", "--loss", "mse"},
-                   "--model");
+                   "[parse_activation]");
   }
 }
 

@@ -7,6 +7,7 @@ namespace lossatlas::cli {
 std::string HelpFormatter::make_option_desc(const CLI::Option* option) const {
   constexpr std::size_t kWidth = 80;
   std::istringstream words(CLI::Formatter::make_option_desc(option));
+  words.exceptions(std::ios::badbit);
   std::string text;
   std::size_t length = 0;
   for (std::string word; words >> word;) {

@@ -33,7 +33,7 @@ const Command kCommands[] = {
       "out/compare.png"}},
     {"find",
      "",
-     "find --layers 2,1,2 --data csv:data.csv --loss ce --starts 1 --device cpu --threads 1 --out out",
+     "find --layers 1,1,1 --bias hidden --data csv:line.csv --loss mse --starts 1 --device cpu --threads 1 --out out",
      {"out/critical-1.safetensors"}},
     {"merge", kSection + "--shard 1/1 --tile 2 --out 1.shard", "merge --out s.npy --json 1.shard", {"s.npy"}},
 };
@@ -100,7 +100,10 @@ TEST_P(FailedAllocation, IsAnErrorOrNothingAtAll) {
   given_ = files();
   const long last = count_calls(command().line).first;
   ASSERT_GT(last, 200);
-  for (const std::string& name : command().outputs) expected_.push_back(read_text(path(name)));
+  for (const std::string& name : command().outputs) {
+    expected_.push_back(read_text(path(name)));
+    ASSERT_FALSE(expected_.back().empty()) << name;
+  }
   clear();
   constexpr long kFirst = 200, kSpread = 100;
   for (long k = 1; k <= kFirst && !HasFailure(); ++k) fail(k);

@@ -41,14 +41,15 @@ TEST_F(Descriptors, ClosedOnesAreNoFilesOfOurs) {
 }
 
 TEST_F(Descriptors, AJournalOfARunWithoutAnyIsResumed) {
-  const std::string line = kSection + "--grid 400x300 --plan direct --tile 500 --out s.npy";
+  const std::string line = kSection + "--grid 600x500 --plan direct --tile 500 --out s.npy";
   ASSERT_EQ(run(line).status, 0);
   const std::string expected = read_text(path("s.npy"));
   fs::remove(path("s.npy"));
-  // It ends itself as soon as there is a finished tile in the journal.
-  const std::string watch = "(while [ ! -s s.npy.partial ]; do sleep 0.01; done; sleep 0.05; kill -TERM $$) & ";
-  const std::string command =
-      "cd '" + path("").string() + "' && sh -c '" + watch + "exec " + testing::program_path() + " " + line + " <&- >&- 2>&-'";
+  // It ends itself as soon as there are finished tiles in the journal.
+  const std::string watch =
+      "(while [ $(stat -c %s s.npy.journal || echo 0) -lt 2000 ]; do sleep 0.01; done 2>/dev/null; kill -TERM $$) & ";
+  const std::string command = "cd '" + path("").string() + "' && sh -c '" + watch + "exec " + testing::program_path() +
+                              " " + line + " <&- >&- 2>&-'";
   const int status = std::system(command.c_str());
   ASSERT_TRUE(WIFEXITED(status));
   ASSERT_EQ(WEXITSTATUS(status), 143) << "the run was over before the signal";

@@ -22,6 +22,11 @@ class FaultyProgram : public ProgramTest {
       table += std::to_string(std::sin(i)) + "," + std::to_string(std::cos(3 * i)) + "," + (i % 2 == 0 ? "a\n" : "b\n");
     }
     write_text(path("data.csv"), table);
+    std::string line;
+    for (int i = -3; i <= 3; ++i) {
+      line += std::to_string(0.5 * i) + "," + std::to_string(std::tanh(0.5 * i) + 0.3 * std::sin(i)) + "\n";
+    }
+    write_text(path("line.csv"), line);  // real targets, on which 1-1-1 has a minimum
     const Network network = mlp({2, 3, 2}, Activation::tanh);
     write_model(path("model.safetensors"), network, random_parameters(network, {.seed = 5}));
     const std::int64_t shape[] = {3, 2};

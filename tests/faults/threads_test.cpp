@@ -37,7 +37,10 @@ class MissingThreads : public testing::FaultyProgram, public ::testing::WithPara
 TEST_P(MissingThreads, LeaveTheBitsAsTheyAre) {
   expect_same(kSection + "--grid 60x50 --out s.npy", "s.npy");
   expect_same(kSection + "--grid 60x50 --method chebyshev --out c.npy", "c.npy");
-  expect_same("find --layers 2,1,2" + kProblem + "--starts 4 --out points", "points/critical-1.safetensors");
+  expect_same(
+      "find --layers 1,1,1 --bias hidden --data csv:line.csv --loss mse --device cpu --threads 4 --starts 4 --out "
+      "points",
+      "points/critical-1.safetensors");
   expect_same("fit --target picture.npy --train csv:data.csv --hidden 2,64 --device cpu --threads 4 --out out",
               "out/surface.npy");
 }
