@@ -153,8 +153,6 @@ void add_precision(CLI::App& command, std::string& precision) {
       ->capture_default_str();
 }
 
-}
-
 void check_memory(std::string_view option, double bytes) {
   const auto memory = available_memory();
   if (!memory || bytes <= *memory) return;

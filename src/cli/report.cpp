@@ -36,7 +36,7 @@ Json describe(const Network& network) {
 Json describe(const Dataset& data) {
   Json json = {
       {"name", data.name()}, {"samples", data.size()}, {"features", data.features()}, {"outputs", data.outputs()}};
-  if (!data.class_names().empty()) json["classes"] = data.class_names();
+  if (!data.class_names().empty()) json.add("classes", data.class_names());
   return json;
 }
 
