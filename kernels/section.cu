@@ -55,11 +55,16 @@ struct GridPoint {
       g /= axis.points;
     }
   }
-  // The host rounds the product before it adds; the compiler would fuse the two.
+  // As src/grid.cpp does. The host rounds the product before it adds; the compiler would fuse the two.
   static __device__ double coordinate(const Axis& axis, std::int64_t k) {
+    const std::int64_t last = axis.points - 1;
     if (k == 0) return axis.lo;
-    if (k == axis.points - 1) return axis.hi;
-    const double step = (axis.hi - axis.lo) / static_cast<double>(axis.points - 1);
+    if (k == last) return axis.hi;
+    const auto steps = static_cast<double>(last);
+    const double range = axis.hi - axis.lo;
+    if (fabs(range) < INFINITY) return __dadd_rn(axis.lo, __dmul_rn(static_cast<double>(k), range / steps));
+    const double step = axis.hi / steps - axis.lo / steps;
+    if (k > last / 2) return __dadd_rn(axis.hi, -__dmul_rn(static_cast<double>(last - k), step));
     return __dadd_rn(axis.lo, __dmul_rn(static_cast<double>(k), step));
   }
 };

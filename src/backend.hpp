@@ -70,14 +70,16 @@ class DeviceLandscape {
   /// outputs (G, H·C) of a sample-free plan at points (G, z), f64.
   virtual void section_outputs(const SectionPlan& plan, std::span<const double> points, const Control& control,
                                std::span<double> outputs) const = 0;
+  // The next three report progress in samples where they are asked to.
+
   /// losses (H) and accuracy (H; NaN for real targets) at θ (M).
   virtual void evaluate(std::span<const double> theta, const Control& control, std::span<double> losses,
                         std::span<double> accuracy) const = 0;
   /// ∇R (M) over samples first..last−1, averaged over those.
-  virtual void gradient(std::span<const double> theta, std::int64_t first, std::int64_t last,
+  virtual void gradient(std::span<const double> theta, std::int64_t first, std::int64_t last, const Control& control,
                         std::span<double> gradient) const = 0;
   /// product (M) = (1/N) Σ_n J_nᵀ (∇²ℓ_n) J_n v: the Gauss–Newton matrix at θ times v (M).
-  virtual void gauss_newton_product(std::span<const double> theta, std::span<const double> v,
+  virtual void gauss_newton_product(std::span<const double> theta, std::span<const double> v, const Control& control,
                                     std::span<double> product) const = 0;
   /// Last layer that minimises the mean squared error plus ridge, hidden layers as in θ; mean squared error only.
   /// ridge < 0: chosen by the backend from rounding (as small as a stable solve allows).
@@ -123,8 +125,8 @@ class Backend {
 
   virtual std::string describe() const = 0;
   virtual std::unique_ptr<DeviceLandscape> landscape(const Network& network, const Dataset& data, Loss loss) const = 0;
-  /// Measured now.
-  virtual DeviceRates rates(Precision precision) const = 0;
+  /// Measured now. Heeds a requested stop.
+  virtual DeviceRates rates(Precision precision, const Control& control) const = 0;
 };
 
 /// The backend of a device; throws DeviceError.

@@ -89,7 +89,7 @@ void chebyshev_column(const ChebyshevAxis& axis, double alpha, int order, double
     }
     return;
   }
-  const double slope = axis.lo == axis.hi ? std::nan("") : 2 / (axis.hi - axis.lo);  // dt/dα
+  const double slope = axis.lo == axis.hi ? std::nan("") : 1 / (axis.hi / 2 - axis.lo / 2);  // dt/dα
   double first = 0, first_below = 1, second = 0, second_below = 0;
   for (std::size_t k = 0; k < nodes; ++k, out += stride) {
     *out = order == 1 ? slope * first : slope * slope * second;

@@ -51,13 +51,14 @@ void check_start(const Landscape& landscape, std::span<const double> theta, cons
 }
 
 /// ‖∇R‖₂'s rounding error, seen by moving θ by one unit in the last place.
-double gradient_noise(const Landscape& landscape, std::span<const double> theta, std::span<const double> gradient) {
+double gradient_noise(const Landscape& landscape, std::span<const double> theta, std::span<const double> gradient,
+                      const Control& control) {
   std::vector<double> next(theta.begin(), theta.end());
   for (std::size_t i = 0; i < next.size(); ++i) {
     next[i] = std::nextafter(
         next[i], i % 2 ? -std::numeric_limits<double>::infinity() : std::numeric_limits<double>::infinity());
   }
-  return norm_l2(moved(landscape.gradient(next), -1, gradient));
+  return norm_l2(moved(landscape.gradient(next, {{}, control.stop}), -1, gradient));
 }
 
 /// The Newton step from the part of the gradient that stands out of `noise` and the eigenvalues that stand out of
@@ -83,8 +84,9 @@ bool goes_on_moving(const Landscape& landscape, std::span<const double> start, c
     check_stop(control);
     const std::optional<Spectrum> spectrum = spectrum_where_finite(landscape, theta, {.vectors = true}, control);
     if (!spectrum) return true;
-    const std::vector<double> gradient = landscape.gradient(theta);
-    const std::vector<double> d = significant_step(*spectrum, gradient, gradient_noise(landscape, theta, gradient));
+    const std::vector<double> gradient = landscape.gradient(theta, {{}, control.stop});
+    const double noise = gradient_noise(landscape, theta, gradient, control);
+    const std::vector<double> d = significant_step(*spectrum, gradient, noise);
     if (!(norm_l2(d) > kStillMoving * norm_l2(theta))) return false;
     theta = moved(theta, 1, d);
   }
@@ -95,8 +97,8 @@ CriticalPoint certify(const Landscape& landscape, std::span<const double> theta,
                       const Control& control) {
   CriticalPoint point;
   point.theta.assign(theta.begin(), theta.end());
-  point.loss = landscape.evaluate(theta).loss();
-  const std::vector<double> gradient = landscape.gradient(theta);
+  point.loss = landscape.evaluate(theta, {{}, control.stop}).loss();
+  const std::vector<double> gradient = landscape.gradient(theta, {{}, control.stop});
   point.gradient_l1 = norm_l1(gradient);
   point.gradient_max = norm_max(gradient);
   std::optional<Spectrum> spectrum;

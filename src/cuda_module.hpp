@@ -11,7 +11,7 @@ namespace lossatlas {
 
 /// Changes whenever backend.hpp, plan.hpp or this header do; sizes catch what was forgotten.
 inline constexpr std::uint64_t kBackendAbi =
-    7 + (sizeof(SectionPlan) << 8) + (sizeof(ChainLayer) << 20) + (sizeof(Control) << 32) + (sizeof(LastLayer) << 44) +
+    8 + (sizeof(SectionPlan) << 8) + (sizeof(ChainLayer) << 20) + (sizeof(Control) << 32) + (sizeof(LastLayer) << 44) +
     (sizeof(Dataset) << 52) + (sizeof(Network) << 56) + (sizeof(Spectrum) << 27);
 
 /// What the module hands out. Calls throw the library's exceptions.

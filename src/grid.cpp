@@ -11,11 +11,18 @@ namespace {
 
 constexpr std::int64_t kMaxPoints = std::int64_t{1} << 62;
 
-double step_of(const Axis& axis) { return (axis.hi - axis.lo) / static_cast<double>(axis.points - 1); }
+double step_of(const Axis& axis) {
+  const auto steps = static_cast<double>(axis.points - 1);
+  const double range = axis.hi - axis.lo;
+  return std::isfinite(range) ? range / steps : axis.hi / steps - axis.lo / steps;
+}
 
+// On the device: kernels/section.cu. From hi where the way from lo may be longer than the largest double.
 double coordinate(const Axis& axis, double step, std::int64_t k) {
+  const std::int64_t last = axis.points - 1;
   if (k == 0) return axis.lo;
-  if (k == axis.points - 1) return axis.hi;
+  if (k == last) return axis.hi;
+  if (k > last / 2 && !std::isfinite(axis.hi - axis.lo)) return axis.hi - static_cast<double>(last - k) * step;
   return axis.lo + static_cast<double>(k) * step;
 }
 
@@ -28,8 +35,8 @@ Grid::Grid(std::vector<Axis> axes) : axes_(std::move(axes)), size_(1) {
   for (std::size_t i = 0; i < axes_.size(); ++i) {
     const Axis& axis = axes_[i];
     require(axis.points >= 1, "Grid", "received ", axis.points, " points on axis ", i + 1, ", expected at least 1");
-    require(std::isfinite(axis.lo) && std::isfinite(axis.hi) && std::isfinite(axis.hi - axis.lo), "Grid",
-            "received the range ", axis.lo, ":", axis.hi, " on axis ", i + 1, ", expected finite ends");
+    require(std::isfinite(axis.lo) && std::isfinite(axis.hi), "Grid", "received the range ", axis.lo, ":", axis.hi,
+            " on axis ", i + 1, ", expected finite ends");
     require(size_ <= kMaxPoints / axis.points, "Grid", "received more than 2^62 points, expected a smaller grid");
     size_ *= axis.points;
   }

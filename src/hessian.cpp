@@ -124,6 +124,7 @@ std::vector<double> finite_hessian(const Landscape& landscape, std::span<const d
                                    const HessianOptions& options, const HessianCaller& caller) {
   std::vector<double> matrix = hessian(landscape, theta, options);
   for (std::size_t e = 0; e < matrix.size(); ++e) {
+    if (e % theta.size() == 0) check_stop(options.control);
     if (std::isfinite(matrix[e])) continue;
     throw NonFiniteHessian(message(caller.function, "received ", caller.parameters(), " whose Hessian has the entry ",
                                    matrix[e], " at (", e / theta.size(), ", ", e % theta.size(),

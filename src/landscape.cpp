@@ -5,6 +5,7 @@
 #include "backend.hpp"
 #include "chebyshev_surface.hpp"
 #include "check.hpp"
+#include "parallel.hpp"
 #include "prepared_section.hpp"
 
 namespace lossatlas {
@@ -53,8 +54,8 @@ void check_theta(const Network& network, std::span<const double> theta, std::str
 std::string explained(const Landscape& landscape, const Section& section, std::int64_t points,
                       const EvaluateOptions& options, const DeviceRates* rates) {
   require(points >= 1, "Landscape::explain", "received ", points, " points, expected at least 1");
-  const SectionPlan plan = plan_section(landscape.network(), landscape.loss(), section, options.plan);
-  std::string text = plan.explain(landscape.data().size(), points, options.precision, rates);
+  const auto [plan, precision] = choose_plan(landscape, section, options);
+  std::string text = plan.explain(landscape.data().size(), points, precision, rates);
   if (options.method == Method::chebyshev) {
     text += chebyshev_forecast(plan, landscape.data().size(), points, options, rates);
   }
@@ -94,18 +95,20 @@ const Dataset& Landscape::data() const { return state_->data; }
 Loss Landscape::loss() const { return state_->loss; }
 const Device& Landscape::device() const { return state_->device; }
 
-Evaluation Landscape::evaluate(std::span<const double> theta) const {
+Evaluation Landscape::evaluate(std::span<const double> theta, const Control& control) const {
   check_theta(network(), theta, "Landscape::evaluate");
+  check_stop(control);
   const auto heads = static_cast<std::size_t>(network().heads());
   Evaluation result{std::vector<double>(heads), std::vector<double>(heads)};
-  state_->on_device->evaluate(theta, {}, result.losses, result.accuracy);
+  state_->on_device->evaluate(theta, control, result.losses, result.accuracy);
   return result;
 }
 
-std::vector<double> Landscape::gradient(std::span<const double> theta) const {
+std::vector<double> Landscape::gradient(std::span<const double> theta, const Control& control) const {
   check_theta(network(), theta, "Landscape::gradient");
+  check_stop(control);
   std::vector<double> result(theta.size());
-  state_->on_device->gradient(theta, 0, data().size(), result);
+  state_->on_device->gradient(theta, 0, data().size(), control, result);
   return result;
 }
 
@@ -130,8 +133,21 @@ std::vector<double> Landscape::outputs(const Section& section, std::span<const d
   const SectionPlan plan = plan_section(network(), loss(), section, Plan::automatic, control);
   require(plan.kind == PlanKind::sample_free, "Landscape::outputs",
           "received a section on which the output depends on the input, expected one that cuts it off (Theorem 1)");
-  std::vector<double> result(static_cast<std::size_t>(count * network().outputs()));
+  const auto outputs = static_cast<std::size_t>(network().outputs()), rank = static_cast<std::size_t>(section.rank());
+  std::vector<double> result(static_cast<std::size_t>(count) * outputs);
   state_->on_device->section_outputs(plan, points, control, result);
+  const SectionRange range(plan, data(), Precision::f64, control);
+  for (std::size_t g = 0; g < static_cast<std::size_t>(count); ++g) {
+    const auto alpha = points.subspan(g * rank, rank);
+    std::vector<double> magnitudes(alpha.begin(), alpha.end());
+    for (double& value : magnitudes) value = std::abs(value);
+    if (range.holds(magnitudes)) continue;
+    // The plan's parts overflow: the parameters first, as a section of one point.
+    const Section there{section.at(alpha), std::vector<double>(section.origin.size(), 0.0)};
+    state_->on_device->section_outputs(plan_section(network(), loss(), there, Plan::automatic, control),
+                                       std::vector<double>{0}, control,
+                                       std::span(result).subspan(g * outputs, outputs));
+  }
   return result;
 }
 
@@ -147,9 +163,9 @@ std::string Landscape::explain(const Section& section, std::int64_t points, cons
 SectionCost section_cost(const Landscape& landscape, const Section& section, std::int64_t points,
                          const EvaluateOptions& options) {
   require(points >= 1, "section_cost", "received ", points, " points, expected at least 1");
-  const SectionPlan plan = plan_section(landscape.network(), landscape.loss(), section, options.plan);
+  const auto [plan, chosen] = choose_plan(landscape, section, options);
   const bool in_half = landscape.device().kind() == Device::Kind::cuda && plan.kind == PlanKind::joint;
-  const Precision precision = options.precision == Precision::fast && !in_half ? Precision::f32 : options.precision;
+  const Precision precision = chosen == Precision::fast && !in_half ? Precision::f32 : chosen;
   return plan.total(landscape.data().size(), points, precision);
 }
 

@@ -36,15 +36,16 @@ struct Point {
   double step_norm = 0;
 };
 
-void move_to(const Landscape& landscape, std::vector<double> theta, double step_norm, Point& point) {
+void move_to(const Landscape& landscape, std::vector<double> theta, double step_norm, const Control& control,
+             Point& point) {
   point.theta = std::move(theta);
-  point.gradient = landscape.gradient(point.theta);
+  point.gradient = landscape.gradient(point.theta, {{}, control.stop});
   point.loss.reset();
   point.step_norm = step_norm;
 }
 
-double loss_at(const Landscape& landscape, Point& point) {
-  if (!point.loss) point.loss = landscape.evaluate(point.theta).loss();
+double loss_at(const Landscape& landscape, const Control& control, Point& point) {
+  if (!point.loss) point.loss = landscape.evaluate(point.theta, {{}, control.stop}).loss();
   return *point.loss;
 }
 
@@ -71,7 +72,7 @@ class Run {
     require(static_cast<std::int64_t>(theta.size()) == landscape.network().parameter_count(), "optimise", "received ",
             theta.size(), " parameters, expected ", landscape.network().parameter_count());
     require_finite(theta, "optimise", "theta");
-    move_to(landscape, {theta.begin(), theta.end()}, 0, point_);
+    move_to(landscape, {theta.begin(), theta.end()}, 0, rule.control, point_);
   }
 
   /// step(point) moves the point and returns true, or returns false when it finds no better one.
@@ -99,7 +100,7 @@ class Run {
     const double size = norm_l1(point_.gradient);
     if (!std::isfinite(size)) return StopReason::diverged;
     if (size <= rule_.gradient_l1) return StopReason::gradient;
-    if (rule_.loss >= 0 && loss_at(landscape_, point_) <= rule_.loss) return StopReason::loss;
+    if (rule_.loss >= 0 && loss_at(landscape_, rule_.control, point_) <= rule_.loss) return StopReason::loss;
     if (iteration_ >= rule_.iterations) return StopReason::iterations;
     return std::nullopt;
   }
@@ -108,7 +109,8 @@ class Run {
 
   /// False when the callback ends the run.
   bool record() {
-    result_.trajectory.push_back({iteration_, loss_at(landscape_, point_), norm_l1(point_.gradient), point_.step_norm});
+    result_.trajectory.push_back(
+        {iteration_, loss_at(landscape_, rule_.control, point_), norm_l1(point_.gradient), point_.step_norm});
     return !rule_.callback || rule_.callback(result_.trajectory.back(), point_.theta);
   }
 
@@ -121,7 +123,7 @@ class Run {
 
   OptimiserResult finish(StopReason reason) {
     if (result_.trajectory.empty() || result_.trajectory.back().iteration != iteration_) record();
-    result_.loss = loss_at(landscape_, point_);
+    result_.loss = loss_at(landscape_, rule_.control, point_);
     result_.gradient_l1 = norm_l1(point_.gradient);
     result_.gradient_max = norm_max(point_.gradient);
     result_.theta = std::move(point_.theta);
@@ -146,7 +148,7 @@ class DampedGaussNewton {
   bool operator()(Point& point) {
     const std::vector<double> matrix =
         hessian(landscape_, point.theta, {.part = HessianPart::gauss_newton, .control = control_});
-    const double loss = loss_at(landscape_, point);
+    const double loss = loss_at(landscape_, control_, point);
     const std::vector<double> scale = damped_diagonal(matrix, point.theta.size());
     if (scale.empty()) return false;
     for (double growth = 2; damping_ <= kMostDamping; damping_ *= growth, growth *= 2) {
@@ -155,11 +157,11 @@ class DampedGaussNewton {
       if (!d) continue;
       std::vector<double> trial = moved(point.theta, 1, *d);
       if (trial == point.theta) return false;
-      const double trial_loss = landscape_.evaluate(trial).loss();
+      const double trial_loss = landscape_.evaluate(trial, control_).loss();
       if (!(trial_loss < loss)) continue;
       const double gain = (loss - trial_loss) / predicted_decrease(scale, *d, point.gradient);
       damping_ = std::max(kLeastDamping, damping_ * std::max(1.0 / 3, 1 - std::pow(2 * gain - 1, 3)));
-      move_to(landscape_, std::move(trial), norm_l2(*d), point);
+      move_to(landscape_, std::move(trial), norm_l2(*d), control_, point);
       point.loss = trial_loss;
       return true;
     }
@@ -230,7 +232,7 @@ class RegularisedNewton {
       }
       std::vector<double> trial = moved(point.theta, 1, step.d);
       if (trial == point.theta) return false;
-      std::vector<double> gradient = landscape_.gradient(trial);
+      std::vector<double> gradient = landscape_.gradient(trial, control_);
       const double gain = (slope * slope - dot(gradient, gradient)) / step.decrease;
       if (!(gain > kSufficient)) continue;
       if (gain < kPoorModel) kappa_ *= kGrowth;
@@ -293,7 +295,7 @@ OptimiserResult optimise(const Landscape& landscape, std::span<const double> the
   check_positive(method.rate, "rate");
   return Run(landscape, theta, rule)([&](Point& point) {
     const double length = method.rate * norm_l2(point.gradient);
-    move_to(landscape, moved(point.theta, -method.rate, point.gradient), length, point);
+    move_to(landscape, moved(point.theta, -method.rate, point.gradient), length, rule.control, point);
     return true;
   });
 }
@@ -320,7 +322,7 @@ OptimiserResult optimise(const Landscape& landscape, std::span<const double> the
       next[i] -= move;
       length += move * move;
     }
-    move_to(landscape, std::move(next), std::sqrt(length), point);
+    move_to(landscape, std::move(next), std::sqrt(length), rule.control, point);
     return true;
   });
 }

@@ -77,6 +77,7 @@ struct SectionPlan {
   ChainLayer joint_point;   ///< point units of layer j−1 → layer j, with the bias: B
   std::vector<ChainLayer> later;  ///< layers j+1..L (direct: 1..L)
   double network_flop = 0;        ///< of the whole network's products for one sample
+  bool out_of_range = false;      ///< direct since the parts of a shortcut would overflow (see section_range.hpp)
 
   PlanCost cost(std::int64_t samples, std::int64_t points, Precision precision) const;
   /// cost() in all.

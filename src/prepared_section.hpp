@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 
 #include <lossatlas/grid.hpp>
 #include <lossatlas/landscape.hpp>
@@ -13,10 +14,21 @@
 
 #include "backend.hpp"
 #include "plan.hpp"
+#include "section_range.hpp"
 
 namespace lossatlas {
 
-/// Used by one thread at a time; landscape and section outlive it.
+/// What evaluates a section, as asked for or, where the parts of a plan overflow in its precision at every point, as
+/// can be: in f64, and where they do so there, too, by the direct plan.
+struct PlanChoice {
+  SectionPlan plan;
+  Precision precision = Precision::f64;
+};
+/// For plan and precision of the options, whose control can end it. Throws OutOfMemory.
+PlanChoice choose_plan(const Landscape& landscape, const Section& section, const EvaluateOptions& options);
+
+/// Used by one thread at a time; landscape and section outlive it. At points where the parts of the plan overflow,
+/// though they do not everywhere, θ(α) is formed first and R computed there in f64.
 class PreparedSection {
  public:
   /// Plans for plan and precision of the options, whose control can end that.
@@ -24,7 +36,9 @@ class PreparedSection {
 
   const Landscape& landscape() const { return landscape_; }
   const Section& section() const { return section_; }
-  const SectionPlan& plan() const { return plan_; }
+  const SectionPlan& plan() const { return chosen_.plan; }
+  /// A line on the points at which θ(α) was formed first, so far; empty if there were none.
+  std::string range_note() const;
 
   /// Sets the plan up on the device, unless it is; what follows does, too. Throws Interrupted, OutOfMemory.
   void prepare(const Control& control);
@@ -38,8 +52,14 @@ class PreparedSection {
  private:
   const Landscape& landscape_;
   const Section& section_;
-  SectionPlan plan_;
-  Precision asked_;
+  /// R at θ(α), in f64.
+  void evaluate_at(std::span<const double> alpha, const Control& control, std::span<double> losses) const;
+  /// Puts R(θ(α)) where the plan's parts overflow.
+  void evaluate_out_of_range(const SectionPoints& points, const Control& control, std::span<double> losses);
+
+  PlanChoice chosen_;
+  SectionRange range_;
+  std::int64_t out_of_range_ = 0;             ///< points so far at which parts overflowed
   std::unique_ptr<DeviceSection> on_device_;  ///< none yet: not set up
 };
 

@@ -9,7 +9,9 @@
 
 namespace lossatlas {
 
-DeviceRates measure_rates(const Device& device, Precision precision) { return make_backend(device)->rates(precision); }
+DeviceRates measure_rates(const Device& device, Precision precision, const Control& control) {
+  return make_backend(device)->rates(precision, control);
+}
 
 double SectionCost::floor_seconds(const DeviceRates& rates) const {
   require(rates.flop > 0 && rates.special > 0 && rates.bytes > 0, "SectionCost::floor_seconds", "received rates of ",

@@ -177,7 +177,7 @@ std::vector<double> damped_step(const Regression& regression, std::span<const do
   const double first = rz;
   for (std::int64_t k = 0; k < kProducts && rz > 1e-6 * first; ++k) {
     check_stop(control);
-    regression.landscape.gauss_newton_product(theta, p, q);
+    regression.landscape.gauss_newton_product(theta, p, {{}, control.stop}, q);
     preconditioner.multiply_add(damping, p, q);
     const double curvature = dot(p, q);
     if (!(curvature > 0)) break;
@@ -204,7 +204,7 @@ std::vector<double> levenberg_marquardt(const Regression& regression, std::vecto
   double loss = regression.loss(theta), damping = kFirstDamping;
   std::vector<double> gradient(theta.size());
   for (std::int64_t i = 0; i < options.iterations && damping < kMostDamping; ++i) {
-    regression.landscape.gradient(theta, 0, regression.data.size(), gradient);
+    regression.landscape.gradient(theta, 0, regression.data.size(), {{}, options.control.stop}, gradient);
     const Preconditioner preconditioner(regression, theta);
     for (bool taken = false; !taken && damping < kMostDamping;) {
       const std::vector<double> d = damped_step(regression, theta, gradient, preconditioner, damping, options.control);
@@ -234,7 +234,8 @@ std::vector<double> adam(const Regression& regression, std::vector<double> theta
   for (std::int64_t i = 0; i < options.iterations; ++i) {
     check_stop(options.control);
     const std::int64_t batch = i % batches;
-    regression.landscape.gradient(theta, batch * samples / batches, (batch + 1) * samples / batches, gradient);
+    regression.landscape.gradient(theta, batch * samples / batches, (batch + 1) * samples / batches,
+                                  {{}, options.control.stop}, gradient);
     const double done = static_cast<double>(i) / static_cast<double>(options.iterations);
     const double rate = options.rate * 0.5 * (1 + std::cos(std::numbers::pi * done));
     const double unbias_mean = 1 - std::pow(kMean, i + 1), unbias_square = 1 - std::pow(kSquare, i + 1);

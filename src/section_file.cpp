@@ -153,7 +153,7 @@ class SectionSource {
     EvaluateOptions told = options_;
     told.precision = report.precision;
     if (!fit_) {
-      report.plan = landscape_.explain(section_, grid_.size(), told);
+      report.plan = landscape_.explain(section_, grid_.size(), told) + prepared_->range_note();
       return;
     }
     ChebyshevReport& chebyshev = report.chebyshev.emplace(fit_->report);

@@ -93,7 +93,7 @@ struct PointResults {
                          hessian_spectra(landscape, theta, {}, {.part = part})[0].eigenvalues);
     }
     std::vector<double> product(theta.size());
-    on_device(landscape).gauss_newton_product(theta, std::span(vectors).first(theta.size()), product);
+    on_device(landscape).gauss_newton_product(theta, std::span(vectors).first(theta.size()), {}, product);
     named.emplace_back("Gauss-Newton product", product);
   }
 };

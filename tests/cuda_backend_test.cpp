@@ -70,7 +70,7 @@ TEST_F(CudaBackend, LossesAccuracyAndGradient) {
     EXPECT_EQ(max_difference(accuracy, reference::accuracy(one.network, theta, one.data)), 0);
     const std::int64_t last = one.data.size(), ranges[][2] = {{0, last}, {last / 3, last}, {last / 2, last / 2 + 1}};
     for (const auto& [begin, end] : ranges) {
-      landscape->gradient(theta, begin, end, slope);
+      landscape->gradient(theta, begin, end, {}, slope);
       const auto expected_slope = reference::gradient(one.network, theta, one.data, one.loss, begin, end);
       const double error = max_difference(slope, expected_slope) / largest(expected_slope);
       EXPECT_LE(error, 1e-12) << begin << ".." << end;
@@ -86,8 +86,8 @@ TEST_F(CudaBackend, GaussNewtonProductsMatchTheCpu) {
     Random random(31);
     std::vector<double> v(one.section.origin.size()), received(v.size()), expected(v.size());
     for (double& value : v) value = random.normal();
-    on_cuda(one)->gauss_newton_product(one.section.origin, v, received);
-    on_cpu(one)->gauss_newton_product(one.section.origin, v, expected);
+    on_cuda(one)->gauss_newton_product(one.section.origin, v, {}, received);
+    on_cpu(one)->gauss_newton_product(one.section.origin, v, {}, expected);
     EXPECT_LE(max_difference(received, expected), 1e-12 * largest(expected));
   }
 }
@@ -107,10 +107,10 @@ TEST_F(CudaBackend, RefusesWrongSizes) {
   const Instance one = make_instance({.widths = {3, 2}, .samples = 4});
   const auto landscape = on_cuda(one);
   std::vector<double> theta(8), shorter(7), two(2);
-  EXPECT_THROW(landscape->gradient(shorter, 0, 4, theta), InvalidArgument);
-  EXPECT_THROW(landscape->gradient(theta, 2, 2, theta), InvalidArgument);
-  EXPECT_THROW(landscape->gradient(theta, 0, 5, theta), InvalidArgument);
-  EXPECT_THROW(landscape->gauss_newton_product(theta, shorter, theta), InvalidArgument);
+  EXPECT_THROW(landscape->gradient(shorter, 0, 4, {}, theta), InvalidArgument);
+  EXPECT_THROW(landscape->gradient(theta, 2, 2, {}, theta), InvalidArgument);
+  EXPECT_THROW(landscape->gradient(theta, 0, 5, {}, theta), InvalidArgument);
+  EXPECT_THROW(landscape->gauss_newton_product(theta, shorter, {}, theta), InvalidArgument);
   EXPECT_THROW(landscape->evaluate(shorter, {}, two, two), InvalidArgument);
   EXPECT_THROW(landscape->solve_last_layer(theta, 0, {}), InvalidArgument);  // cross entropy
   EXPECT_THROW(Device::cuda({.index = 99}), DeviceError);
@@ -226,8 +226,8 @@ TEST_F(CudaFailures, AllocationsOfGradients) {
   const std::vector<double>& theta = instance.section.origin;
   fail_every_allocation(instance, [&](const DeviceLandscape& landscape) {
     std::vector<double> result(theta.size() + 2), product(theta.size());
-    landscape.gradient(theta, 0, 9, std::span(result).first(theta.size()));
-    landscape.gauss_newton_product(theta, theta, product);
+    landscape.gradient(theta, 0, 9, {}, std::span(result).first(theta.size()));
+    landscape.gauss_newton_product(theta, theta, {}, product);
     landscape.evaluate(theta, {}, std::span(result).subspan(theta.size(), 1), std::span(result).last(1));
     result.insert(result.end(), product.begin(), product.end());
     return result;
@@ -328,7 +328,7 @@ TEST_F(CudaFailures, WorksOnTheCallersStreamAndRestoresItsDevice) {
     EXPECT_EQ(emulator()->counts().streams, streams) << "a stream of its own beside the caller's";
     EXPECT_EQ(emulator()->device(), 1);
     std::vector<double> gradient(instance.section.origin.size());
-    landscape->gradient(instance.section.origin, 0, instance.data.size(), gradient);
+    landscape->gradient(instance.section.origin, 0, instance.data.size(), {}, gradient);
     EXPECT_EQ(emulator()->device(), 1);
   }
   EXPECT_EQ(emulator()->device(), 1);

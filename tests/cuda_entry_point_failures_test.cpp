@@ -123,12 +123,12 @@ void add_landscapes(EntryPoints& list) {
                   }});
   const Instance one = few_samples();
   list.push_back(
-      entry("Evaluate", "Landscape::evaluate(span)", one, [](const Landscape& landscape, const Instance& at) {
+      entry("Evaluate", "Landscape::evaluate(span, Control)", one, [](const Landscape& landscape, const Instance& at) {
         const Evaluation found = landscape.evaluate(at.section.origin);
         return numbers(found.losses, found.accuracy);
       }));
   list.push_back(
-      entry("Gradient", "Landscape::gradient(span)", one,
+      entry("Gradient", "Landscape::gradient(span, Control)", one,
             [](const Landscape& landscape, const Instance& at) { return landscape.gradient(at.section.origin); }));
   list.push_back(
       entry("Outputs", "Landscape::outputs(Section, span, Control)", few_samples(Support::theorem1),
@@ -352,12 +352,13 @@ void add_embeddings(EntryPoints& list) {
 
 void add_rates(EntryPoints& list) {
   for (const Precision precision : {Precision::f64, Precision::f32, Precision::fast}) {
-    list.push_back({std::string("Rates_") + name(precision), "measure_rates(Device, Precision)", [precision]() -> Call {
-                      return [precision, device = Device::cuda()] {
-                        const DeviceRates rates = measure_rates(device, precision);  // other numbers each time
-                        return numbers(rates.flop > 0, rates.special > 0, rates.bytes > 0);
-                      };
-                    }});
+    list.push_back(
+        {std::string("Rates_") + name(precision), "measure_rates(Device, Precision, Control)", [precision]() -> Call {
+           return [precision, device = Device::cuda()] {
+             const DeviceRates rates = measure_rates(device, precision);  // other numbers each time
+             return numbers(rates.flop > 0, rates.special > 0, rates.bytes > 0);
+           };
+         }});
   }
 }
 

@@ -112,7 +112,7 @@ TEST_P(DenseAgainstOracle, Gradient) {
   std::vector<double> result(theta.size());
   const std::int64_t last = one.data.size(), ranges[][2] = {{0, last}, {last / 3, last}, {last / 2, last / 2 + 1}};
   for (const auto& [begin, end] : ranges) {
-    gradient(problem, theta, begin, end, result);
+    gradient(problem, theta, begin, end, {}, result);
     const auto expected = reference::gradient(one.network, theta, one.data, one.loss, begin, end);
     EXPECT_LE(max_difference(result, expected), 1e-12 * largest(expected)) << begin << ".." << end;
   }
@@ -122,7 +122,7 @@ TEST_P(DenseAgainstOracle, Gradient) {
 TEST_P(DenseAgainstOracle, GaussNewtonProduct) {
   const std::vector<double> v = normals(one.network.parameter_count(), 31);
   std::vector<double> product(theta.size()), expected(theta.size(), 0.0);
-  gauss_newton_product(problem, theta, v, product);
+  gauss_newton_product(problem, theta, v, {}, product);
   auto moving = reference::lift<Dual<double>>(theta);
   for (std::size_t m = 0; m < v.size(); ++m) moving[m].d = v[m];
   for (std::int64_t n = 0; n < one.data.size(); ++n) {
@@ -146,8 +146,8 @@ TEST(Dense, GaussNewtonIsSymmetricAndNotNegative) {
   const std::vector<double> theta = random_parameters(network, {.seed = 3, .scale = {}});
   const std::vector<double> u = normals(network.parameter_count(), 1), v = normals(network.parameter_count(), 2);
   std::vector<double> gu(u.size()), gv(u.size());
-  gauss_newton_product(problem, theta, u, gu);
-  gauss_newton_product(problem, theta, v, gv);
+  gauss_newton_product(problem, theta, u, {}, gu);
+  gauss_newton_product(problem, theta, v, {}, gv);
   double ugv = 0, vgu = 0, vgv = 0;
   for (std::size_t m = 0; m < u.size(); ++m) {
     ugv += u[m] * gv[m];
@@ -169,8 +169,8 @@ TEST(Dense, SameBitsForAnyNumberOfThreads) {
     const Problem problem{network, data, Loss::cross_entropy, threads};
     std::vector<double> loss(1), accuracy(1), slope(theta.size()), product(theta.size());
     evaluate(problem, theta, {}, loss, accuracy);
-    gradient(problem, theta, 0, data.size(), slope);
-    gauss_newton_product(problem, theta, v, product);
+    gradient(problem, theta, 0, data.size(), {}, slope);
+    gauss_newton_product(problem, theta, v, {}, product);
     std::vector<double> all = loss;
     all.insert(all.end(), accuracy.begin(), accuracy.end());
     all.insert(all.end(), slope.begin(), slope.end());
@@ -217,11 +217,11 @@ TEST(Dense, RefusesWrongSizes) {
   const Dataset data = random_data(4, 3, 2, Target::real, 1);
   const Problem problem{network, data, Loss::mean_squared_error, 1};
   std::vector<double> theta(8), shorter(7), two(2);
-  EXPECT_THROW(gradient(problem, shorter, 0, 4, theta), InvalidArgument);
-  EXPECT_THROW(gradient(problem, theta, 0, 4, shorter), InvalidArgument);
-  EXPECT_THROW(gradient(problem, theta, 2, 2, theta), InvalidArgument);
-  EXPECT_THROW(gradient(problem, theta, 0, 5, theta), InvalidArgument);
-  EXPECT_THROW(gauss_newton_product(problem, theta, shorter, theta), InvalidArgument);
+  EXPECT_THROW(gradient(problem, shorter, 0, 4, {}, theta), InvalidArgument);
+  EXPECT_THROW(gradient(problem, theta, 0, 4, {}, shorter), InvalidArgument);
+  EXPECT_THROW(gradient(problem, theta, 2, 2, {}, theta), InvalidArgument);
+  EXPECT_THROW(gradient(problem, theta, 0, 5, {}, theta), InvalidArgument);
+  EXPECT_THROW(gauss_newton_product(problem, theta, shorter, {}, theta), InvalidArgument);
   EXPECT_THROW(evaluate(problem, shorter, {}, two, two), InvalidArgument);
 }
 

@@ -172,7 +172,7 @@ TEST_P(HessianAgainstDuals, GaussNewton) {
   std::vector<double> expected, unit(size, 0.0), column(size);
   for (std::size_t m = 0; m < size; ++m) {
     unit[m] = 1;
-    cpu::gauss_newton_product(problem, theta, unit, column);
+    cpu::gauss_newton_product(problem, theta, unit, {}, column);
     expected.insert(expected.end(), column.begin(), column.end());
     unit[m] = 0;
   }

@@ -64,13 +64,15 @@ class LOSSATLAS_API Landscape {
   Loss loss() const;
   const Device& device() const;
 
-  /// Losses and accuracy at θ (M), in f64. Throws InvalidArgument on another size.
-  Evaluation evaluate(std::span<const double> theta) const;
-  /// ∇R(θ) (M), in f64. Throws InvalidArgument on another size.
-  std::vector<double> gradient(std::span<const double> theta) const;
+  /// Losses and accuracy at θ (M), in f64. Reports progress in samples. Throws InvalidArgument on another size,
+  /// Interrupted.
+  Evaluation evaluate(std::span<const double> theta, const Control& control = {}) const;
+  /// ∇R(θ) (M), in f64. Reports and throws as evaluate().
+  std::vector<double> gradient(std::span<const double> theta, const Control& control = {}) const;
 
   /// L(α) = R(θ₀ + Σ αᵢθᵢ) at every point of a grid with as many axes as the section has directions. At the ends of a
-  /// line or plane through given parameters it is R of exactly those, in f64, whatever the method.
+  /// line or plane through given parameters it is R of exactly those, in f64, whatever the method. Where what a plan
+  /// adds up overflows though θ₀ + Σ αᵢθᵢ does not, that is formed first and R computed there, in f64.
   /// With Method::chebyshev the losses come from an interpolant wherever that takes fewer evaluations; the surface's
   /// report says whether it did, and how large the error is thought to be. See fit_chebyshev().
   /// Throws InvalidArgument when the section does not fit, OutOfMemory with the bytes needed, Interrupted.
@@ -84,7 +86,7 @@ class LOSSATLAS_API Landscape {
                               const Control& control = {}) const;
 
   /// The plan for a section at G points: stages, FLOP, bytes, special functions, workspace, one line each. Nothing is
-  /// measured: the text is always the same.
+  /// measured: the text is always the same. Of the options' control it heeds a requested stop.
   std::string explain(const Section& section, std::int64_t points, const EvaluateOptions& options = {}) const;
   /// The same with a line for the time that it takes at least at such rates, and how that comes about; with
   /// Method::chebyshev also for each number of nodes. Throws InvalidArgument unless the rates are positive.
@@ -113,7 +115,7 @@ struct LOSSATLAS_API SectionCost {
   /// InvalidArgument unless the rates are positive.
   double floor_seconds(const DeviceRates& rates) const;
 };
-/// Counted before any work, for all of G points, whatever the method. Throws InvalidArgument as Landscape::explain().
+/// Counted before any work, for all of G points, whatever the method. Heeds and throws as Landscape::explain().
 LOSSATLAS_API SectionCost section_cost(const Landscape& landscape, const Section& section, std::int64_t points,
                                        const EvaluateOptions& options = {});
 

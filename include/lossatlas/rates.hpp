@@ -2,6 +2,7 @@
 
 #include <lossatlas/device.hpp>
 #include <lossatlas/export.hpp>
+#include <lossatlas/progress.hpp>
 
 namespace lossatlas {
 
@@ -21,7 +22,8 @@ struct DeviceRates {
 /// first-level cache, copies between arrays of 64 MiB for each thread (of all threads 2 GiB at most); `fast` as f32. On
 /// CUDA: products by the instructions of the section kernels (f64: fp64 tensor cores; f32: three TF32 products for one;
 /// fast: half precision), or by ordinary multiply-adds where those are faster; the kernels' own tanh; copies of up to 1
-/// GiB. Throws DeviceError, and OutOfMemory with the bytes of the copies.
-LOSSATLAS_API DeviceRates measure_rates(const Device& device, Precision precision);
+/// GiB. Heeds a requested stop between the three, and reports no progress. Throws DeviceError, and OutOfMemory with the
+/// bytes of the copies.
+LOSSATLAS_API DeviceRates measure_rates(const Device& device, Precision precision, const Control& control = {});
 
 }  // namespace lossatlas

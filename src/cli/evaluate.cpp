@@ -23,10 +23,9 @@ void evaluate(const EvaluateArguments& arguments, Session& session) {
   const Dataset data = read_data("--data", arguments.data);
   const Device device = arguments.device.select(session);
   const Landscape landscape = for_option("--data", [&] { return Landscape(model.network, data, loss, device); });
-  const Evaluation result = landscape.evaluate(model.theta);
-  session.check();
-  const Norms gradient = norms(landscape.gradient(model.theta));
-  session.check();
+  const Evaluation result = landscape.evaluate(model.theta, session.control());
+  const Norms gradient = norms(landscape.gradient(model.theta, session.control()));
+  session.finish();
   if (arguments.json) {
     print({{"loss", result.losses},
            {"accuracy", result.accuracy},

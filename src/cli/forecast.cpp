@@ -210,9 +210,8 @@ void forecast(const ForecastArguments& arguments, Session& session) {
   if (!arguments.png.empty()) check_output_file("--png", arguments.png);
   check_hessian_memory("--model", model.network);
   const Landscape landscape = arguments.problem.landscape(model.network, arguments.device.select(session));
-  result.loss = landscape.evaluate(model.theta).loss();
-  result.gradient = norms(landscape.gradient(model.theta));
-  session.check();
+  result.loss = landscape.evaluate(model.theta, session.control()).loss();
+  result.gradient = norms(landscape.gradient(model.theta, session.control()));
   result.forecast = for_option("--model", [&] {
     return split_forecast(landscape, model.theta, arguments.neuron.layer, arguments.neuron.neuron,
                           {.zero_threshold = arguments.zero});

@@ -109,8 +109,8 @@ void analyse(const SpectrumArguments& arguments, Session& session) {
   if (!arguments.explain) check_hessian_memory("--model", model.network, vectors ? 4 : 1);
   const Landscape landscape = arguments.problem.landscape(model.network, arguments.device.select(session));
   if (arguments.explain) return explain(landscape, arguments);
-  const Point point{landscape.evaluate(model.theta).loss(), norms(landscape.gradient(model.theta))};
-  session.check();
+  const Point point{landscape.evaluate(model.theta, session.control()).loss(),
+                    norms(landscape.gradient(model.theta, session.control()))};
   const HessianOptions hessian{.part = part_of(arguments), .control = session.control()};
   const Spectrum spectrum = for_option("--model", [&] {
     return hessian_spectrum(landscape, model.theta, {.vectors = vectors, .zero_threshold = arguments.zero}, hessian);

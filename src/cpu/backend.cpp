@@ -57,15 +57,16 @@ class CpuLandscape final : public DeviceLandscape {
                [&] { cpu::evaluate(problem(), theta, control, losses, accuracy); });
   }
 
-  void gradient(std::span<const double> theta, std::int64_t first, std::int64_t last,
+  void gradient(std::span<const double> theta, std::int64_t first, std::int64_t last, const Control& control,
                 std::span<double> gradient) const override {
-    allocating("gradient", gradient_bytes(problem()), [&] { cpu::gradient(problem(), theta, first, last, gradient); });
+    allocating("gradient", gradient_bytes(problem()),
+               [&] { cpu::gradient(problem(), theta, first, last, control, gradient); });
   }
 
-  void gauss_newton_product(std::span<const double> theta, std::span<const double> v,
+  void gauss_newton_product(std::span<const double> theta, std::span<const double> v, const Control& control,
                             std::span<double> product) const override {
     allocating("gauss_newton_product", gradient_bytes(problem()),
-               [&] { cpu::gauss_newton_product(problem(), theta, v, product); });
+               [&] { cpu::gauss_newton_product(problem(), theta, v, control, product); });
   }
 
   LastLayer solve_last_layer(std::span<const double> theta, double ridge, const Control& control) const override {
@@ -112,9 +113,9 @@ class CpuBackend final : public Backend {
     return std::make_unique<CpuLandscape>(network, data, loss, threads_);
   }
 
-  DeviceRates rates(Precision precision) const override {
+  DeviceRates rates(Precision precision, const Control& control) const override {
     return allocating("measure_rates", static_cast<std::int64_t>(rates_bytes(threads_)),
-                      [&] { return measure_rates(precision, threads_); });
+                      [&] { return measure_rates(precision, threads_, control); });
   }
 
  private:

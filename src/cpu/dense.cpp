@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <mutex>
 #include <variant>
 #include <vector>
 
@@ -35,8 +36,8 @@ std::int64_t total_width(const Network& network) {
 /// Forward, tangent and backward passes over one chunk at a time, with their memory.
 class Pass {
  public:
-  Pass(const Problem& problem, std::span<const double> theta)
-      : network_(problem.network), data_(problem.data), theta_(theta) {
+  Pass(const Problem& problem, std::span<const double> theta, const Control& control)
+      : network_(problem.network), data_(problem.data), theta_(theta), control_(control) {
     capacity_ = std::min(kChunk, data_.size());
     for (const Layer& layer : network_.layers()) {
       widest_ = std::max(widest_, width(layer));
@@ -50,6 +51,7 @@ class Pass {
     first_ = first;
     rows_ = rows;
     for (std::size_t l = 0; l < layers(); ++l) {
+      check_stop(control_);
       const Layer& layer = network_.layers()[l];
       std::visit([&](const auto& one) { forward(one, view(l), rows, below(l), pre(l)); }, layer);
       apply(activation(layer), rows * width(layer), pre_[l].data(), post_[l].data());
@@ -63,6 +65,7 @@ class Pass {
     reserve_deltas();
     Matrix tangent{nullptr, 0};
     for (std::size_t l = 0; l < layers(); ++l) {
+      check_stop(control_);
       const Layer& layer = network_.layers()[l];
       const Matrix next = delta_for(l);
       const LayerView<const double> direction = network_.view(v, static_cast<std::int64_t>(l));
@@ -85,6 +88,7 @@ class Pass {
   /// sum (M) += Jᵀ cotangent.
   void backward_pass(std::span<double> sum) {
     for (std::size_t l = layers(); l-- > 0;) {
+      check_stop(control_);
       const Layer& layer = network_.layers()[l];
       const Matrix delta = delta_for(l);
       multiply_slope(activation(layer), rows_ * width(layer), pre_[l].data(), delta.data);
@@ -111,6 +115,7 @@ class Pass {
   const Network& network_;
   const Dataset& data_;
   std::span<const double> theta_;
+  const Control& control_;
   std::vector<std::vector<double>> pre_;   ///< z_l (rows, m_l)
   std::vector<std::vector<double>> post_;  ///< a_l (rows, m_l)
   std::vector<double> deltas_[2];          ///< of layers with even and odd index
@@ -123,17 +128,18 @@ class Pass {
 /// One Pass a thread, made when the thread first works.
 class Passes {
  public:
-  Passes(const Problem& problem, std::span<const double> theta)
-      : problem_(problem), theta_(theta), passes_(static_cast<std::size_t>(problem.threads)) {}
+  Passes(const Problem& problem, std::span<const double> theta, const Control& control)
+      : problem_(problem), theta_(theta), control_(control), passes_(static_cast<std::size_t>(problem.threads)) {}
   Pass& of(int thread) {
     auto& pass = passes_[static_cast<std::size_t>(thread)];
-    if (!pass) pass = std::make_unique<Pass>(problem_, theta_);
+    if (!pass) pass = std::make_unique<Pass>(problem_, theta_, control_);
     return *pass;
   }
 
  private:
   const Problem& problem_;
   std::span<const double> theta_;
+  const Control& control_;
   std::vector<std::unique_ptr<Pass>> passes_;
 };
 
@@ -151,13 +157,16 @@ double pairwise_sum(const double* values, std::int64_t count, std::int64_t strid
 /// pass.cotangent(). Chunk c goes to accumulator c mod A, in order, and the accumulators are added in order.
 template <class Cotangent>
 void mean_pull_back(const Problem& problem, std::span<const double> theta, std::int64_t first, std::int64_t last,
-                    std::span<double> result, Cotangent&& cotangent) {
+                    const Control& control, std::span<double> result, Cotangent&& cotangent) {
   const SingleThreadedBlas guard;
+  const Control only_stop{{}, control.stop};
   const std::int64_t parameters = problem.network.parameter_count();
   const std::int64_t lanes = accumulators(problem.network, last - first);
   std::vector<double> sums(static_cast<std::size_t>(lanes * parameters));
-  Passes passes(problem, theta);
-  parallel_for(lanes, problem.threads, [&](std::int64_t lane, int thread) {
+  Passes passes(problem, theta, control);
+  std::mutex mutex;
+  std::int64_t done = 0;
+  parallel_for(lanes, problem.threads, only_stop, "", [&](std::int64_t lane, int thread) {
     Pass& pass = passes.of(thread);
     const std::span<double> sum(sums.data() + lane * parameters, static_cast<std::size_t>(parameters));
     for (std::int64_t begin = first + lane * kChunk; begin < last; begin += lanes * kChunk) {
@@ -165,10 +174,13 @@ void mean_pull_back(const Problem& problem, std::span<const double> theta, std::
       pass.forward_pass(begin, rows);
       cotangent(pass, begin, rows);
       pass.backward_pass(sum);
+      if (!control.progress) continue;
+      const std::lock_guard lock(mutex);
+      control.progress({"samples", done += rows, last - first});
     }
   });
   constexpr std::int64_t kPiece = 1 << 16;
-  parallel_for((parameters + kPiece - 1) / kPiece, problem.threads, [&](std::int64_t piece, int) {
+  parallel_for((parameters + kPiece - 1) / kPiece, problem.threads, only_stop, "", [&](std::int64_t piece, int) {
     for (std::int64_t m = piece * kPiece; m < std::min(parameters, (piece + 1) * kPiece); ++m) {
       double sum = 0;
       for (std::int64_t lane = 0; lane < lanes; ++lane) sum += sums[static_cast<std::size_t>(lane * parameters + m)];
@@ -193,8 +205,8 @@ void evaluate(const Problem& problem, std::span<const double> theta, const Contr
   const LossRows rows_of(problem.loss, problem.data, heads, problem.network.outputs_per_head());
   std::vector<double> sums(static_cast<std::size_t>(count * heads));
   std::vector<std::int64_t> right(sums.size());
-  Passes passes(problem, theta);
-  parallel_for(count, problem.threads, {{}, control.stop}, "samples", [&](std::int64_t chunk, int thread) {
+  Passes passes(problem, theta, control);
+  parallel_for(count, problem.threads, control, "samples", [&](std::int64_t chunk, int thread) {
     const std::int64_t first = chunk * kChunk, rows = std::min(kChunk, samples - first);
     Pass& pass = passes.of(thread);
     pass.forward_pass(first, rows);
@@ -219,32 +231,34 @@ void evaluate(const Problem& problem, std::span<const double> theta, const Contr
 }
 
 void gradient(const Problem& problem, std::span<const double> theta, std::int64_t first, std::int64_t last,
-              std::span<double> gradient) {
+              const Control& control, std::span<double> gradient) {
   require_parameters(problem, theta.size(), "gradient", "theta");
   require_parameters(problem, gradient.size(), "gradient", "a result");
   require(0 <= first && first < last && last <= problem.data.size(), "gradient", "received samples ", first, " to ",
           last, ", expected 0 <= first < last <= ", problem.data.size(), "; pass a range inside the data set");
   const LossRows rows_of(problem.loss, problem.data, problem.network.heads(), problem.network.outputs_per_head());
-  mean_pull_back(problem, theta, first, last, gradient, [&](Pass& pass, std::int64_t begin, std::int64_t rows) {
-    const Matrix outputs = pass.outputs(), cotangent = pass.cotangent();
+  const auto cotangent = [&](Pass& pass, std::int64_t begin, std::int64_t rows) {
+    const Matrix outputs = pass.outputs(), of_outputs = pass.cotangent();
     for (std::int64_t r = 0; r < rows; ++r) {
-      rows_of.gradient(outputs.at(r, 0).data, begin + r, cotangent.at(r, 0).data);
+      rows_of.gradient(outputs.at(r, 0).data, begin + r, of_outputs.at(r, 0).data);
     }
-  });
+  };
+  mean_pull_back(problem, theta, first, last, control, gradient, cotangent);
 }
 
 void gauss_newton_product(const Problem& problem, std::span<const double> theta, std::span<const double> v,
-                          std::span<double> product) {
+                          const Control& control, std::span<double> product) {
   require_parameters(problem, theta.size(), "gauss_newton_product", "theta");
   require_parameters(problem, v.size(), "gauss_newton_product", "v");
   require_parameters(problem, product.size(), "gauss_newton_product", "a result");
   const LossRows rows_of(problem.loss, problem.data, problem.network.heads(), problem.network.outputs_per_head());
-  mean_pull_back(problem, theta, 0, problem.data.size(), product, [&](Pass& pass, std::int64_t, std::int64_t rows) {
+  const auto cotangent = [&](Pass& pass, std::int64_t, std::int64_t rows) {
     const Matrix outputs = pass.outputs(), tangent = pass.tangent_pass(v);
     for (std::int64_t r = 0; r < rows; ++r) {
       rows_of.multiply_curvature(outputs.at(r, 0).data, tangent.at(r, 0).data);
     }
-  });
+  };
+  mean_pull_back(problem, theta, 0, problem.data.size(), control, product, cotangent);
 }
 
 std::int64_t feature_count(const Network& network) {

@@ -25,17 +25,18 @@ struct Problem {
 };
 
 /// losses (H) and accuracy (H) at θ (M). A sample is right when its first largest output is the label, wrong when an
-/// output of the head is NaN; NaN for real targets. Throws Interrupted; reports no progress.
+/// output of the head is NaN; NaN for real targets. This and the next two report progress in samples, and throw
+/// Interrupted between layers.
 void evaluate(const Problem& problem, std::span<const double> theta, const Control& control, std::span<double> losses,
               std::span<double> accuracy);
 
 /// ∇R (M) averaged over samples first..last−1. Throws InvalidArgument on an empty range or a wrong size.
 void gradient(const Problem& problem, std::span<const double> theta, std::int64_t first, std::int64_t last,
-              std::span<double> gradient);
+              const Control& control, std::span<double> gradient);
 
 /// product (M) = (1/N) Σ_n J_nᵀ (∇²ℓ_n) J_n v.
 void gauss_newton_product(const Problem& problem, std::span<const double> theta, std::span<const double> v,
-                          std::span<double> product);
+                          const Control& control, std::span<double> product);
 
 /// Units of the last hidden layer (the inputs, if there is none).
 std::int64_t feature_count(const Network& network);

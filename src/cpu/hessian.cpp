@@ -27,13 +27,11 @@ constexpr double kThin = 24;
 HessianMethod choose_method(const Network& network, HessianPart part) {
   const std::vector<PlacedLayer> layers = placed_layers(network);
   if (part == HessianPart::full && layers.size() > 2) return HessianMethod::blocks;
-  double blocks = 0;
-  for (std::size_t k = 0; k < layers.size(); ++k) {
-    const double rows = static_cast<double>(layers[k].parameters());
-    const double price = 1 + kThin / static_cast<double>(layers[k].augmented());
-    for (std::size_t l = k; l < layers.size(); ++l) {
-      blocks += (l == k ? 1 : 2) * rows * static_cast<double>(layers[l].parameters()) * price;
-    }
+  double blocks = 0, above = 0;
+  for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
+    const auto rows = static_cast<double>(layer->parameters());
+    blocks += rows * (rows + 2 * above) * (1 + kThin / static_cast<double>(layer->augmented()));
+    above += rows;
   }
   const auto parameters = static_cast<double>(network.parameter_count());
   const double jacobian = static_cast<double>(network.outputs()) * parameters * parameters;
@@ -110,11 +108,11 @@ class Assembly {
 
   void run(const Control& control) {
     const Control only_stop{{}, control.stop};
-    const std::int64_t samples = problem_.data.size(), chunk = HessianFactors::capacity(problem_, method_);
+    const std::int64_t samples = problem_.data.size(), chunk = factors_.capacity();
     for (std::int64_t first = 0; first < samples; first += chunk) {
       check_stop(control);
       const std::int64_t rows = std::min(chunk, samples - first);
-      factors_.compute(first, rows, threads_);
+      factors_.compute(first, rows, threads_, only_stop);
       if (method_ == HessianMethod::jacobian) {
         add_gram(problem_.network.parameter_count(), rows * problem_.network.outputs(), factors_.jacobian(), sum_,
                  threads_, only_stop);
@@ -136,8 +134,8 @@ class Assembly {
         items_.push_back(t);
         flop = 0;
       }
-      flop += 2.0 * static_cast<double>(HessianFactors::capacity(problem_, method_) * layers_[tile.k].augmented() *
-                                        (tile.last - tile.first) * layers_[tile.l].augmented());
+      flop += 2.0 * static_cast<double>(factors_.capacity() * layers_[tile.k].augmented() * (tile.last - tile.first) *
+                                        layers_[tile.l].augmented());
     }
     items_.push_back(tiles_.size());
   }
@@ -285,8 +283,8 @@ class Assembly {
 };
 
 /// Scales the upper triangle and copies it to the lower one.
-void scale_and_mirror(std::int64_t size, double scale, Matrix matrix, int threads) {
-  parallel_for((size + kMirror - 1) / kMirror, threads, [&](std::int64_t band, int) {
+void scale_and_mirror(std::int64_t size, double scale, Matrix matrix, int threads, const Control& control) {
+  parallel_for((size + kMirror - 1) / kMirror, threads, control, "", [&](std::int64_t band, int) {
     const std::int64_t top = band * kMirror, bottom = std::min(size, top + kMirror);
     for (std::int64_t left = top; left < size; left += kMirror) {
       for (std::int64_t r = top; r < bottom; ++r) {
@@ -310,10 +308,12 @@ void hessian(const Problem& problem, std::span<const double> theta, HessianPart 
   const SingleThreadedBlas guard;
   const Matrix sum{hessian.data(), size};
   Assembly assembly(problem, theta, part, sum);
-  parallel_for(size, assembly.threads(), [&](std::int64_t r, int) { std::fill_n(sum.at(r, 0).data, size, 0.0); });
+  const Control only_stop{{}, control.stop};
+  parallel_for(size, assembly.threads(), only_stop, "",
+               [&](std::int64_t r, int) { std::fill_n(sum.at(r, 0).data, size, 0.0); });
   assembly.run(control);
   const double weight = problem.loss == Loss::mean_squared_error ? 2 : 1;
-  scale_and_mirror(size, weight / static_cast<double>(problem.data.size()), sum, assembly.threads());
+  scale_and_mirror(size, weight / static_cast<double>(problem.data.size()), sum, assembly.threads(), only_stop);
 }
 
 std::int64_t hessian_bytes(const Problem& problem, HessianPart part) {

@@ -17,12 +17,12 @@ constexpr std::int64_t kSlab = 32;                              // samples whose
 
 /// Entries of all factors of one sample.
 std::int64_t sample_entries(const std::vector<PlacedLayer>& layers, std::int64_t parameters, HessianMethod method) {
-  std::int64_t sum = 0;
-  for (std::size_t l = 0; l < layers.size(); ++l) {
-    const std::int64_t out = layers[l].layer.out;
-    sum += layers[l].augmented() + 4 * out;
-    if (method == HessianMethod::jacobian) continue;
-    for (std::size_t k = 0; k <= l; ++k) sum += (k < l ? 2 : 1) * layers[k].layer.out * out;
+  std::int64_t sum = 0, below = 0;
+  for (const PlacedLayer& placed : layers) {
+    const std::int64_t out = placed.layer.out;
+    sum += placed.augmented() + 4 * out;
+    if (method == HessianMethod::blocks) sum += (2 * below + out) * out;
+    below += out;
   }
   return sum + (method == HessianMethod::jacobian ? layers.back().layer.out * parameters : 0);
 }
@@ -94,12 +94,13 @@ HessianFactors::HessianFactors(const Problem& problem, std::span<const double> t
       part_(part),
       method_(method),
       layers_(placed_layers(network_)),
+      capacity_(capacity(problem, method)),
       curvature_(layers_.size() * layers_.size()),
       sensitivity_(layers_.size() * layers_.size()) {
-  const std::int64_t samples = capacity(problem, method), parameters = network_.parameter_count();
-  memory_ = Scratch(samples * sample_entries(layers_, parameters, method));
+  const std::int64_t parameters = network_.parameter_count();
+  memory_ = Scratch(capacity_ * sample_entries(layers_, parameters, method));
   double* next = memory_.data();
-  const auto take = [&](std::int64_t entries) { return std::exchange(next, next + samples * entries); };
+  const auto take = [&](std::int64_t entries) { return std::exchange(next, next + capacity_ * entries); };
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     const std::int64_t out = layers_[l].layer.out;
     input_.push_back(take(layers_[l].augmented()));
@@ -114,21 +115,21 @@ HessianFactors::HessianFactors(const Problem& problem, std::span<const double> t
   if (method == HessianMethod::jacobian) jacobian_ = take(network_.outputs() * parameters);
 }
 
-void HessianFactors::compute(std::int64_t first, std::int64_t rows, int threads) {
+void HessianFactors::compute(std::int64_t first, std::int64_t rows, int threads, const Control& control) {
   first_ = first;
   rows_ = rows;
-  parallel_for((rows + kSlab - 1) / kSlab, threads, [&](std::int64_t slab, int) {
+  parallel_for((rows + kSlab - 1) / kSlab, threads, control, "", [&](std::int64_t slab, int) {
     const std::int64_t begin = slab * kSlab, count = std::min(kSlab, rows - begin);
-    forward_pass(begin, count);
-    if (part_ == HessianPart::full) backward_pass(begin, count);
-    if (method_ == HessianMethod::jacobian) return jacobian_rows(begin, count);
+    forward_pass(begin, count, control);
+    if (part_ == HessianPart::full) backward_pass(begin, count, control);
+    if (method_ == HessianMethod::jacobian) return jacobian_rows(begin, count, control);
     output_curvature(begin, count);
-    curvature_blocks(begin, count);
-    if (part_ == HessianPart::full) sensitivity_blocks(begin, count);
+    curvature_blocks(begin, count, control);
+    if (part_ == HessianPart::full) sensitivity_blocks(begin, count, control);
   });
 }
 
-void HessianFactors::forward_pass(std::int64_t begin, std::int64_t rows) {
+void HessianFactors::forward_pass(std::int64_t begin, std::int64_t rows, const Control& control) {
   for (std::int64_t n = begin; n < begin + rows; ++n) {
     const std::span<const double> sample = data_.input(first_ + n);
     double* input = at(input_[0], n, layers_[0].augmented());
@@ -136,6 +137,7 @@ void HessianFactors::forward_pass(std::int64_t begin, std::int64_t rows) {
     if (layers_[0].layer.bias) input[layers_[0].layer.in] = 1;
   }
   for (std::size_t l = 0; l < layers_.size(); ++l) {
+    check_stop(control);
     const Dense& layer = layers_[l].layer;
     double* pre = at(pre_[l], begin, layer.out);
     double* slope = at(slope_[l], begin, layer.out);
@@ -152,7 +154,7 @@ void HessianFactors::forward_pass(std::int64_t begin, std::int64_t rows) {
   }
 }
 
-void HessianFactors::backward_pass(std::int64_t begin, std::int64_t rows) {
+void HessianFactors::backward_pass(std::int64_t begin, std::int64_t rows, const Control& control) {
   const std::size_t last = layers_.size() - 1;
   const std::int64_t outputs = network_.outputs();
   const double half = loss_ == Loss::mean_squared_error ? 0.5 : 1;
@@ -162,6 +164,7 @@ void HessianFactors::backward_pass(std::int64_t begin, std::int64_t rows) {
     for (std::int64_t c = 0; c < outputs; ++c) delta[c] *= half;
   }
   for (std::size_t l = last; l-- > 0;) {
+    check_stop(control);
     const std::int64_t out = layers_[l].layer.out, above = layers_[l + 1].layer.out;
     double* delta = at(delta_[l], begin, out);
     double* bend = at(bend_[l], begin, out);
@@ -192,10 +195,11 @@ void HessianFactors::output_curvature(std::int64_t begin, std::int64_t rows) {
 }
 
 /// S_{k−1,l} = D_{k−1} W_kᵀ S_kl, and from S_{l−1,l} the diagonal block below.
-void HessianFactors::curvature_blocks(std::int64_t begin, std::int64_t rows) {
+void HessianFactors::curvature_blocks(std::int64_t begin, std::int64_t rows, const Control& control) {
   for (std::size_t l = layers_.size(); l-- > 0;) {
     const std::int64_t units = layers_[l].layer.out;
     for (std::size_t k = l; k-- > 0;) {
+      check_stop(control);
       const std::int64_t out = layers_[k].layer.out, above = layers_[k + 1].layer.out;
       double* block = at(curvature_[pair(k, l)], begin, units * out);
       pull_to_input(layers_[k + 1].layer, view(k + 1), rows * units, {curvature(k + 1, l, begin), above}, 0,
@@ -221,7 +225,7 @@ void HessianFactors::lower_diagonal_block(std::size_t l, std::int64_t begin, std
 }
 
 /// J_{l,k} = D_l W_l J_{l−1,k} for every hidden layer l above k.
-void HessianFactors::sensitivity_blocks(std::int64_t begin, std::int64_t rows) {
+void HessianFactors::sensitivity_blocks(std::int64_t begin, std::int64_t rows, const Control& control) {
   for (std::size_t k = 0; k + 2 < layers_.size(); ++k) {
     const std::int64_t units = layers_[k].layer.out;
     std::vector<double> lowest(static_cast<std::size_t>(rows * units * units));
@@ -230,6 +234,7 @@ void HessianFactors::sensitivity_blocks(std::int64_t begin, std::int64_t rows) {
     }
     ConstMatrix below{lowest.data(), units};
     for (std::size_t l = k + 1; l + 1 < layers_.size(); ++l) {
+      check_stop(control);
       const Dense& layer = layers_[l].layer;
       double* block = at(sensitivity_[pair(k, l)], begin, units * layer.out);
       gemm(Op::none, Op::transpose, rows * units, layer.out, layer.in, 1, below, weights(view(l)), 0,
@@ -242,7 +247,7 @@ void HessianFactors::sensitivity_blocks(std::int64_t begin, std::int64_t rows) {
   }
 }
 
-void HessianFactors::jacobian_rows(std::int64_t begin, std::int64_t rows) {
+void HessianFactors::jacobian_rows(std::int64_t begin, std::int64_t rows, const Control& control) {
   const std::size_t last = layers_.size() - 1;
   const std::int64_t outputs = network_.outputs(), classes = network_.outputs_per_head();
   std::vector<double> cotangents(static_cast<std::size_t>(rows * outputs * outputs)), next;
@@ -258,6 +263,7 @@ void HessianFactors::jacobian_rows(std::int64_t begin, std::int64_t rows) {
     }
   }
   for (std::size_t l = last;; --l) {
+    check_stop(control);
     write_jacobian(l, begin, rows, cotangents.data());
     if (l == 0) return;
     const std::int64_t out = layers_[l].layer.out, below = layers_[l - 1].layer.out;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <lossatlas/hessian.hpp>
+#include <lossatlas/progress.hpp>
 
 #include "cpu/dense.hpp"
 #include "cpu/layers.hpp"
@@ -42,9 +43,10 @@ class HessianFactors {
   /// Samples of a full chunk, and the bytes that its factors take; both depend on the problem only.
   static std::int64_t capacity(const Problem& problem, HessianMethod method);
   static std::int64_t bytes(const Problem& problem, HessianMethod method);
+  std::int64_t capacity() const { return capacity_; }
 
-  /// Computes the factors of samples first..first+rows−1.
-  void compute(std::int64_t first, std::int64_t rows, int threads);
+  /// Computes the factors of samples first..first+rows−1. Heeds a requested stop.
+  void compute(std::int64_t first, std::int64_t rows, int threads, const Control& control);
 
   const std::vector<PlacedLayer>& layers() const { return layers_; }
   std::int64_t rows() const { return rows_; }
@@ -71,13 +73,13 @@ class HessianFactors {
   std::size_t pair(std::size_t k, std::size_t l) const { return k * layers_.size() + l; }
   LayerView<const double> view(std::size_t l) const { return network_.view(theta_, static_cast<std::int64_t>(l)); }
 
-  void forward_pass(std::int64_t begin, std::int64_t rows);
-  void backward_pass(std::int64_t begin, std::int64_t rows);
+  void forward_pass(std::int64_t begin, std::int64_t rows, const Control& control);
+  void backward_pass(std::int64_t begin, std::int64_t rows, const Control& control);
   void output_curvature(std::int64_t begin, std::int64_t rows);
-  void curvature_blocks(std::int64_t begin, std::int64_t rows);
+  void curvature_blocks(std::int64_t begin, std::int64_t rows, const Control& control);
   void lower_diagonal_block(std::size_t l, std::int64_t begin, std::int64_t rows);
-  void sensitivity_blocks(std::int64_t begin, std::int64_t rows);
-  void jacobian_rows(std::int64_t begin, std::int64_t rows);
+  void sensitivity_blocks(std::int64_t begin, std::int64_t rows, const Control& control);
+  void jacobian_rows(std::int64_t begin, std::int64_t rows, const Control& control);
   void write_jacobian(std::size_t l, std::int64_t begin, std::int64_t rows, const double* cotangents);
 
   const Network& network_;
@@ -88,6 +90,7 @@ class HessianFactors {
   HessianPart part_;
   HessianMethod method_;
   std::vector<PlacedLayer> layers_;
+  std::int64_t capacity_;
   std::int64_t first_ = 0;
   std::int64_t rows_ = 0;
   Scratch memory_;

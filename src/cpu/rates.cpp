@@ -163,11 +163,16 @@ double copy_rate(int threads) {
 
 }  // namespace
 
-DeviceRates measure_rates(Precision precision, int threads) {
+DeviceRates measure_rates(Precision precision, int threads, const Control& control) {
   const bool f64 = precision == Precision::f64;
-  return {.flop = f64 ? flop_rate<double>(threads) : flop_rate<float>(threads),
-          .special = f64 ? tanh_rate<double>(threads) : tanh_rate<float>(threads),
-          .bytes = copy_rate(threads)};
+  DeviceRates rates;
+  check_stop(control);
+  rates.flop = f64 ? flop_rate<double>(threads) : flop_rate<float>(threads);
+  check_stop(control);
+  rates.special = f64 ? tanh_rate<double>(threads) : tanh_rate<float>(threads);
+  check_stop(control);
+  rates.bytes = copy_rate(threads);
+  return rates;
 }
 
 double rates_bytes(int threads) { return 2 * array_bytes(threads) * threads; }

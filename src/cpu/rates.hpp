@@ -6,7 +6,7 @@
 namespace lossatlas::cpu {
 
 /// measure_rates() on `threads` threads. Throws std::bad_alloc.
-DeviceRates measure_rates(Precision precision, int threads);
+DeviceRates measure_rates(Precision precision, int threads, const Control& control);
 
 /// Bytes that it takes at most.
 double rates_bytes(int threads);

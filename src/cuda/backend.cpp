@@ -92,14 +92,14 @@ class CudaLandscape final : public DeviceLandscape {
     run([&](Workspace& workspace) { cuda::evaluate(workspace, problem(), theta, control, losses, accuracy); });
   }
 
-  void gradient(std::span<const double> theta, std::int64_t first, std::int64_t last,
+  void gradient(std::span<const double> theta, std::int64_t first, std::int64_t last, const Control& control,
                 std::span<double> gradient) const override {
-    run([&](Workspace& workspace) { cuda::gradient(workspace, problem(), theta, first, last, gradient); });
+    run([&](Workspace& workspace) { cuda::gradient(workspace, problem(), theta, first, last, control, gradient); });
   }
 
-  void gauss_newton_product(std::span<const double> theta, std::span<const double> v,
+  void gauss_newton_product(std::span<const double> theta, std::span<const double> v, const Control& control,
                             std::span<double> product) const override {
-    run([&](Workspace& workspace) { cuda::gauss_newton_product(workspace, problem(), theta, v, product); });
+    run([&](Workspace& workspace) { cuda::gauss_newton_product(workspace, problem(), theta, v, control, product); });
   }
 
   LastLayer solve_last_layer(std::span<const double> theta, double ridge, const Control& control) const override {
@@ -175,10 +175,10 @@ class CudaBackend final : public Backend {
     return std::make_unique<CudaLandscape>(network, data, loss, index_, stream_);
   }
 
-  DeviceRates rates(Precision precision) const override {
+  DeviceRates rates(Precision precision, const Control& control) const override {
     const DeviceGuard guard(index_);
     Workspace workspace(stream_, device_limits(index_));
-    return measure_rates(workspace, precision);
+    return measure_rates(workspace, precision, control);
   }
 
  private:

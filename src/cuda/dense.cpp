@@ -135,19 +135,48 @@ void require_parameters(const Problem& problem, std::size_t size, const char* fu
 
 std::size_t depth(const Problem& problem) { return problem.network().layers().size(); }
 
+/// Looks for a requested stop, and reports progress, whenever about a tile's work has been queued and is done.
+class SamplePace {
+ public:
+  SamplePace(const Memory& memory, const Control& control, double sample_flop, std::int64_t samples)
+      : memory_(memory), control_(control), sample_flop_(sample_flop), samples_(samples) {}
+
+  /// So many more rows have been queued.
+  void add(std::int64_t rows) {
+    done_ += rows;
+    queued_ += sample_flop_ * static_cast<double>(rows);
+    if (queued_ < kTileFlop) return;
+    queued_ = 0;
+    synchronise(memory_);
+    check_stop(control_);
+    if (control_.progress) control_.progress({"samples", done_, samples_});
+  }
+
+ private:
+  const Memory& memory_;
+  const Control& control_;
+  double sample_flop_;
+  std::int64_t samples_;
+  double queued_ = 0;
+  std::int64_t done_ = 0;
+};
+
 /// result (M) = mean over samples first..last−1 of Jᵀ of what `cotangent(pass)` leaves in pass.cotangent().
 template <class Cotangent>
 void mean_pull_back(Workspace& workspace, const Problem& problem, std::span<const double> theta, std::int64_t first,
-                    std::int64_t last, std::span<double> result, Cotangent&& cotangent) {
+                    std::int64_t last, const Control& control, std::span<double> result, Cotangent&& cotangent) {
   Memory& memory = workspace.memory();
   const DeviceBuffer<double> parameters = uploaded(memory, theta);
   const DeviceBuffer<double> sum(memory, parameters.size());
   fill_zero(memory, sum.data(), sum.size());
   Pass pass(workspace, problem, parameters.data(), depth(problem));
+  SamplePace pace(memory, control, 6.0 * static_cast<double>(theta.size()), last - first);
   for (std::int64_t begin = first; begin < last; begin += kChunkRows) {
-    pass.forward_pass(begin, std::min(kChunkRows, last - begin));
+    const std::int64_t rows = std::min(kChunkRows, last - begin);
+    pass.forward_pass(begin, rows);
     cotangent(pass);
     pass.backward_pass(sum.data());
+    pace.add(rows);
   }
   download(memory, sum.data(), result);
   for (double& value : result) value /= static_cast<double>(last - first);
@@ -167,7 +196,7 @@ void evaluate(Workspace& workspace, const Problem& problem, std::span<const doub
   const DeviceBuffer<double> loss_sums(memory, sums.chunks * heads), hits(memory, sums.chunks * heads);
   const DeviceBuffer<double> means(memory, 2 * heads);
   Pass pass(workspace, problem, parameters.data(), depth(problem));
-  double queued = 0;  // FLOP since a stop was looked for
+  SamplePace pace(memory, control, 2.0 * static_cast<double>(theta.size()), problem.samples());
   for (std::int64_t first = 0; first < problem.samples(); first += kChunkRows) {
     pass.forward_pass(first, std::min(kChunkRows, problem.samples() - first));
     const kernels::OutputRows rows = pass.outputs();
@@ -182,11 +211,7 @@ void evaluate(Workspace& workspace, const Problem& problem, std::span<const doub
     LOSSATLAS_CUDA(kernels::launch_chunk_losses(sums, workspace.stream()));
     sums.sums = hits.data();
     if (problem.has_labels()) LOSSATLAS_CUDA(kernels::launch_chunk_hits(sums, workspace.stream()));
-    queued += 2.0 * static_cast<double>(theta.size()) * static_cast<double>(rows.rows);
-    if (queued < kTileFlop) continue;
-    synchronise(memory);
-    check_stop(control);
-    queued = 0;
+    pace.add(rows.rows);
   }
   LOSSATLAS_CUDA(kernels::launch_mean_of_chunks(loss_sums.data(), 1, sums.chunks, heads, problem.samples(),
                                                 means.data(), workspace.stream()));
@@ -202,23 +227,23 @@ void evaluate(Workspace& workspace, const Problem& problem, std::span<const doub
 }
 
 void gradient(Workspace& workspace, const Problem& problem, std::span<const double> theta, std::int64_t first,
-              std::int64_t last, std::span<double> gradient) {
+              std::int64_t last, const Control& control, std::span<double> gradient) {
   require_parameters(problem, theta.size(), "gradient", "theta");
   require_parameters(problem, gradient.size(), "gradient", "a result");
   require(0 <= first && first < last && last <= problem.samples(), "gradient", "received samples ", first, " to ", last,
           ", expected 0 <= first < last <= ", problem.samples(), "; pass a range inside the data set");
-  mean_pull_back(workspace, problem, theta, first, last, gradient, [&](Pass& pass) {
+  mean_pull_back(workspace, problem, theta, first, last, control, gradient, [&](Pass& pass) {
     LOSSATLAS_CUDA(kernels::launch_loss_gradient(pass.outputs(), pass.cotangent(), workspace.stream()));
   });
 }
 
 void gauss_newton_product(Workspace& workspace, const Problem& problem, std::span<const double> theta,
-                          std::span<const double> v, std::span<double> product) {
+                          std::span<const double> v, const Control& control, std::span<double> product) {
   require_parameters(problem, theta.size(), "gauss_newton_product", "theta");
   require_parameters(problem, v.size(), "gauss_newton_product", "v");
   require_parameters(problem, product.size(), "gauss_newton_product", "a result");
   const DeviceBuffer<double> direction = uploaded(workspace.memory(), v);
-  mean_pull_back(workspace, problem, theta, 0, problem.samples(), product, [&](Pass& pass) {
+  mean_pull_back(workspace, problem, theta, 0, problem.samples(), control, product, [&](Pass& pass) {
     pass.tangent_pass(direction.data());
     LOSSATLAS_CUDA(kernels::launch_curvature(pass.outputs(), pass.cotangent(), workspace.stream()));
   });

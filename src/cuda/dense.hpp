@@ -22,11 +22,11 @@ void evaluate(Workspace& workspace, const Problem& problem, std::span<const doub
 
 /// ∇R (M) averaged over samples first..last−1. Throws InvalidArgument on an empty range.
 void gradient(Workspace& workspace, const Problem& problem, std::span<const double> theta, std::int64_t first,
-              std::int64_t last, std::span<double> gradient);
+              std::int64_t last, const Control& control, std::span<double> gradient);
 
 /// product (M) = (1/N) Σ_n J_nᵀ (∇²ℓ_n) J_n v.
 void gauss_newton_product(Workspace& workspace, const Problem& problem, std::span<const double> theta,
-                          std::span<const double> v, std::span<double> product);
+                          std::span<const double> v, const Control& control, std::span<double> product);
 
 /// Forward, tangent and backward passes over one chunk of samples at a time, with their memory.
 class Pass {

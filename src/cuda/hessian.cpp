@@ -54,12 +54,11 @@ class HessianFactors {
   static double bytes(const Problem& problem, HessianPart part) {
     const std::vector<kernels::PlacedLayer> layers = placed_layers(problem.network());
     const bool jacobian = hessian_method(problem.network(), part) == HessianMethod::jacobian;
-    std::int64_t entries = HessianPass::sample_entries(problem);
-    for (std::size_t l = jacobian ? layers.size() - 1 : 0; l < layers.size(); ++l) {
-      for (std::size_t k = 0; k <= l; ++k) {
-        const bool sensitive = part == HessianPart::full && !jacobian && has_sensitivity(k, l, layers.size());
-        entries += (sensitive ? 2 : 1) * layers[k].out * layers[l].out;
-      }
+    std::int64_t entries = HessianPass::sample_entries(problem), below = 0;
+    for (std::size_t l = 0; l < layers.size(); ++l) {
+      const bool last = l + 1 == layers.size(), sensitive = part == HessianPart::full && !jacobian && !last;
+      if (last || !jacobian) entries += ((sensitive ? 2 : 1) * below + layers[l].out) * layers[l].out;
+      below += layers[l].out;
     }
     return 8 * static_cast<double>(capacity(problem, part)) * static_cast<double>(entries);
   }

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "../kernels/rates.hpp"
+#include "parallel.hpp"
 #include "rate_pace.hpp"
 
 namespace lossatlas::cuda {
@@ -51,7 +52,8 @@ double copy_rate(Workspace& workspace) {
 
 }  // namespace
 
-DeviceRates measure_rates(Workspace& workspace, Precision precision) {
+DeviceRates measure_rates(Workspace& workspace, Precision precision, const Control& control) {
+  check_stop(control);
   Memory& memory = workspace.memory();
   const std::int64_t multiprocessors = workspace.limits().multiprocessors;
   const DeviceBuffer<double> out(memory, kernels::rate_threads(multiprocessors));
@@ -59,9 +61,11 @@ DeviceRates measure_rates(Workspace& workspace, Precision precision) {
   const double products = seconds_per_round(memory, [&](std::int64_t rounds) {
     LOSSATLAS_CUDA(kernels::launch_products(precision, of(rounds), memory.stream()));
   });
+  check_stop(control);
   const double tanh = seconds_per_round(memory, [&](std::int64_t rounds) {
     LOSSATLAS_CUDA(kernels::launch_tanh(precision, of(rounds), memory.stream()));
   });
+  check_stop(control);
   DeviceRates rates{.flop = kernels::products_flop(multiprocessors) / products,
                     .special = kernels::tanh_count(multiprocessors) / tanh,
                     .bytes = copy_rate(workspace),

@@ -8,6 +8,6 @@
 namespace lossatlas::cuda {
 
 /// measure_rates() on the current device. Throws OutOfMemory.
-DeviceRates measure_rates(Workspace& workspace, Precision precision);
+DeviceRates measure_rates(Workspace& workspace, Precision precision, const Control& control);
 
 }  // namespace lossatlas::cuda
