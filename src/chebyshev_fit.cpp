@@ -42,6 +42,7 @@ class Growth {
       : samples_(section, std::move(box), points, options.control), points_(points) {
     fit_.report.tolerance = options.tolerance;
     fit_.report.nodes.assign(samples_.axes().size(), 0);
+    fit_.report.resolution.assign(samples_.axes().size(), std::numeric_limits<double>::quiet_NaN());
     fit_.report.estimate = fit_.report.held_out_error = std::numeric_limits<double>::quiet_NaN();
     fit_.report.scale.assign(static_cast<std::size_t>(section.landscape().network().heads()), 0.0);
   }
@@ -96,6 +97,7 @@ class Growth {
     report.scale = samples_.scale();
     report.held_out_error = samples_.held_out_error(*fit_.interpolant);
     report.held_out_points = samples_.held_out_count();
+    report.resolution = samples_.resolution();
     report.precision = samples_.precision();
     report.nodes.clear();
     decays_.clear();

@@ -54,8 +54,10 @@ double held_out_count(std::span<const std::int64_t> nodes, std::int64_t points) 
     product *= static_cast<double>(count);
   }
   if (free == 0) return 0;
-  const double share = static_cast<double>(points) / (free < 3 ? 1024 : 256);
-  return std::floor(std::max({16 * (free + 1), product / 16, share}));
+  const auto all = static_cast<double>(points);
+  const double share = all / (free < 3 ? 1024 : 256);
+  const double side = free == 1 ? 2 * std::cbrt(all) * std::cbrt(all) : std::pow(all, 1 / free);
+  return std::floor(std::max({16 * (free + 1), product / 16, share, side}));
 }
 
 ChebyshevNodes::ChebyshevNodes(PreparedSection& section, std::vector<ChebyshevAxis> box, std::int64_t points,
@@ -126,6 +128,19 @@ std::vector<double> ChebyshevNodes::scale() const {
   raise(values_, scale);
   raise(held_out_losses_, scale);
   return scale;
+}
+
+std::vector<double> ChebyshevNodes::resolution() const {
+  std::vector<double> gaps;
+  for (std::size_t i = 0; i < axes_.size(); ++i) {
+    std::vector<double> places;
+    for (std::int64_t j = 0; j < axes_[i].nodes; ++j) places.push_back(chebyshev_node(axes_[i], j));
+    for (std::size_t at = i; at < held_out_.size(); at += axes_.size()) places.push_back(held_out_[at]);
+    std::ranges::sort(places);
+    double& gap = gaps.emplace_back(0);
+    for (std::size_t k = 1; k < places.size(); ++k) gap = std::max(gap, places[k] - places[k - 1]);
+  }
+  return gaps;
 }
 
 ChebyshevInterpolant ChebyshevNodes::interpolant() const {

@@ -14,7 +14,8 @@
 namespace lossatlas {
 
 /// How many held-out points go with nodes (K_i), of which n have more than one, for the sake of G points: the largest
-/// of 16(n + 1), ΠK_i/16 and a share of G, 1/1024 or, for n ≥ 3, where there is more room to hide, 1/256.
+/// of 16(n + 1), ΠK_i/16, a share of G, 1/1024 or, for n ≥ 3, where there is more room to hide, 1/256, and G^{1/n}, as
+/// many as the grid has along an axis, but for n = 1, where those are all points, 2G^{2/3}.
 double held_out_count(std::span<const std::int64_t> nodes, std::int64_t points);
 
 /// What was evaluated of L on a box.
@@ -34,6 +35,7 @@ class ChebyshevNodes {
   Precision precision() const { return precision_; }  ///< that ran
   bool finite() const;                                ///< all losses so far
   std::vector<double> scale() const;                  ///< (H) the largest |L| so far
+  std::vector<double> resolution() const;             ///< (z) the largest gap between coordinates along each axis
   ChebyshevInterpolant interpolant() const;           ///< through the nodes
   /// The largest |p − L| over the head's scale at the held-out points; 0 without any, infinite where p is not finite.
   double held_out_error(const ChebyshevInterpolant& interpolant) const;

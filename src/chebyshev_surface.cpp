@@ -55,11 +55,18 @@ std::string nodes_text(std::span<const std::int64_t> nodes) {
   return text;
 }
 
+std::string gaps_text(std::span<const double> gaps) {
+  std::ostringstream text;
+  text.precision(3);
+  for (std::size_t i = 0; i < gaps.size(); ++i) text << (i == 0 ? "" : " × ") << gaps[i];
+  return text.str();
+}
+
 /// Lines for the plan of what was interpolated.
 std::string stages(const ChebyshevInterpolant& p, const ChebyshevReport& report, double interpolation_flop) {
   std::ostringstream text;
   text << "\nmethod: chebyshev, " << nodes_text(report.nodes) << " nodes and " << report.held_out_points
-       << " held-out points evaluated; " << report.reason
+       << " held-out points evaluated, gaps of at most " << gaps_text(report.resolution) << "; " << report.reason
        << "\ntransform: " << quantity(chebyshev_coefficients_flop(p.axes(), p.heads()), "FLOP")
        << "\ninterpolation: " << quantity(interpolation_flop, "FLOP");
   return text.str();
@@ -129,6 +136,7 @@ Surface chebyshev_surface(const Landscape& landscape, const Section& section, co
   surface.device = landscape.device().describe();
   surface.precision = fit.report.precision;
   surface.plan = prepared.plan().explain(landscape.data().size(), fit.report.evaluations, surface.precision) +
+                 prepared.range_note() +
                  stages(p, fit.report, list.empty() ? p.flop(grid) : list_flop(p, grid.size()));
   surface.chebyshev = std::move(fit.report);
   surface.seconds = seconds();

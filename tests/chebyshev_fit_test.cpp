@@ -14,6 +14,7 @@
 #include "chebyshev_cases.hpp"
 #include "chebyshev_decay.hpp"
 #include "chebyshev_nodes.hpp"
+#include "chebyshev_surface.hpp"
 #include "chebyshev_tensor.hpp"
 #include "expect_error.hpp"
 #include "random.hpp"
@@ -178,7 +179,7 @@ TEST(Chebyshev, NestedNodesAreEvaluatedOnce) {
   const ChebyshevReport& report = fit.report;
   EXPECT_GT(calls, 1);                          // it did grow,
   EXPECT_GT(report.nodes[0], report.nodes[1]);  // along the axis that needs it
-  EXPECT_EQ(report.held_out_points, std::max<std::int64_t>(grid.size() / 1024, product(report.nodes) / 16));
+  EXPECT_EQ(report.held_out_points, std::max<std::int64_t>(300, product(report.nodes) / 16));
   EXPECT_EQ(report.evaluations, product(report.nodes) + report.held_out_points);
 
   PreparedSection section(c.landscape, c.section, {});
@@ -200,7 +201,7 @@ TEST(Chebyshev, AQuadraticFormTakesThreeNodes) {
   const Surface surface = landscape.evaluate(last, grid, {.method = Method::chebyshev, .tolerance = 1e-10});
   ASSERT_TRUE(surface.chebyshev);
   EXPECT_EQ(surface.chebyshev->nodes, std::vector<std::int64_t>{3}) << surface.chebyshev->reason;
-  EXPECT_EQ(surface.chebyshev->evaluations, 3 + 32);
+  EXPECT_EQ(surface.chebyshev->evaluations, 3 + 108);
   EXPECT_LE(relative_error(surface, landscape.evaluate(last, grid), surface.chebyshev->scale), 1e-14);
 }
 
@@ -299,6 +300,58 @@ TEST(Chebyshev, AFaintFrontIsNotTakenForRounding) {
   }
 }
 
+/// tanh(s(α − c + r)) − tanh(s(α − c − r)), a spike of width 2r = 1/500 of the range at c.
+Section spike_section(const Network& network, double centre) {
+  constexpr double kRadius = 2e-3, kSteepness = 2000;
+  return make_section(network, {0, 0, kSteepness * (kRadius - centre), kSteepness * (-kRadius - centre), 1, -1},
+                      {0, 0, kSteepness, kSteepness, 0, 0});
+}
+
+/// Held-out points grow with the grid: on a long axis a narrow spike meets one, and on a shorter one the report says
+/// that it may have been missed.
+TEST(Chebyshev, ASpikeIsSeenOrNarrowerThanTheResolution) {
+  constexpr std::uint64_t kSeed = 71;
+  SCOPED_TRACE(kSeed);
+  Random random(kSeed);
+  const Network network = mlp({1, 2, 1}, Activation::tanh, {.bias = Bias::hidden});
+  const Landscape landscape(network, Dataset::regression({1}, 1, {-1}, 1), Loss::mean_squared_error, Device::cpu());
+  for (const std::int64_t points : {1000, 50000}) {
+    int missed = 0;
+    const Grid grid = Grid::box(-1, 1, {points});
+    for (int i = 0; i < 6; ++i) {
+      const Section section = spike_section(network, random.uniform(-0.9, 0.9));
+      const Surface surface = landscape.evaluate(section, grid, {.method = Method::chebyshev});
+      const ChebyshevReport& report = *surface.chebyshev;
+      if (report.method == Method::pointwise) continue;
+      const double error = relative_error(surface, landscape.evaluate(section, grid), report.scale);
+      if (error <= 3 * report.estimate) continue;
+      ++missed;
+      EXPECT_GT(report.resolution[0], 4e-3) << points;
+    }
+    EXPECT_LE(missed, points == 50000 ? 0 : 6) << points;
+  }
+}
+
+/// In the longest gap there is no node and no held-out point, and elsewhere none is longer.
+TEST(Chebyshev, TheResolutionIsTheLongestGap) {
+  Random random(72);
+  const Case c = random_case({.layers = 2, .rank = 2, .length = 0.3}, random);
+  double before = 1;
+  for (const std::int64_t points : {60, 240, 960}) {
+    const Grid grid({{-1, 2, points}, {0.5, 0.5, 1}});
+    PreparedSection section(c.landscape, c.section, {});
+    ChebyshevNodes nodes(section, box_of(grid), grid.size(), {});
+    nodes.grow(std::vector<std::int64_t>{9, 1});
+    const std::vector<double> gaps = nodes.resolution();
+    EXPECT_EQ(gaps[1], 0);
+    EXPECT_LT(gaps[0], before);
+    EXPECT_GE(gaps[0], 3.0 / static_cast<double>(nodes.evaluations() - 1));
+    before = gaps[0];
+    const ChebyshevFit fit = fit_chebyshev(c.landscape, c.section, grid, {.tolerance = 0.9});
+    EXPECT_TRUE(points == 60 || fit.report.resolution == gaps) << fit.report.reason;
+  }
+}
+
 /// A cube bump somewhere in a box of three axes: tanh(s(Σ_i bump_i(α_i) − 2.5)).
 TEST(Chebyshev, ASmallCubeIsNotMissed) {
   constexpr std::uint64_t kSeed = 65;
@@ -341,7 +394,7 @@ TEST(Chebyshev, SinglePrecisionEndsAtItsRounding) {
     EXPECT_THAT(report.reason, ::testing::HasSubstr("rounding"));
     EXPECT_GT(report.estimate, 1e-9);
     EXPECT_LT(report.estimate, 1e-5);
-    EXPECT_LE(report.evaluations, 65 * 65 + 65 * 65 / 16);
+    EXPECT_LE(report.evaluations, 65 * 65 + 346);  // √(400·300)
     const Surface direct = c.landscape.evaluate(c.section, grid, {.precision = precision});
     EXPECT_EQ(surface.precision, direct.precision);
     EXPECT_LE(relative_error(surface, direct, report.scale), 3 * report.estimate);
@@ -369,7 +422,7 @@ TEST(Chebyshev, GivesUpWhereRoundingIsLargerThanUsual) {
     ++given_up;
     EXPECT_EQ(surface.losses, direct.losses);
     EXPECT_THAT(report.reason, ::testing::HasSubstr("by the rounding of f32; evaluation at every point is better"));
-    EXPECT_LE(report.evaluations, grid.size() + 1000);
+    EXPECT_LE(report.evaluations, grid.size() + 2000);
   }
   EXPECT_GE(given_up, 1);
 }
@@ -434,12 +487,12 @@ TEST(Chebyshev, ThePlanSaysWhatItTakes) {
   const Case c = random_case({.layers = 2, .length = 0.3}, random);
   const EvaluateOptions options{.method = Method::chebyshev, .tolerance = 1e-6};
   const std::string forecast = c.landscape.explain(c.section, 128 * 128, options);
-  for (const char* part : {"method: chebyshev", "at K = 9: 129 evaluations", "at K = 65: 4489 evaluations", "FLOP"}) {
+  for (const char* part : {"method: chebyshev", "at K = 9: 209 evaluations", "at K = 65: 4489 evaluations", "FLOP"}) {
     EXPECT_THAT(forecast, ::testing::HasSubstr(part));
   }
   EXPECT_THAT(forecast, ::testing::Not(::testing::HasSubstr("K = 129")));
   const Surface surface = c.landscape.evaluate(c.section, Grid::box(-1, 1, {128, 128}), options);
-  for (const char* part : {"nodes and 48 held-out points", "transform: ", "interpolation: "}) {
+  for (const char* part : {"nodes and 128 held-out points", "transform: ", "interpolation: "}) {
     EXPECT_THAT(surface.plan, ::testing::HasSubstr(part));
   }
   EXPECT_THAT(c.landscape.explain(c.section, 128 * 128), ::testing::Not(::testing::HasSubstr("chebyshev")));

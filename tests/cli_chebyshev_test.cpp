@@ -48,12 +48,13 @@ TEST_F(CliChebyshev, WritesTheLibrarysSurfaceAndReport) {
   EXPECT_EQ(told["nodes"], Json(report.nodes));
   EXPECT_EQ(told["estimate"], report.estimate);
   EXPECT_EQ(told["held_out_error"], report.held_out_error);
+  EXPECT_EQ(told["resolution"], Json(report.resolution));
   EXPECT_EQ(told["evaluations"], report.evaluations);
   EXPECT_EQ(told["saved"], report.saved);
   EXPECT_GT(report.saved, 0);
   EXPECT_THAT(json["plan"].dump(), HasSubstr("interpolation: "));
   const testing::Outcome text = section("tanh", "--method chebyshev --out t.npy");
-  for (const char* part : {"method    chebyshev", "nodes, estimate", "held-out error", "evaluations, "}) {
+  for (const char* part : {"method    chebyshev", "nodes, estimate", "held-out error", "gaps of at most", "evaluations, "}) {
     EXPECT_THAT(text.out, HasSubstr(part));
   }
 }

@@ -74,10 +74,11 @@ struct ChebyshevFit {
 ///
 /// L is evaluated at 9 nodes along each axis (3 where L is known to be a quadratic form) and at held-out points of a
 /// Kronecker sequence, then K − 1 is doubled along the axes that need it; the nodes are nested, and the held-out points
-/// only added to, so that none is evaluated twice. Of those there are the largest of 16(z + 1), ΠK_i/16 and G/1024
-/// (G/256 for z ≥ 3, where there is more room to hide), and all evaluations are counted. With a_i(k) the sum of |c|
-/// over all coefficients of degree k along axis i, relative to max |L| of the head, the estimate of the largest
-/// relative error is the larger of
+/// only added to, so that none is evaluated twice. Of those there are the largest of 16(z + 1), ΠK_i/16, G/1024 (G/256
+/// for z ≥ 3, where there is more room to hide) and G^{1/z} (2G^{2/3} for z = 1), so that the gaps between coordinates
+/// shrink as the grid's do; the report gives the largest along each axis. All evaluations are counted. With a_i(k) the
+/// sum of |c| over all coefficients of degree k along axis i, relative to max |L| of the head, the estimate of the
+/// largest relative error is the larger of
 ///
 ///   Σ_i 2 e_i q_i / (1 − q_i),   e_i = max over k ≥ n/2 of a_i(k) q_i^{n−k},   n = K_i − 1,
 ///

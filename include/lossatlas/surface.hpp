@@ -29,6 +29,10 @@ struct ChebyshevReport {
   double estimate = 0;                   ///< of the last interpolant; NaN when none was made
   double held_out_error = 0;             ///< its largest error at the held-out points; NaN when none was made
   std::int64_t held_out_points = 0;      ///< how many those are
+  /// (z) The largest gap between neighbouring coordinates of all evaluated points along each axis, in units of α: what
+  /// is narrower may have been missed, with more than one axis also what is wider but confined in all of them. NaN when
+  /// no interpolant was made.
+  std::vector<double> resolution;
   std::vector<double> scale;             ///< (H) the largest |L|
   std::int64_t evaluations = 0;          ///< spent: nodes, held-out points, and for pointwise all G
   std::int64_t saved = 0;                ///< G − evaluations; negative for pointwise

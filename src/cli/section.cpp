@@ -137,6 +137,11 @@ void print_text(const ChebyshevReport& report) {
                 nodes.c_str(), report.estimate, report.tolerance);
     std::printf("          held-out error %.2g at %lld points\n", report.held_out_error,
                 static_cast<long long>(report.held_out_points));
+    std::printf("          gaps of at most");
+    for (std::size_t i = 0; i < report.resolution.size(); ++i) {
+      std::printf("%s %.3g", i == 0 ? "" : " x", report.resolution[i]);
+    }
+    std::printf(" between evaluated points: what is narrower may have been missed\n");
   }
   std::printf("          %lld evaluations, %lld saved\n", static_cast<long long>(report.evaluations),
               static_cast<long long>(report.saved));
@@ -151,6 +156,7 @@ Json chebyshev_json(const ChebyshevReport& report) {
           {"estimate", report.estimate},
           {"held_out_error", report.held_out_error},
           {"held_out_points", report.held_out_points},
+          {"resolution", report.resolution},
           {"scale", report.scale},
           {"evaluations", report.evaluations},
           {"saved", report.saved}};
@@ -206,7 +212,7 @@ void print_json(const SectionFileReport& report, const Grid& grid, const Section
 void explain(const Landscape& landscape, const Section& section, std::int64_t points, const EvaluateOptions& options,
              bool json) {
   const SectionCost cost = section_cost(landscape, section, points, options);
-  const DeviceRates rates = measure_rates(landscape.device(), cost.precision);
+  const DeviceRates rates = measure_rates(landscape.device(), cost.precision, options.control);
   const std::string plan = landscape.explain(section, points, options, rates), device = landscape.device().describe();
   if (json) {
     print({{"plan", plan_lines(plan)},
