@@ -34,8 +34,8 @@ Grid::Grid(std::vector<Axis> axes) : axes_(std::move(axes)), size_(1) {
   for (std::size_t i = 0; i < axes_.size(); ++i) {
     const Axis& axis = axes_[i];
     require(axis.points >= 1, "Grid", "received ", axis.points, " points on axis ", i + 1, ", expected at least 1");
-    require(std::isfinite(axis.lo) && std::isfinite(axis.hi), "Grid",
-            "received the range ", axis.lo, ":", axis.hi, " on axis ", i + 1, ", expected finite ends");
+    require(std::isfinite(axis.lo) && std::isfinite(axis.hi), "Grid", "received the range ", axis.lo, ":", axis.hi,
+            " on axis ", i + 1, ", expected finite ends");
     require(size_ <= kMaxPoints / axis.points, "Grid", "received more than 2^62 points, expected a smaller grid");
     size_ *= axis.points;
   }

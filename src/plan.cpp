@@ -440,8 +440,8 @@ std::string SectionPlan::explain(std::int64_t samples, std::int64_t points, Prec
   TextStream text;
   text << "plan: " << title(kind);
   if (out_of_range) text << "\nrange: the parts of a shortcut may overflow where the parameters do not";
-  text << "\nproblem: " << rank << (rank == 1 ? " direction, " : " directions, ") << points
-       << " points, " << samples << " samples, " << name(precision);
+  text << "\nproblem: " << rank << (rank == 1 ? " direction, " : " directions, ") << points << " points, " << samples
+       << " samples, " << name(precision);
   if (!sample_chain.empty()) text << "\nonce per sample: layers " << layers_text(sample_chain);
   if (kind == PlanKind::joint || kind == PlanKind::quadratic) {
     text << "\nonce per sample: layer " << joint_index + 1 << " affine in α, " << joint_sample.in << "→"

@@ -9,7 +9,8 @@
 
 namespace lossatlas {
 
-/// Points lo + k (hi − lo)/(n − 1), k = 0..n−1; the last is exactly hi, and the only one of n = 1 is lo.
+/// Points lo + k (hi − lo)/(n − 1), k = 0..n−1; the last is exactly hi, and the only one of n = 1 is lo. hi − lo may be
+/// more than the largest double.
 struct Axis {
   double lo = 0;
   double hi = 1;

@@ -71,7 +71,8 @@ class LOSSATLAS_API Landscape {
   std::vector<double> gradient(std::span<const double> theta, const Control& control = {}) const;
 
   /// L(α) = R(θ₀ + Σ αᵢθᵢ) at every point of a grid with as many axes as the section has directions. At the ends of a
-  /// line or plane through given parameters it is R of exactly those, in f64, whatever the method.
+  /// line or plane through given parameters it is R of exactly those, in f64, whatever the method. Where what a plan
+  /// adds up overflows though θ₀ + Σ αᵢθᵢ does not, that is formed first and R computed there, in f64.
   /// With Method::chebyshev the losses come from an interpolant wherever that takes fewer evaluations; the surface's
   /// report says whether it did, and how large the error is thought to be. See fit_chebyshev().
   /// Throws InvalidArgument when the section does not fit, OutOfMemory with the bytes needed, Interrupted.
