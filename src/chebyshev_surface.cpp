@@ -55,7 +55,7 @@ std::string nodes_text(std::span<const std::int64_t> nodes) {
 }
 
 std::string gaps_text(std::span<const double> gaps) {
-  std::ostringstream text;
+  TextStream text;
   text.precision(3);
   for (std::size_t i = 0; i < gaps.size(); ++i) text << (i == 0 ? "" : " × ") << gaps[i];
   return text.str();

@@ -50,11 +50,9 @@ void require_distributions(const Dataset& data, std::string_view function) {
 }  // namespace
 
 std::string label_out_of_range(double label, std::int64_t sample, std::int64_t classes) {
-  std::ostringstream text;
-  text << "label " << label << " of sample " << sample << ", expected 0 to " << classes - 1
-       << ": labels start at 0; number the classes from 0, name them in order (csv:FILE,classes=A,B,...), or add ,real "
-          "to csv: or npy: for real targets";
-  return text.str();
+  return text_of("label ", label, " of sample ", sample, ", expected 0 to ", classes - 1,
+                 ": labels start at 0; number the classes from 0, name them in order (csv:FILE,classes=A,B,...), or "
+                 "add ,real to csv: or npy: for real targets");
 }
 
 void require_targets(const Dataset& data, Loss loss, std::int64_t outputs, std::string_view function) {
