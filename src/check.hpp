@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <locale>
 #include <span>
 #include <sstream>
 #include <string>
@@ -13,9 +14,13 @@
 
 namespace lossatlas {
 
-/// A stream that throws bad_alloc where another one would drop the rest of a text in silence.
+/// A stream that throws bad_alloc where another one would drop the rest of a text in silence, and that writes numbers
+/// in the same way whatever locale the program has set.
 struct TextStream : std::ostringstream {
-  TextStream() { exceptions(std::ios::badbit); }
+  TextStream() {
+    exceptions(std::ios::badbit);
+    imbue(std::locale::classic());
+  }
 };
 
 /// The parts, streamed with 17 digits.

@@ -26,8 +26,7 @@ using ReducedNetwork = std::vector<ReducedLayer>;
 /// merged into one; `same` is the relative distance of what counts as equal. Sigmoid layers below a bias are written
 /// with tanh; relu and leaky relu neurons have in-weights (with the bias) of norm 1, and outputs are centred under
 /// cross entropy.
-ReducedNetwork reduce_neurons(const Network& network, std::span<const double> theta, double same,
-                              Loss loss = Loss::mean_squared_error);
+ReducedNetwork reduce_neurons(const Network& network, std::span<const double> theta, double same, Loss loss);
 
 /// The same function in the same way: equal up to the order and, for odd activations, the signs of hidden neurons.
 bool same_neurons(const ReducedNetwork& a, const ReducedNetwork& b, double same);

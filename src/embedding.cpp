@@ -181,12 +181,13 @@ double sum_of_magnitudes(std::span<const double> values) {
   return sum;
 }
 
-double output_change(const Landscape& narrow, std::span<const double> theta, const Embedding& embedding) {
+double output_change(const Landscape& narrow, std::span<const double> theta, const Embedding& embedding,
+                     const Control& control) {
   const cpu::SingleThreadedBlas guard;
   const Dataset& data = narrow.data();
   const std::int64_t last = embedding.network.depth() - 1, outputs = embedding.network.outputs();
   std::vector<double> worst(static_cast<std::size_t>((data.size() + cpu::kChunk - 1) / cpu::kChunk));
-  parallel_for(static_cast<std::int64_t>(worst.size()), narrow.device().threads(), [&](std::int64_t chunk, int) {
+  parallel_for(static_cast<std::int64_t>(worst.size()), narrow.device().threads(), {{}, control.stop}, "", [&](std::int64_t chunk, int) {
     SamplePass before(narrow.network(), data, narrow.loss(), theta);
     SamplePass after(embedding.network, data, narrow.loss(), embedding.theta);
     const std::int64_t first = chunk * cpu::kChunk, rows = std::min(cpu::kChunk, data.size() - first);
@@ -201,13 +202,15 @@ double output_change(const Landscape& narrow, std::span<const double> theta, con
 }
 
 /// Σ_n ∂R/∂z of each layer: what a constant input neuron's weights would get.
-std::vector<std::vector<double>> error_sums(const Landscape& landscape, std::span<const double> theta) {
+std::vector<std::vector<double>> error_sums(const Landscape& landscape, std::span<const double> theta,
+                                            const Control& control) {
   const cpu::SingleThreadedBlas guard;
   const Network& network = landscape.network();
   std::vector<std::vector<double>> sums;
   for (const Layer& layer : network.layers()) sums.emplace_back(static_cast<std::size_t>(cpu::width(layer)));
   SamplePass pass(network, landscape.data(), landscape.loss(), theta);
   for_each_chunk(pass, landscape.data().size(), [&](SamplePass&) {
+    check_stop(control);
     pass.backward(0);
     for (std::size_t l = 0; l < sums.size(); ++l) {
       const cpu::ConstMatrix error = pass.error(static_cast<std::int64_t>(l));
@@ -231,13 +234,14 @@ double null_activation(const Embedding& embedding, std::size_t hidden, std::size
 /// ∇R_wide as the embedding determines it: ∂R/∂W'(i, j) = share_i ∂R/∂W(source_i, source_j), and for a null input
 /// neuron share_i φ(b_j) Σ_n ∂R/∂z(source_i).
 std::vector<double> predicted_gradient(const Landscape& narrow, std::span<const double> theta,
-                                       std::span<const double> gradient, const Embedding& embedding) {
+                                       std::span<const double> gradient, const Embedding& embedding,
+                                       const Control& control) {
   const Copies copies{embedding.source, embedding.share};
   const bool has_null = std::any_of(copies.source.begin(), copies.source.end(), [](const auto& layer) {
     return std::find(layer.begin(), layer.end(), kNull) != layer.end();
   });
   const std::vector<std::vector<double>> sums =
-      has_null ? error_sums(narrow, theta) : std::vector<std::vector<double>>{};
+      has_null ? error_sums(narrow, theta, control) : std::vector<std::vector<double>>{};
   std::vector<double> result(embedding.theta.size());
   for (std::size_t l = 0; l < narrow.network().layers().size(); ++l) {
     const auto layer = static_cast<std::int64_t>(l);
@@ -375,16 +379,18 @@ EmbeddingFamily embedding_family(const Network& network, std::span<const double>
   return family;
 }
 
-EmbeddingCertificate certify(const Landscape& narrow, std::span<const double> theta, const Embedding& embedding) {
+EmbeddingCertificate certify(const Landscape& narrow, std::span<const double> theta, const Embedding& embedding,
+                             const Control& control) {
+  const Control stop{{}, control.stop};
   check_theta(narrow.network(), theta, "certify");
   check_embedding(narrow.network(), embedding);
   check_theta(embedding.network, embedding.theta, "certify");
   const Landscape wide(embedding.network, narrow.data(), narrow.loss(), narrow.device());
-  const std::vector<double> before = narrow.gradient(theta), after = wide.gradient(embedding.theta);
-  const std::vector<double> predicted = predicted_gradient(narrow, theta, before, embedding);
+  const std::vector<double> before = narrow.gradient(theta, stop), after = wide.gradient(embedding.theta, stop);
+  const std::vector<double> predicted = predicted_gradient(narrow, theta, before, embedding, stop);
   EmbeddingCertificate result;
-  result.output_change = output_change(narrow, theta, embedding);
-  result.loss_change = std::abs(wide.evaluate(embedding.theta).loss() - narrow.evaluate(theta).loss());
+  result.output_change = output_change(narrow, theta, embedding, stop);
+  result.loss_change = std::abs(wide.evaluate(embedding.theta, stop).loss() - narrow.evaluate(theta, stop).loss());
   for (std::size_t m = 0; m < after.size(); ++m) {
     result.gradient_residual = larger(result.gradient_residual, std::abs(after[m] - predicted[m]));
   }

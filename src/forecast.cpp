@@ -36,8 +36,9 @@ void check_target(const Landscape& landscape, std::span<const double> theta, std
 /// Adds up B and D over the samples, for some neurons of one hidden layer at a time.
 class BlockSums {
  public:
-  BlockSums(const Landscape& landscape, std::span<const double> theta, std::int64_t layer)
+  BlockSums(const Landscape& landscape, std::span<const double> theta, std::int64_t layer, const Control& control)
       : network_(landscape.network()),
+        control_(control),
         samples_(landscape.data().size()),
         layer_(layer),
         next_(network_.view(theta, layer)),
@@ -58,6 +59,7 @@ class BlockSums {
                                     {inputs_, outputs, std::vector<double>(static_cast<std::size_t>(inputs_ * inputs_)),
                                      std::vector<double>(static_cast<std::size_t>(inputs_ * outputs))});
     for_each_chunk(pass_, samples_, [&](SamplePass& pass) {
+      check_stop(control_);
       pass.backward(layer_);
       extend_inputs();
       for (std::int64_t s = 0; s < count; ++s) add(first + s, blocks[static_cast<std::size_t>(s)]);
@@ -111,6 +113,7 @@ class BlockSums {
   }
 
   const Network& network_;
+  const Control& control_;
   std::int64_t samples_;
   std::int64_t layer_;
   LayerView<const double> next_;
@@ -142,9 +145,9 @@ std::vector<double> bordered(const SplitBlocks& blocks, double sign) {
 }  // namespace
 
 SplitForecast split_forecast(const Landscape& landscape, std::span<const double> theta, std::int64_t layer,
-                             std::int64_t neuron, const SpectrumOptions& options) {
+                             std::int64_t neuron, const SpectrumOptions& options, const Control& control) {
   check_target(landscape, theta, layer, neuron, "split_forecast");
-  SplitBlocks blocks = BlockSums(landscape, theta, layer).of(neuron, 1).front();
+  SplitBlocks blocks = BlockSums(landscape, theta, layer, control).of(neuron, 1).front();
   require_finite(blocks.b, "split_forecast", "B of this theta");
   require_finite(blocks.d, "split_forecast", "D of this theta");
   const SpectrumOptions values{.zero_threshold = options.zero_threshold};
@@ -160,7 +163,7 @@ SplitForecast split_forecast(const Landscape& landscape, std::span<const double>
   result.inputs = blocks.inputs;
   result.outputs = blocks.outputs;
   result.b_eigenvalues = symmetric_spectrum(blocks.b, blocks.inputs, values).eigenvalues;
-  result.narrow = inertia(hessian_spectrum(landscape, theta, values));
+  result.narrow = inertia(hessian_spectrum(landscape, theta, values, {.control = {{}, control.stop}}));
   result.inside = small(1);
   result.outside = small(-1);
   result.border = small(0);
@@ -185,13 +188,15 @@ Inertia SplitForecast::wide(std::span<const double> weights) const {
   return narrow + (positive - 1) * inside + negative * outside + zero * border;
 }
 
-Inertia forecast_split(const Landscape& landscape, std::span<const double> theta, const Split& split) {
+Inertia forecast_split(const Landscape& landscape, std::span<const double> theta, const Split& split,
+                       const Control& control) {
   require(std::isfinite(split.alpha), "forecast_split", "received alpha ", split.alpha, ", expected a finite number; ",
           "use 0.5");
-  return split_forecast(landscape, theta, split.layer, split.neuron).wide(split.alpha);
+  return split_forecast(landscape, theta, split.layer, split.neuron, {}, control).wide(split.alpha);
 }
 
-std::vector<SplitCandidate> rank_splits(const Landscape& landscape, std::span<const double> theta) {
+std::vector<SplitCandidate> rank_splits(const Landscape& landscape, std::span<const double> theta,
+                                        const Control& control) {
   const Network& network = landscape.network();
   check_target(landscape, theta, 1, 0, "rank_splits");
   constexpr std::int64_t kGroup = 8;                             // most neurons that share the passes over samples
@@ -211,9 +216,10 @@ std::vector<SplitCandidate> rank_splits(const Landscape& landscape, std::span<co
       result.push_back({layer, s, 0});
     }
   }
-  parallel_for(static_cast<std::int64_t>(groups.size()), landscape.device().threads(), [&](std::int64_t g, int) {
+  parallel_for(static_cast<std::int64_t>(groups.size()), landscape.device().threads(), {{}, control.stop}, "",
+               [&](std::int64_t g, int) {
     const Group& group = groups[static_cast<std::size_t>(g)];
-    const auto blocks = BlockSums(landscape, theta, group.layer).of(group.first, group.count);
+    const auto blocks = BlockSums(landscape, theta, group.layer, control).of(group.first, group.count);
     for (std::size_t s = 0; s < blocks.size(); ++s) {
       require_finite(blocks[s].b, "rank_splits", "B of this theta");
       result[group.place + s].smallest_eigenvalue =

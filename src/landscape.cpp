@@ -118,11 +118,11 @@ std::vector<double> Landscape::outputs(const Section& section, std::span<const d
   std::vector<double> result(static_cast<std::size_t>(count) * outputs);
   state_->on_device->section_outputs(plan, points, control, result);
   const SectionRange range(plan, data(), Precision::f64, control);
+  if (range.holds(magnitudes_of({points, section.rank()}))) return result;
   for (std::size_t g = 0; g < static_cast<std::size_t>(count); ++g) {
+    check_stop(control);
     const auto alpha = points.subspan(g * rank, rank);
-    std::vector<double> magnitudes(alpha.begin(), alpha.end());
-    for (double& value : magnitudes) value = std::abs(value);
-    if (range.holds(magnitudes)) continue;
+    if (range.holds(magnitudes_of({alpha, section.rank()}))) continue;
     // The plan's parts overflow: the parameters first, as a section of one point.
     const Section there{section.at(alpha), std::vector<double>(section.origin.size(), 0.0)};
     state_->on_device->section_outputs(plan_section(network(), loss(), there, Plan::automatic, control),

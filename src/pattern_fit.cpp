@@ -179,7 +179,7 @@ class Fitter {
     for (const EvenScale scale : scales) {
       std::vector<double> theta = even_features(network, scale, options_.seed);
       solve_last_layer(network, *on_fitted, theta, options_.ridge.value_or(-1), {{}, options_.control.stop});
-      const double loss = Regression{network, left_out, *on_left_out}.loss(theta);
+      const double loss = Regression{network, left_out, *on_left_out}.loss(theta, options_.control);
       if (loss < least) least = loss, even_scale_ = scale;
     }
     return least;

@@ -51,7 +51,8 @@ bool fits(const PlanChoice& chosen, const Landscape& landscape, const Control& c
   return SectionRange(chosen.plan, landscape.data(), chosen.precision, control).holds_somewhere();
 }
 
-/// The largest |α_d| of points (z); of a part of a grid those of all of it.
+}  // namespace
+
 std::vector<double> magnitudes_of(const SectionPoints& points) {
   std::vector<double> top(static_cast<std::size_t>(points.rank()), 0.0);
   if (points.grid()) {
@@ -68,8 +69,6 @@ std::vector<double> magnitudes_of(const SectionPoints& points) {
   }
   return top;
 }
-
-}  // namespace
 
 PlanChoice choose_plan(const Landscape& landscape, const Section& section, const EvaluateOptions& options) {
   PlanChoice chosen{planned(landscape, section, options.plan, options.control), options.precision};

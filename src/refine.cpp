@@ -193,15 +193,15 @@ std::vector<double> damped_step(const Regression& regression, std::span<const do
 
 }  // namespace
 
-double Regression::loss(std::span<const double> theta) const {
+double Regression::loss(std::span<const double> theta, const Control& control) const {
   std::vector<double> losses(static_cast<std::size_t>(network.heads())), accuracy(losses.size());
-  landscape.evaluate(theta, {}, losses, accuracy);
+  landscape.evaluate(theta, {{}, control.stop}, losses, accuracy);
   return std::accumulate(losses.begin(), losses.end(), 0.0);
 }
 
 std::vector<double> levenberg_marquardt(const Regression& regression, std::vector<double> theta,
                                         const RefineOptions& options) {
-  double loss = regression.loss(theta), damping = kFirstDamping;
+  double loss = regression.loss(theta, options.control), damping = kFirstDamping;
   std::vector<double> gradient(theta.size());
   for (std::int64_t i = 0; i < options.iterations && damping < kMostDamping; ++i) {
     regression.landscape.gradient(theta, 0, regression.data.size(), {{}, options.control.stop}, gradient);
@@ -211,7 +211,7 @@ std::vector<double> levenberg_marquardt(const Regression& regression, std::vecto
       for (double length = 1; !taken && length > 0.05; length *= 0.3) {
         std::vector<double> trial = theta;
         for (std::size_t m = 0; m < trial.size(); ++m) trial[m] += length * d[m];
-        const double trial_loss = regression.loss(trial);
+        const double trial_loss = regression.loss(trial, options.control);
         if (!(trial_loss < loss)) continue;
         taken = true;
         theta = std::move(trial);

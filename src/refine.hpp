@@ -18,7 +18,7 @@ struct Regression {
   const Dataset& data;
   const DeviceLandscape& landscape;
 
-  double loss(std::span<const double> theta) const;
+  double loss(std::span<const double> theta, const Control& control) const;
 };
 
 struct RefineOptions {

@@ -110,7 +110,10 @@ class SectionSource {
       fit_ = fit_box(*prepared_, box_of(grid_), grid_.size(), options_);
       ran_ = fit_->report.precision;
     }
-    if (interpolates() && section_.ends.empty()) return prepared_.reset();
+    if (interpolates() && section_.ends.empty()) {
+      range_note_ = prepared_->range_note();
+      return prepared_.reset();
+    }
     ran_ = prepared_->precision(control);
   }
 
@@ -133,13 +136,14 @@ class SectionSource {
   }
 
   void describe(SectionFileReport& report) {
+    EvaluateOptions told = options_;
+    told.control = {};  // the file is complete: a stop comes too late to interrupt it
     if (!ran_) {  // every tile was there: what would have run
-      prepared_.emplace(landscape_, section_, options_);
-      ran_ = prepared_->precision({{}, options_.control.stop});
+      prepared_.emplace(landscape_, section_, told);
+      ran_ = prepared_->precision(told.control);
     }
     report.device = landscape_.device().describe();
     report.precision = *ran_;
-    EvaluateOptions told = options_;
     told.precision = report.precision;
     if (!fit_) {
       report.plan = landscape_.explain(section_, grid_.size(), told) + prepared_->range_note();
@@ -150,7 +154,7 @@ class SectionSource {
     chebyshev.saved = report.points - chebyshev.evaluations;
     told.method = Method::pointwise;
     report.plan = landscape_.explain(section_, interpolates() ? chebyshev.evaluations : grid_.size(), told) +
-                  method_lines(*fit_, grid_);
+                  (prepared_ ? prepared_->range_note() : range_note_) + method_lines(*fit_, grid_);
   }
 
  private:
@@ -172,6 +176,7 @@ class SectionSource {
   std::optional<PreparedSection> prepared_;
   std::optional<ChebyshevFit> fit_;
   std::optional<Precision> ran_;
+  std::string range_note_;       ///< of a section that is no longer prepared
   std::int64_t end_points_ = 0;  ///< evaluated exactly in place of the interpolant
 };
 

@@ -7,6 +7,7 @@
 #include <limits>
 #include <vector>
 
+#include "../kernels/scalar.cuh"
 #include "parallel.hpp"
 #include "random.hpp"
 #include "row_span.hpp"
@@ -76,13 +77,11 @@ class Separation {
     for (std::int64_t c = 1; c < classes; ++c) {
       if (data_.target(sample, c) > data_.target(sample, label)) label = c;
     }
-    const double top = *std::max_element(p, p + classes);
-    double sum = 0;
-    for (std::int64_t c = 0; c < classes; ++c) sum += std::exp(p[c] - top);
+    const auto norm = scalar::logsumexp(p, classes, 1);
     bool holds = false;
     for (std::int64_t c = 0; c < classes; ++c) {
       if (c == label) continue;
-      const double level = p[c] - top - std::log(sum);
+      const double level = norm.log_share(p[c]);
       const bool fixed = level >= -kFaint || data_.target(sample, c) > 0;
       pairs_.push_back({sample, start + c, start + label, level, fixed});
       holds = holds || fixed;
@@ -160,7 +159,10 @@ class Separation {
     for (int probe = 0; probe < kProbes; ++probe) {
       all.push_back(random_direction());
       outside.push_back(span_.rest(all.back()));
-      for (std::size_t i = 0; i < scale_.size(); ++i) all.back()[i] *= scale_[i], outside.back()[i] *= scale_[i];
+      for (std::size_t i = 0; i < scale_.size(); ++i) {
+        all.back()[i] *= scale_[i];
+        outside.back()[i] *= scale_[i];
+      }
     }
     top_ = -std::numeric_limits<double>::infinity();
     for_each_part([&](std::span<Pair> pairs) {

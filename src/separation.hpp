@@ -15,7 +15,7 @@ namespace lossatlas {
 /// A pair of a sample and an output that is not its label (of the positive targets, the largest) adds e^m to the loss,
 /// m the difference of the two logits. Pairs with a probability of at least 1e-8, or a positive target, fix the span
 /// of their ∂m/∂θ; the others are free as far as their ∂m/∂θ is outside it. A critical point needs Σ e^m ∂m/∂θ of the
-/// free pairs to vanish outside the span: it has to relative to its terms, to 1e-6, first among pairs within 1e-8 of
+/// free pairs to vanish outside the span, here to 1e-6 of the sum of its terms: first among the pairs within 1e-8 of
 /// the largest e^m, then, once these are fixed as well, among those within 1e-8 of the next one. Only ratios of
 /// e^m are formed, so that it does not matter that they underflow. Parameters are measured by how far they move the
 /// outputs.

@@ -37,16 +37,16 @@ TEST(CriticalClass, ReducesWideNetworksToNarrowOnes) {
   // neuron 0 split in three, one of them with its sign turned; neuron 4 without output weights
   const std::vector<double> theta{0.3,  -1,   -0.3, 1, 2,       0.5,  0.3, -1,   9, 9,         /*b*/ 0.1,
                                   -0.1, -0.7, 0.1,  9, /*a*/ 1, -0.8, -2,  -0.3, 0, /*b*/ 0.25};
-  const ReducedNetwork reduced = reduce_neurons(wide, theta, kSame);
+  const ReducedNetwork reduced = reduce_neurons(wide, theta, kSame, Loss::mean_squared_error);
   ASSERT_EQ(reduced.size(), 2u);
   EXPECT_EQ(reduced[0].out, 2);
   EXPECT_EQ(reduced[1].in, 2);
-  EXPECT_TRUE(same_neurons(reduced, reduce_neurons(kTanh2, kPoint, kSame), kSame));
+  EXPECT_TRUE(same_neurons(reduced, reduce_neurons(kTanh2, kPoint, kSame, Loss::mean_squared_error), kSame));
 }
 
 TEST(CriticalClass, DropsCopiesThatCancel) {
   const std::vector<double> theta{0.3, -1, 0.3, -1, 0.1, 0.1, 1.5, -1.5, 0.25};
-  const ReducedNetwork reduced = reduce_neurons(kTanh2, theta, kSame);
+  const ReducedNetwork reduced = reduce_neurons(kTanh2, theta, kSame, Loss::mean_squared_error);
   EXPECT_EQ(reduced[0].out, 0);
   EXPECT_TRUE(reduced[1].weight.empty());
   EXPECT_EQ(reduced[1].bias, std::vector<double>{0.25});
@@ -69,10 +69,12 @@ TEST(CriticalClass, ReducesSeveralLayers) {
   const std::vector<double> small{1, 2, /*b*/ 0.1, 0.2, /*W*/ 3, -4, /*b*/ 0.3, /*W*/ 5, /*b*/ 0.4};
   // a neuron of layer 1 and then the neuron of layer 2 split, the copy in layer 2 turned, layer 1 in another order
   const std::vector<double> large{2, 1, 1, 0.2, 0.1, 0.1, -4, 1, 2, 4, -1.5, -1.5, 0.3, -0.3, 2, -3, 0.4};
-  EXPECT_TRUE(same_neurons(reduce_neurons(narrow, small, kSame), reduce_neurons(wide, large, kSame), kSame));
+  EXPECT_TRUE(same_neurons(reduce_neurons(narrow, small, kSame, Loss::mean_squared_error),
+                           reduce_neurons(wide, large, kSame, Loss::mean_squared_error), kSame));
   std::vector<double> other = large;
   other[6] = -4.1, other[9] = 4.1;
-  EXPECT_FALSE(same_neurons(reduce_neurons(narrow, small, kSame), reduce_neurons(wide, other, kSame), kSame));
+  EXPECT_FALSE(same_neurons(reduce_neurons(narrow, small, kSame, Loss::mean_squared_error),
+                            reduce_neurons(wide, other, kSame, Loss::mean_squared_error), kSame));
 }
 
 TEST(CriticalClass, IgnoresPositiveFactorsOfReluNeurons) {
@@ -87,15 +89,16 @@ TEST(CriticalClass, IgnoresPositiveFactorsOfReluNeurons) {
   // neuron 0 split in two of other sizes
   const Network three = mlp({2, 3, 1}, Activation::relu), two = mlp({2, 2, 1}, Activation::relu);
   const std::vector<double> split{0.6, -2, 2, 0.5, 0.15, -0.5, 0.2, -0.7, 0.05, 0.25, -2, 2, 0.25};
-  EXPECT_TRUE(same_neurons(reduce_neurons(two, kPoint, kSame), reduce_neurons(three, split, kSame), kSame));
+  EXPECT_TRUE(same_neurons(reduce_neurons(two, kPoint, kSame, Loss::mean_squared_error),
+                           reduce_neurons(three, split, kSame, Loss::mean_squared_error), kSame));
   // layer 1's neuron 1 in two copies of other sizes, and all that layer 2 sees twice as large
   const Network deep = mlp({1, 2, 1, 1}, Activation::relu), wide = mlp({1, 3, 1, 1}, Activation::relu);
   const std::vector<double> small{1, -2, /*b*/ 0.1, 0.2, /*W*/ 3, -4, /*b*/ 0.3, /*W*/ 5, /*b*/ 0.4};
   std::vector<double> large{1, -4, -1, /*b*/ 0.1, 0.4, 0.1, /*W*/ 6, -2, -8, /*b*/ 0.6, /*W*/ 2.5, /*b*/ 0.4};
-  const ReducedNetwork reduced = reduce_neurons(deep, small, kSame);
-  EXPECT_TRUE(same_neurons(reduced, reduce_neurons(wide, large, kSame), kSame));
+  const ReducedNetwork reduced = reduce_neurons(deep, small, kSame, Loss::mean_squared_error);
+  EXPECT_TRUE(same_neurons(reduced, reduce_neurons(wide, large, kSame, Loss::mean_squared_error), kSame));
   large[8] = -7;
-  EXPECT_FALSE(same_neurons(reduced, reduce_neurons(wide, large, kSame), kSame));
+  EXPECT_FALSE(same_neurons(reduced, reduce_neurons(wide, large, kSame, Loss::mean_squared_error), kSame));
 }
 
 TEST(CriticalClass, IgnoresTheShiftThatCrossEntropyDoesNotSee) {

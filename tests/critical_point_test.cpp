@@ -96,7 +96,7 @@ TEST(Tanh3, Width3FindsTheExactFitAndPointsOfNarrowerNetworks) {
   EXPECT_TRUE(same_point(landscape.network(), fit.theta, {1, 1, 1, 7, 0, -7, 1, 1, 1}));
   std::int64_t narrower = 0;
   for (const CriticalClass& one : search.classes) {
-    narrower += reduce_neurons(landscape.network(), one.representative.theta, kSame).front().out < 3;
+    narrower += reduce_neurons(landscape.network(), one.representative.theta, kSame, Loss::mean_squared_error).front().out < 3;
   }
   EXPECT_GE(narrower, 1);
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <lossatlas/hessian.hpp>
 #include <lossatlas/implicit_activation.hpp>
 #include <lossatlas/landscape.hpp>
@@ -173,6 +174,24 @@ TEST(CrossEntropy, OfTheOracleDoesNotChangeWithAShift) {
                 reference::gradient(network, section.origin, data, loss), std::to_string(shift));
     expect_same(reference::dual_hessian(network, theta, data, loss),
                 reference::dual_hessian(network, section.origin, data, loss), std::to_string(shift));
+  }
+}
+
+// Logits 1e308, −1e308 and targets 1, 0: their difference overflows, and the loss is 0.
+TEST(CrossEntropy, ADifferenceBeyondTheLargestNumberCountsWhereThereIsATarget) {
+  const Network network = mlp({1, 2}, Activation::identity);
+  const std::vector<double> theta = {0, 0, 1e308, -1e308}, none(4, 0.0);
+  const Section in_the_output = make_section(network, theta, {0, 0, 1, 0}), all = make_section(network, theta, none);
+  for (const bool likely : {true, false}) {
+    const double first = likely ? 1 : 0, expected = likely ? 0 : std::numeric_limits<double>::infinity();
+    const Dataset data = Dataset::regression({-1, 1}, 1, {first, 1 - first, first, 1 - first}, 2);
+    const Landscape landscape(network, data, Loss::cross_entropy, test_device());
+    EXPECT_EQ(landscape.evaluate(theta).loss(), expected);
+    for (const Plan plan : {Plan::automatic, Plan::direct}) {
+      for (const Section* section : {&in_the_output, &all}) {
+        EXPECT_EQ(landscape.evaluate(*section, {{0.0}}, {.plan = plan}).losses, std::vector{expected});
+      }
+    }
   }
 }
 

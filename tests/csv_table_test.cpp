@@ -155,10 +155,16 @@ TEST_F(CsvTables, OtherFilesOfAModelTakeItsClasses) {
   const Dataset numbered = csv("1,0\n2,1\n3,2\n4,0\n");
   folder_.file("t.csv", "5,0\n6,2\n7,2\n");
   EXPECT_EQ(labels(read_dataset(table, numbered)), (Labels{0, 2, 2}));
+  EXPECT_ERROR(read_dataset(table + ",real", numbered), InvalidArgument, "\"real\" in");
   EXPECT_EQ(targets(read_dataset(table, tanh3())), (Values{0, 2, 2})) << "real, as those of the model's data";
   EXPECT_ERROR(read_dataset("tanh3", like), InvalidArgument, "with real targets, expected labels");
   EXPECT_ERROR(read_dataset("glyphs:100", like), InvalidArgument, "labels start at 0");
   EXPECT_EQ(read_dataset("glyphs:3", glyphs(100)).outputs(), 10);
+  // Two names, and a third class that has none: none is made up, which could be one of the two.
+  folder_.file("t.csv", "5,1\n6,2\n");
+  const Dataset two_names = Dataset::classification({1, 2}, 1, {0, 1}, 2).with_class_names({"1", "2"}).with_classes(3);
+  EXPECT_EQ(labels(read_dataset(table, two_names)), (Labels{0, 1}));
+  EXPECT_EQ(read_dataset(table, two_names).outputs(), 3);
 }
 
 }  // namespace

@@ -80,17 +80,21 @@ TEST(Interruption, NoChunkOfSamplesBeginsAfterTheRequest) {
   };
   EXPECT_LT(events_after_request([&](const Control& control) { landscape.evaluate(theta, control); }), kThreads);
   EXPECT_LT(events_after_request([&](const Control& control) { landscape.gradient(theta, control); }), kThreads);
-  int events = 0;
-  std::int64_t last = 0;
-  landscape.gradient(theta, {[&](const ProgressEvent& event) {
-                               EXPECT_GT(event.done, last);
-                               EXPECT_EQ(event.total, 40000);
-                               last = event.done;
-                               ++events;
-                             },
-                             {}});
-  EXPECT_GT(events, 10 * kThreads);
-  EXPECT_EQ(last, 40000);
+  const auto expect_samples = [](const std::function<void(const Control&)>& call) {
+    int events = 0;
+    std::int64_t last = 0;
+    call({[&](const ProgressEvent& event) {
+            EXPECT_GT(event.done, last);
+            EXPECT_EQ(event.total, 40000);
+            last = event.done;
+            ++events;
+          },
+          {}});
+    EXPECT_GT(events, 10 * kThreads);
+    EXPECT_EQ(last, 40000);
+  };
+  expect_samples([&](const Control& control) { landscape.evaluate(theta, control); });
+  expect_samples([&](const Control& control) { landscape.gradient(theta, control); });
 }
 
 // The Hessian of L layers has of the order of L² blocks, and each takes its share: three times the layers may take nine
@@ -113,16 +117,26 @@ TEST(Interruption, OneChunkOfADeepHessianIsLeftInTheMiddle) {
   const Network network = mlp({1, 16, 16, 16, 16, 16, 16, 16, 16, 1}, Activation::tanh);
   const Landscape landscape(network, line(32), Loss::mean_squared_error, Device::cpu({.threads = 1}));
   const std::vector<double> theta = random_parameters(network, {.seed = 1});
-  const double whole = seconds([&] { hessian(landscape, theta); });
-  std::stop_source stop;
-  std::jthread other([&] {
-    std::this_thread::sleep_for(std::chrono::duration<double>(0.05 * whole));
-    stop.request_stop();
-  });
-  const double interrupted = seconds([&] {
-    EXPECT_THROW(hessian(landscape, theta, {.control = {{}, stop.get_token()}}), Interrupted);
-  });
-  EXPECT_LT(interrupted, 0.6 * whole);
+  hessian(landscape, theta);
+  bool in_the_middle = false;
+  for (int attempt = 0; attempt < 5 && !in_the_middle; ++attempt) {  // other processes may delay any one of them
+    const double whole = seconds([&] { hessian(landscape, theta); });
+    std::stop_source stop;
+    std::jthread other([&] {
+      std::this_thread::sleep_for(std::chrono::duration<double>(0.05 * whole));
+      stop.request_stop();
+    });
+    bool stopped = false;
+    const double interrupted = seconds([&] {
+      try {
+        hessian(landscape, theta, {.control = {{}, stop.get_token()}});
+      } catch (const Interrupted&) {
+        stopped = true;
+      }
+    });
+    in_the_middle = stopped && interrupted < 0.6 * whole;
+  }
+  EXPECT_TRUE(in_the_middle);
 }
 
 }  // namespace

@@ -209,6 +209,23 @@ TEST_F(ModelFile, RefusesWrongArchitectures) {
                "more parameters than");
 }
 
+// As a program sets it that writes 1.234.567 for its users.
+TEST_F(ModelFile, IsTheSameInEveryLocale) {
+  struct Grouping : std::numpunct<char> {
+    char do_thousands_sep() const override { return '.'; }
+    std::string do_grouping() const override { return "\3"; }
+  };
+  const Network network = mlp({1, 2000, 1}, Activation::tanh);
+  const Theta theta(6001, 0.5);
+  write_model(folder_ / "plain", network, theta);
+  const std::locale before = std::locale::global(std::locale(std::locale::classic(), new Grouping));
+  write_model(folder_ / "grouped", network, theta);
+  const Model model = read_model(folder_ / "grouped");
+  std::locale::global(before);
+  EXPECT_EQ(model.theta, theta);
+  EXPECT_EQ(bytes_of(folder_ / "grouped"), bytes_of(folder_ / "plain"));
+}
+
 TEST_F(ModelFile, MetadataAndArchitectureMustAgree) {
   write_model(folder_ / "m", mlp({2, 3, 1}, Activation::tanh), Theta(13, 0.5));
   EXPECT_ERROR(read_model(folder_ / "m", mlp({2, 3, 1}, Activation::relu)), FileError, "expected the given 2-3-1 relu");

@@ -132,6 +132,27 @@ TEST_F(SectionFile, ResumesAfterAnyNumberOfTiles) {
   }
 }
 
+// A stop that comes with the last tile comes too late: the file is there.
+TEST_F(SectionFile, AStopAtTheEndInterruptsNothing) {
+  const Problem problem(1);
+  const Grid grid = Grid::box(-1, 1, {40});
+  for (const Method method : {Method::pointwise, Method::chebyshev}) {
+    std::stop_source stop;
+    bool asked = false;
+    SectionFileOptions options{.evaluate = {.method = method, .tolerance = 1e-3}, .tile_points = 20};
+    options.evaluate.control = {[&](const ProgressEvent& event) {
+                                  if (std::string_view(event.stage) != "section" || event.done != event.total) return;
+                                  asked = stop.request_stop();
+                                },
+                                stop.get_token()};
+    const SectionFileReport report =
+        write_section(path("s.npy"), problem.landscape, problem.section, grid, options);
+    EXPECT_TRUE(asked);
+    EXPECT_EQ(report.points, 40);
+    EXPECT_FALSE(fs::exists(path("s.npy.journal")));
+  }
+}
+
 TEST_F(SectionFile, LeavesUnfinishedRunsAloneUnlessAskedToResume) {
   const Grid grid = Grid::unit({40});
   FormulaRun run(grid);

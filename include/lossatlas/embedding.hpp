@@ -83,8 +83,8 @@ struct EmbeddingCertificate {
   double narrow_gradient_l1 = 0;  ///< ‖∇R‖₁ before
   double wide_gradient_l1 = 0;    ///< ‖∇R‖₁ after
 };
-/// `narrow` is the landscape that `theta` and `embedding` were made from.
+/// `narrow` is the landscape that `theta` and `embedding` were made from. Throws Interrupted.
 LOSSATLAS_API EmbeddingCertificate certify(const Landscape& narrow, std::span<const double> theta,
-                                           const Embedding& embedding);
+                                           const Embedding& embedding, const Control& control = {});
 
 }  // namespace lossatlas

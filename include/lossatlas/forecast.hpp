@@ -34,12 +34,13 @@ struct SplitForecast {
 
 /// Forecast for splitting `neuron` of hidden layer `layer` (from 1) at θ; the sums B and D are taken on the host.
 /// Each matrix has its own zero rule, or all of them `options.zero_threshold`. Throws InvalidArgument as split_neuron
-/// does, or when B or D is not finite.
+/// does, or when B or D is not finite; Interrupted.
 LOSSATLAS_API SplitForecast split_forecast(const Landscape& landscape, std::span<const double> theta,
                                            std::int64_t layer, std::int64_t neuron,
-                                           const SpectrumOptions& options = {});
+                                           const SpectrumOptions& options = {}, const Control& control = {});
 /// In(H_wide) of one split.
-LOSSATLAS_API Inertia forecast_split(const Landscape& landscape, std::span<const double> theta, const Split& split);
+LOSSATLAS_API Inertia forecast_split(const Landscape& landscape, std::span<const double> theta, const Split& split,
+                                     const Control& control = {});
 
 /// A neuron and the smallest eigenvalue of its B: the most negative one's splitting lowers the loss fastest.
 struct SplitCandidate {
@@ -47,7 +48,8 @@ struct SplitCandidate {
   std::int64_t neuron = 0;
   double smallest_eigenvalue = 0;
 };
-/// All hidden neurons, most negative first.
-LOSSATLAS_API std::vector<SplitCandidate> rank_splits(const Landscape& landscape, std::span<const double> theta);
+/// All hidden neurons, most negative first. Throws Interrupted.
+LOSSATLAS_API std::vector<SplitCandidate> rank_splits(const Landscape& landscape, std::span<const double> theta,
+                                                      const Control& control = {});
 
 }  // namespace lossatlas

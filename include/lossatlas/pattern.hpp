@@ -46,7 +46,8 @@ class LOSSATLAS_API Pattern {
 };
 
 /// A PNG as a pattern: grey 1 channel, RGB 3; alpha is composited on white; 8 or 16 bits, values in [0, 1].
-/// Throws FileError on a file that is not a readable PNG, or larger than 16384 pixels on a side.
+/// Throws FileError on a file that is not a readable PNG, is larger than 16384 pixels on a side or than 2^24 in all, or
+/// needs more memory than there is.
 LOSSATLAS_API Pattern read_picture(const std::filesystem::path& file);
 /// An .npy array (n₁, ..., n_z) of one channel or, with `channels` > 1, (n₁, ..., n_z, channels).
 LOSSATLAS_API Pattern read_pattern_npy(const std::filesystem::path& file, std::int64_t channels = 1);

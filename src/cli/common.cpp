@@ -18,7 +18,8 @@ const char* const kSpecHelp =
     "                          this file's own texts, sorted, so that a file without one numbers them otherwise;\n"
     "                          --test and --transfer take the classes of --train\n"
     "      Texts in the target column are labels, and so are whole numbers 0..K-1 that all occur; labels start at 0.\n"
-    "  npy:X.npy,Y.npy[,real]  inputs (N, ...) and labels (integers (N)) or real targets (floats, or integers by ,real)\n"
+    "  npy:X.npy,Y.npy[,real]  inputs (N, ...) and labels (integers (N) or (N, 1)) or real targets (floats, or integers\n"
+    "                          with ,real)\n"
     "  glyphs:N[,seed=S]       N drawn digits 28x28, ten classes, built in\n"
     "  tanh3                   50 samples of a sum of three tanh, one input, one real target, built in\n"
     "  Any of them may end in @first:last, which takes samples first..last-1.\n";
@@ -132,7 +133,7 @@ Dataset read_data(std::string_view option, const std::string& spec, Session& ses
   Dataset data = for_option(option, [&] { return read_dataset(spec); });
   if (!data.class_names().empty() && spec.find(",classes=") == std::string::npos) {
     session.note("note: " + std::string(option) + ": the labels of " + data.name() + " are " +
-                 class_list(data.class_names()) + " in this order; give it with every other file of the same model");
+                 class_list(data.class_names()) + " in this order; a file that another command reads needs the same list");
   }
   return data;
 }

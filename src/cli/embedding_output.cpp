@@ -47,7 +47,7 @@ void EmbeddingOutput::run(const Model& narrow, const std::function<Embedding()>&
   check_apart({output}, session);
   const Embedding wide = make();
   std::optional<EmbeddingCertificate> certificate;
-  if (landscape) certificate = certify(*landscape, narrow.theta, wide);
+  if (landscape) certificate = certify(*landscape, narrow.theta, wide, session.control());
   session.check();
   write_model(out, wide.network, wide.theta);
   session.finish();

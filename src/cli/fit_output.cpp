@@ -190,7 +190,7 @@ void print_fit(const FitResult& result, const fs::path& folder) {
   print_line("device    %s, %s", result.surface.device.c_str(), name(result.surface.precision));
   print_line("seconds   %.2f fit, %.2f surface, %.2f in all", fit.seconds.total, result.surface.seconds,
              result.seconds);
-  print_line("written   %s", (folder / "compare.png").string().c_str());
+  print_line("written   %s", (folder / kCompare).string().c_str());
 }
 
 }  // namespace lossatlas::cli

@@ -218,10 +218,10 @@ void forecast(const ForecastArguments& arguments, Session& session) {
   result.gradient = norms(landscape.gradient(model.theta, session.control()));
   result.forecast = for_option("--model", [&] {
     return split_forecast(landscape, model.theta, arguments.neuron.layer, arguments.neuron.neuron,
-                          {.zero_threshold = arguments.zero});
+                          {.zero_threshold = arguments.zero}, session.control());
   });
   if (!result.weights.empty()) for_option("--weights", [&] { return result.forecast.wide(result.weights); });
-  result.candidates = rank_splits(landscape, model.theta);
+  result.candidates = rank_splits(landscape, model.theta, session.control());
   session.check();
   if (!arguments.png.empty()) write_png(arguments.png, draw(result, arguments.neuron));
   for (const std::string& line : remarks(model.network, result.forecast.gap)) session.note("note: " + line);

@@ -69,6 +69,7 @@ int run(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::Success& request) {
     std::ostringstream out;
+    out.exceptions(std::ios::badbit);
     const int status = app.exit(request, out, out);
     cli::print_text(out.str());
     return arrived(status);

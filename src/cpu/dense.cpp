@@ -143,6 +143,22 @@ class Passes {
   std::vector<std::unique_ptr<Pass>> passes_;
 };
 
+/// Reports samples as threads finish them.
+class SampleProgress {
+ public:
+  SampleProgress(const Control& control, std::int64_t total) : control_(control), total_(total) {}
+  void add(std::int64_t samples) {
+    if (!control_.progress) return;
+    const std::lock_guard lock(mutex_);
+    control_.progress({"samples", done_ += samples, total_});
+  }
+
+ private:
+  const Control& control_;
+  std::int64_t total_, done_ = 0;
+  std::mutex mutex_;
+};
+
 double pairwise_sum(const double* values, std::int64_t count, std::int64_t stride) {
   if (count <= 16) {
     double sum = 0;
@@ -164,8 +180,7 @@ void mean_pull_back(const Problem& problem, std::span<const double> theta, std::
   const std::int64_t lanes = accumulators(problem.network, last - first);
   std::vector<double> sums(static_cast<std::size_t>(lanes * parameters));
   Passes passes(problem, theta, control);
-  std::mutex mutex;
-  std::int64_t done = 0;
+  SampleProgress progress(control, last - first);
   parallel_for(lanes, problem.threads, only_stop, "", [&](std::int64_t lane, int thread) {
     Pass& pass = passes.of(thread);
     const std::span<double> sum(sums.data() + lane * parameters, static_cast<std::size_t>(parameters));
@@ -174,9 +189,7 @@ void mean_pull_back(const Problem& problem, std::span<const double> theta, std::
       pass.forward_pass(begin, rows);
       cotangent(pass, begin, rows);
       pass.backward_pass(sum);
-      if (!control.progress) continue;
-      const std::lock_guard lock(mutex);
-      control.progress({"samples", done += rows, last - first});
+      progress.add(rows);
     }
   });
   constexpr std::int64_t kPiece = 1 << 16;
@@ -206,7 +219,8 @@ void evaluate(const Problem& problem, std::span<const double> theta, const Contr
   std::vector<double> sums(static_cast<std::size_t>(count * heads));
   std::vector<std::int64_t> right(sums.size());
   Passes passes(problem, theta, control);
-  parallel_for(count, problem.threads, control, "samples", [&](std::int64_t chunk, int thread) {
+  SampleProgress progress(control, samples);
+  parallel_for(count, problem.threads, {{}, control.stop}, "", [&](std::int64_t chunk, int thread) {
     const std::int64_t first = chunk * kChunk, rows = std::min(kChunk, samples - first);
     Pass& pass = passes.of(thread);
     pass.forward_pass(first, rows);
@@ -219,6 +233,7 @@ void evaluate(const Problem& problem, std::span<const double> theta, const Contr
     for (std::int64_t k = 0; k < heads; ++k) {
       sums[static_cast<std::size_t>(chunk * heads + k)] = pairwise_sum(sample_losses.data() + k, rows, heads);
     }
+    progress.add(rows);
   });
   for (std::int64_t k = 0; k < heads; ++k) {
     const std::size_t head = static_cast<std::size_t>(k);

@@ -177,6 +177,13 @@ HWY_INLINE Vector<T> squared_error(const LossTile<T>& tile, const T* outputs, st
   return sum;
 }
 
+// sum + y p, where 0·(−∞) counts as 0: differences of large outputs may overflow.
+template <class V>
+HWY_INLINE V add_product(V y, V p, V sum) {
+  const hn::DFromV<V> d;
+  return hn::MulAdd(y, hn::IfThenElseZero(hn::Ne(y, hn::Zero(d)), p), sum);
+}
+
 // logsumexp(p) − y·p, outputs taken relative to the largest: what differs between large ones is not rounded away.
 template <class T>
 HWY_INLINE Vector<T> cross_entropy(const LossTile<T>& tile, const T* outputs, std::int64_t row) {
@@ -194,7 +201,7 @@ HWY_INLINE Vector<T> cross_entropy(const LossTile<T>& tile, const T* outputs, st
   }
   Vector<T> inner = hn::Zero(d);
   for (std::int64_t c = 0; c < tile.classes; ++c) {
-    inner = hn::MulAdd(target_of(tile, row, c), hn::Sub(hn::Load(d, outputs + c * kRows<T>), top), inner);
+    inner = add_product(target_of(tile, row, c), hn::Sub(hn::Load(d, outputs + c * kRows<T>), top), inner);
   }
   return hn::Sub(log_sum, inner);
 }
@@ -227,7 +234,7 @@ HWY_INLINE Vector<T> statistic_loss(const StatisticTile<T>& tile, const T* outpu
     Vector<T> top;
     const Vector<T> log_sum = shifted_logsumexp(outputs, tile.classes, top);
     for (std::int64_t c = 0; c < tile.classes; ++c) {
-      sum = hn::MulAdd(hn::Set(d, tile.mean[c]), hn::Sub(hn::Load(d, outputs + c * kRows<T>), top), sum);
+      sum = add_product(hn::Set(d, tile.mean[c]), hn::Sub(hn::Load(d, outputs + c * kRows<T>), top), sum);
     }
     return hn::Sub(log_sum, sum);
   }

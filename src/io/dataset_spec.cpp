@@ -99,7 +99,9 @@ struct Kin {
 Kin kin_of(const Dataset& like) {
   if (!like.has_labels()) return {.classes = {}, .real = true};
   Kin kin{.classes = like.class_names(), .real = false};
-  for (std::int64_t c = std::ssize(kin.classes); c < like.outputs(); ++c) kin.classes.push_back(std::to_string(c));
+  if (kin.classes.empty()) {
+    for (std::int64_t c = 0; c < like.outputs(); ++c) kin.classes.push_back(std::to_string(c));
+  }
   return kin;
 }
 
@@ -208,6 +210,7 @@ Dataset read_csv_spec(std::string_view spec, std::string_view text, const std::o
   if (kin) {
     if (options.classes.empty()) options.classes = kin->classes;
     if (options.classes != kin->classes) fail(spec, "the classes, and their order, of the data the model is made for");
+    if (options.real && !kin->real) fail("real", spec, "labels, as the data the model is made for has");
     options.real = kin->real;
   }
   const Dataset data = read_csv(file, options);

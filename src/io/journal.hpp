@@ -30,7 +30,7 @@ class Journal {
   void for_each(const std::function<void(std::uint64_t tile, std::uint64_t checksum)>& use) const;
   void add(std::uint64_t tile, std::uint64_t checksum);
   void sync() { file_.sync(); }
-  /// Removes the file, if the name is still its.
+  /// Removes the file if its name is still this file's.
   void remove() const { file_.remove(); }
   bool named() const { return file_.named(); }
 

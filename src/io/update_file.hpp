@@ -12,8 +12,8 @@
 
 namespace lossatlas {
 
-/// A process holds it for itself, where the file system knows locks: create() and open() throw FileError when another
-/// one does. Every member that fails throws FileError with the path and the system's reason, WriteError after that.
+/// A process holds it for itself, where the file system knows locks. create() and open() throw FileError, also when
+/// another process holds the file; members that write throw WriteError. Each names the path and the system's reason.
 /// Never follows a symbolic link.
 class UpdateFile {
  public:

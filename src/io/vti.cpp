@@ -49,7 +49,6 @@ std::vector<std::string> array_names(std::int64_t heads) {
 
 std::string xml(const Geometry& box, const std::vector<std::string>& names, std::int64_t block_bytes) {
   TextStream text;
-  text.imbue(std::locale::classic());
   text.precision(17);
   const auto triple = [&](std::string_view name, const std::array<double, kAxes>& values) {
     text << ' ' << name << "=\"" << values[0] << ' ' << values[1] << ' ' << values[2] << '"';

@@ -41,7 +41,7 @@ TEST_F(Descriptors, ClosedOnesAreNoFilesOfOurs) {
 }
 
 TEST_F(Descriptors, AJournalOfARunWithoutAnyIsResumed) {
-  const std::string line = kSection + "--grid 600x500 --plan direct --tile 500 --out s.npy";
+  const std::string line = kSection + "--grid 2000x1500 --plan direct --tile 500 --out s.npy";
   ASSERT_EQ(run(line).status, 0);
   const std::string expected = read_text(path("s.npy"));
   fs::remove(path("s.npy"));

@@ -12,7 +12,7 @@ namespace fs = std::filesystem;
 
 const std::string kSection =
     "section --model model.safetensors --data csv:data.csv --loss ce --directions filter --device cpu --threads 1 "
-    "--plan direct --grid 600x500 --tile 500 --out s.npy";
+    "--plan direct --grid 2000x1500 --tile 500 --out s.npy";
 
 struct Ending {
   int number;
@@ -56,6 +56,7 @@ TEST_P(Signals, LeaveWhatResumeGoesOnFrom) {
 TEST_P(Signals, IgnoredFromTheStartStayIgnored) {
   ignored_signal_ = GetParam().number;
   const pid_t child = start_section();
+  ASSERT_EQ(waitpid(child, nullptr, WNOHANG), 0) << "the run was over before the signal";
   kill(child, GetParam().number);
   kill(child, GetParam().number);
   const Outcome outcome = finish(child);
