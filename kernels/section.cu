@@ -65,7 +65,7 @@ struct GridPoint {
     if (fabs(range) < INFINITY) return __dadd_rn(axis.lo, __dmul_rn(static_cast<double>(k), range / steps));
     const double step = axis.hi / steps - axis.lo / steps;
     if (k > last / 2) return __dadd_rn(axis.hi, -__dmul_rn(static_cast<double>(last - k), step));
-    return __dadd_rn(axis.lo, __dmul_rn(static_cast<double>(k), step));
+    return 2 * __dadd_rn(axis.lo / 2, __dmul_rn(static_cast<double>(k), step / 2));
   }
 };
 

@@ -134,7 +134,11 @@ StoppingRule rule_of(std::int64_t iterations, const Control& control) {
 
 std::vector<double> descend(const Landscape& landscape, std::span<const double> start, std::int64_t iterations,
                             const CriticalPointOptions& options) {
-  return optimise(landscape, start, Adam{.rate = options.descent_rate}, rule_of(iterations, options.control)).theta;
+  std::vector<double> theta =
+      optimise(landscape, start, Adam{.rate = options.descent_rate}, rule_of(iterations, options.control)).theta;
+  // A common shift of the outputs, which only adds rounding, would stay where it is.
+  if (landscape.loss() == Loss::cross_entropy) centre_outputs(landscape.network(), theta);
+  return theta;
 }
 
 OptimiserResult newton(const Landscape& landscape, std::span<const double> start, const CriticalPointOptions& options) {

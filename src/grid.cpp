@@ -16,13 +16,14 @@ double step_of(const Axis& axis) {
   return std::isfinite(range) ? range / steps : axis.hi / steps - axis.lo / steps;
 }
 
-// On the device: kernels/section.cu. From hi where the way from lo may be longer than the largest double.
+// On the device: kernels/section.cu. Where hi - lo overflows, from the nearer end, and by halves in the middle.
 double coordinate(const Axis& axis, double step, std::int64_t k) {
   const std::int64_t last = axis.points - 1;
   if (k == 0) return axis.lo;
   if (k == last) return axis.hi;
-  if (k > last / 2 && !std::isfinite(axis.hi - axis.lo)) return axis.hi - static_cast<double>(last - k) * step;
-  return axis.lo + static_cast<double>(k) * step;
+  if (std::isfinite(axis.hi - axis.lo)) return axis.lo + static_cast<double>(k) * step;
+  if (k > last / 2) return axis.hi - static_cast<double>(last - k) * step;
+  return 2 * (axis.lo / 2 + static_cast<double>(k) * (step / 2));
 }
 
 }  // namespace

@@ -202,8 +202,10 @@ void SectionStream::adopt(const RunHeader& header) {
   context.require(header.shard == ours.shard && header.shards == ours.shards, "of shard ", header.shard, '/',
                   header.shards, ", expected shard ", ours.shard, '/', ours.shards,
                   " (0/0: an .npy file); give each shard a file of its own");
-  context.require(options_.tile_points == 0 || options_.tile_points == header.tile_points, "with tiles of ",
-                  header.tile_points, " points, expected ", options_.tile_points, "; leave the size out to resume");
+  const std::int64_t points = shard_layout(source_.grid.size(), source_.heads, shard_, 1).points;
+  const std::int64_t asked = std::min(options_.tile_points, points);
+  context.require(asked == 0 || asked == header.tile_points, "with tiles of ", header.tile_points, " points, expected ",
+                  asked, "; leave the size out to resume");
   set_tile(header.tile_points);
   if (data_) {
     verify(*data_);

@@ -207,6 +207,37 @@ TEST_F(Outputs, LinksAreFollowedOrRefused) {
 }
 
 // As another user of the folder would lay them out for names that can be guessed; exec keeps the shell's number.
+// In folders of results nothing is written, or computed, before all files are known to be writable.
+TEST_F(Outputs, FilesInAFolderAreLookedAtFirst) {
+  const std::string fit = "fit --target demo --train glyphs:20 --hidden 2,4 --grid 3x3 --out r";
+  const std::string find = "find --layers 1,1,1 --bias hidden --data tanh3 --loss mse --starts 1 --out r";
+  const std::string figure = "reproduce czarnecki2019-fig1 --data glyphs:20 --out r";
+  for (const auto& [line, file] : std::vector<std::pair<std::string, std::string>>{
+           {fit, "report.json"}, {fit, "compare.png"}, {find, "critical_points.json"}, {find, "critical-1.safetensors"},
+           {figure, "report.json"}}) {
+    fs::create_directories(path("r") / file);
+    EXPECT_NE(refused(line).find("--out: received r/" + file), std::string::npos) << line;
+    fs::remove_all(path("r"));
+    fs::create_directory(path("r"));
+    fs::create_symlink(file, path("r") / file);
+    EXPECT_NE(refused(line).find("--out: "), std::string::npos) << line;
+    fs::remove_all(path("r"));
+  }
+}
+
+TEST_F(Outputs, APipeThatNobodyReadsIsNotWaitedFor) {
+  ASSERT_EQ(mkfifo(path("pipe.png").c_str(), 0600), 0);
+  const Outcome outcome = run("spectrum --model m.safetensors --data tanh3 --loss mse --png pipe.png");
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_NE(outcome.err.find("which is a named pipe that nobody reads"), std::string::npos) << outcome.err;
+}
+
+TEST_F(Outputs, ALinksTargetEndsInWhatItIsToo) {
+  fs::create_symlink("p.pdf", path("p.png"));
+  EXPECT_NE(refused("spectrum --model m.safetensors --data tanh3 --loss mse --png p.png").find("p.pdf"),
+            std::string::npos);
+}
+
 TEST_F(Outputs, LinksOfGuessableNamesAreNotWrittenThrough) {
   write_text(path("victim"), "precious");
   const std::string line =

@@ -360,6 +360,19 @@ TEST(SearchCriticalPoints, ListsAMinimumOfTheCrossEntropyOnce) {
   }
 }
 
+// A common shift of the logits would add rounding above the tolerance.
+TEST(SearchCriticalPoints, FindsAMinimumOfTheCrossEntropyOnLargeInputs) {
+  const Network network = mlp({1, 2}, Activation::identity, {.bias = Bias::none});
+  const Landscape landscape =
+      entropy_landscape(network, {303.4397358351804, 1674.1910514500835, -530.2055914390346, -1599.406508792114}, {1, 0, 0, 0});
+  const CriticalSearch search = search_critical_points(landscape, short_search(4));
+  EXPECT_EQ(search.found, 4);
+  ASSERT_EQ(search.classes.size(), 1u);
+  const CriticalPoint& point = search.classes[0].representative;
+  EXPECT_NEAR(point.loss, 0.68049961412241, 1e-13);
+  EXPECT_NEAR(point.theta[1] - point.theta[0], 2.686848829335943e-4, 1e-12);
+}
+
 TEST(SearchCriticalPoints, ListsAConstantPredictionOnce) {
   // the labels are even in x: the best softmax of a straight line is constant
   const std::pair<std::vector<double>, std::vector<std::int32_t>> equal{{-2, -1, 1, 2}, {1, 0, 0, 1}},

@@ -117,6 +117,22 @@ TEST_F(CsvTables, ClassesFixListAndOrder) {
   EXPECT_ERROR(csv(text, {.classes = {"a"}, .real = true}), InvalidArgument, "expected one of them");
 }
 
+TEST_F(CsvTables, ABrokenSampleIsNoHeader) {
+  for (const std::string broken : {"O.5,yes", "1.2.3,yes", "-,yes", "0x1,no"}) {
+    EXPECT_ERROR(csv(broken + "\n1,yes\n2,no\n3,yes\n"), FileError, "say header=yes or header=no") << broken;
+  }
+  EXPECT_ERROR(csv("O.5,?,b\n1,1,yes\n2,3,no\n"), FileError, "\"?\", which stands for a missing value");
+  EXPECT_EQ(csv(",width,kind\n1,1,yes\n2,3,no\n").size(), 2) << "the column of numbers that pandas writes has no name";
+  EXPECT_EQ(csv("O.5,yes\n1,yes\n2,no\n", {.header = true}).size(), 2);
+}
+
+TEST_F(CsvTables, NumbersThatAreNotFiniteAreNoLabels) {
+  for (const std::string value : {"inf", "-inf", "Infinity", "-nan", "+nan", "nan(1)", "1e999"}) {
+    EXPECT_ERROR(csv("1,yes\n2," + value + "\n3,yes\n"), FileError, "on line 2, column 2") << value;
+    EXPECT_EQ(labels(csv("1,yes\n2," + value + "\n", {.classes = {value, "yes"}})), (Labels{1, 0})) << value;
+  }
+}
+
 TEST_F(CsvTables, RealTargetsOnRequest) {
   const std::string text = "0,0,0\n0,1,1\n1,0,1\n1,1,0\n";
   EXPECT_TRUE(csv(text).has_labels());

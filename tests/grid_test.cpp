@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
 #include <lossatlas/grid.hpp>
 
@@ -16,6 +17,17 @@ TEST(Axis, EndpointsAreExact) {
   }
   EXPECT_EQ((Axis{0.3, 5, 1}.at(0)), 0.3);
   EXPECT_DOUBLE_EQ((Axis{0, 1, 5}.at(1)), 0.25);
+}
+
+TEST(Axis, PointsOfTheLongestRangeAreFiniteAndAscend) {
+  constexpr double kMost = std::numeric_limits<double>::max();
+  for (std::int64_t points = 2; points < 60; ++points) {
+    const Axis axis{-kMost, kMost, points};
+    for (std::int64_t k = 1; k < points; ++k) {
+      EXPECT_TRUE(std::isfinite(axis.at(k))) << points << ' ' << k;
+      EXPECT_GT(axis.at(k), axis.at(k - 1)) << points << ' ' << k;
+    }
+  }
 }
 
 TEST(Grid, RowMajorOrder) {

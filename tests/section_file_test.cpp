@@ -132,6 +132,24 @@ TEST_F(SectionFile, ResumesAfterAnyNumberOfTiles) {
   }
 }
 
+// What a kill within the only tile leaves, asked for by a number that no section of so few points has.
+TEST_F(SectionFile, ATileOfMoreThanAllPointsResumes) {
+  const Grid grid = Grid::unit({5, 4, 3});
+  FormulaRun run(grid, 2);
+  run.before = [&](auto...) {
+    fs::copy_file(path("s.npy.journal"), path("journal"));
+    fs::copy_file(path("s.npy.partial"), path("partial"));
+  };
+  run.write(path("s.npy"), 1000, Unfinished::refuse);
+  fs::remove(path("s.npy"));
+  fs::rename(path("journal"), path("s.npy.journal"));
+  fs::rename(path("partial"), path("s.npy.partial"));
+  run.before = {};
+  EXPECT_EQ(run.write(path("s.npy"), 1000, Unfinished::resume).tile_points, 60);
+  EXPECT_TRUE(read_bytes(path("s.npy")) == formula_file(grid, 2));
+  EXPECT_EQ(files(), Names{"s.npy"});
+}
+
 // A stop that comes with the last tile comes too late: the file is there.
 TEST_F(SectionFile, AStopAtTheEndInterruptsNothing) {
   const Problem problem(1);

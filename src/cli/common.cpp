@@ -37,10 +37,11 @@ std::optional<double> available_memory() {
   return std::nullopt;
 }
 
+constexpr std::size_t kLongestName = 60;  // of a class that is shown whole
+
 // A class as a SPEC takes it: in quotes, doubled inside, where it has what ends a name.
 std::string class_name(const std::string& name) {
-  constexpr std::size_t kLongest = 60;
-  if (name.size() > kLongest) return name.substr(0, kLongest) + "...";
+  if (name.size() > kLongestName) return name.substr(0, kLongestName) + "...";
   if (name.find_first_of(",@\"= ") == std::string::npos && name != "standardise") return name;
   std::string text = "\"";
   for (const char c : name) text += c == '"' ? std::string(2, c) : std::string(1, c);
@@ -132,8 +133,11 @@ Device DeviceOptions::select(Session& session) const {
 Dataset read_data(std::string_view option, const std::string& spec, Session& session) {
   Dataset data = for_option(option, [&] { return read_dataset(spec); });
   if (!data.class_names().empty() && spec.find(",classes=") == std::string::npos) {
+    const bool whole = std::ranges::all_of(
+        data.class_names(), [](const std::string& name) { return name.size() <= kLongestName && one_line(name) == name; });
     session.note("note: " + std::string(option) + ": the labels of " + data.name() + " are " +
-                 class_list(data.class_names()) + " in this order; a file that another command reads needs the same list");
+                 class_list(data.class_names()) + " in this order; a file that another command reads needs the same list" +
+                 (whole ? "" : ", in which these long or unprintable names cannot be given: rename them"));
   }
   return data;
 }

@@ -1,5 +1,6 @@
 #include "outputs.hpp"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -32,6 +33,12 @@ std::string received(std::string_view option, const fs::path& file) {
 
 /// 0 when an entry can be made in `folder`, otherwise why not; permissions alone do not tell (read-only disks, root).
 int probe(const fs::path& folder) {
+  // Without a name, nothing is left behind by a process that is killed at this moment.
+  if (const int nameless = open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600); nameless >= 0) {
+    close(nameless);
+    return 0;
+  }
+  if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL) return errno;
   std::string entry = (folder / ".lossatlas-XXXXXX").string();
   return mkdtemp(entry.data()) != nullptr && rmdir(entry.c_str()) == 0 ? 0 : errno;
 }
@@ -73,6 +80,7 @@ void check_output_file(const OutputFile& output) {
   if (fs::is_other(status)) return;
   check_ending(output);
   const fs::path end = for_file(option, [&] { return followed(file); });
+  check_ending({option, end, ending});
   const fs::path folder = end.has_parent_path() ? end.parent_path() : fs::path(".");
   if (!fs::is_directory(folder, ignored)) {
     throw FileError(start + ", expected a file in an existing folder; create " + folder.string());
@@ -94,6 +102,8 @@ void check_output_folder(std::string_view option, const fs::path& folder) {
 
 void check_apart(const std::vector<OutputFile>& outputs, const Session& session) {
   for (auto output = outputs.begin(); output != outputs.end(); ++output) {
+    std::error_code ignored;
+    if (fs::exists(fs::symlink_status(output->file, ignored))) check_output_file(*output);
     const auto refuse = [&](const std::string& other) {
       throw FileError(std::string(output->option) + ": would write " + output->file.string() + ", which is also " +
                       other + ", expected a file of its own; choose another name");

@@ -27,7 +27,7 @@ void check_output_file(const OutputFile& output);
 void check_output_folder(std::string_view option, const std::filesystem::path& folder);
 
 /// Once all inputs are read: throws FileError when one of the outputs is a file that was read or that another output
-/// writes, by whatever name.
+/// writes, by whatever name, or is there and cannot be replaced.
 void check_apart(const std::vector<OutputFile>& outputs, const Session& session);
 
 /// Makes the folder of --out if it is missing. Throws FileError, WriteError when the disk is full.

@@ -17,6 +17,16 @@ class SingleThreadedBlas {
   SingleThreadedBlas& operator=(const SingleThreadedBlas&) = delete;
 };
 
+/// Held around each call of OpenBLAS, which takes a buffer of its own for every call under way and waits for ever where
+/// there is no room for one. Throws OutOfMemory then.
+class BlasCall {
+ public:
+  BlasCall();
+  ~BlasCall();
+  BlasCall(const BlasCall&) = delete;
+  BlasCall& operator=(const BlasCall&) = delete;
+};
+
 /// "OpenBLAS 0.3.21 SkylakeX".
 std::string blas_name();
 

@@ -21,6 +21,7 @@ bool divide_and_conquer(const char* job, std::int64_t n, Matrix a, std::span<dou
   const int size = static_cast<int>(n), stride = static_cast<int>(a.stride), query = -1;
   double work_size = 0;
   int integer_size = 0, info = 0;
+  const BlasCall call;
   // Row-major upper is column-major lower, and columns of the result are rows of ours.
   dsyevd_(job, "L", &size, a.data, &stride, values.data(), &work_size, &query, &integer_size, &query, &info, 1, 1);
   const int work_count = static_cast<int>(work_size);

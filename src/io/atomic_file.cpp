@@ -46,8 +46,11 @@ AtomicFile::AtomicFile(std::filesystem::path target, std::string_view function)
   if (!target_.has_filename()) fail_to_open(context_, ENOENT);
   if (exists && ::access(target_.c_str(), W_OK) != 0) fail_to_open(context_, errno);
   if (exists && !S_ISREG(status.st_mode)) {
-    descriptor_ = ::open(target_.c_str(), O_WRONLY | O_CLOEXEC);
+    // Without O_NONBLOCK opening a named pipe would wait for a reader.
+    descriptor_ = ::open(target_.c_str(), O_WRONLY | O_CLOEXEC | O_NONBLOCK);
+    context_.require(descriptor_ >= 0 || errno != ENXIO, "which is a named pipe that nobody reads, expected a reader");
     if (descriptor_ < 0) fail_to_open(context_, errno);
+    ::fcntl(descriptor_, F_SETFL, O_WRONLY);
   } else {
     open_temporary();
     if (exists) ::fchmod(descriptor_, status.st_mode & 0777);

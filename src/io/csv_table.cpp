@@ -98,6 +98,11 @@ class TableReader {
     const std::string& target = fields[target_];
     if (is_missing(target) && std::ranges::find(options_.classes, target) == options_.classes.end())
       refuse_missing(target, target_);
+    const std::optional<double> number = csv_number(target);
+    if (number && !std::isfinite(*number) && std::ranges::find(options_.classes, target) == options_.classes.end()) {
+      context_.fail("with the target ", printable(target), " on line ", reader_.line(), ", column ", target_ + 1,
+                    ", expected a finite number or a label; a class of that name is listed in classes=");
+    }
     table_.targets.push_back(target);
     table_.lines.push_back(reader_.line());
   }
@@ -122,6 +127,17 @@ class TableReader {
 
   /// A header has names only: a number beside them may as well be of a sample whose other values are malformed.
   void check_names() const {
+    const std::string& name_of_target = first_[target_];
+    const bool is_label = std::ranges::find(table_.targets, name_of_target) != table_.targets.end() ||
+                          std::ranges::find(options_.classes, name_of_target) != options_.classes.end();
+    context_.require(named_ || !is_label, "whose line ", first_line_, " has text in an input's column and ",
+                     printable(name_of_target), ", the label of other lines, in the target's, expected a header or a ",
+                     "sample; mend it, or ", kSayHeader);
+    const auto unknown = std::ranges::find_if(
+        first_, [](const std::string& field) { return !field.empty() && is_missing(field); });
+    context_.require(unknown == first_.end(), "whose line ", first_line_, " has text in an input's column and ",
+                     unknown == first_.end() ? "" : printable(*unknown), ", which stands for a missing value, expected ",
+                     "a header or a sample; mend it, or ", kSayHeader);
     const auto is_name = [](const std::string& field) { return is_text(field); };
     for (std::size_t column = 0; column < first_.size(); ++column) {
       if ((column == target_ && named_) || !csv_number(first_[column]) || is_missing(first_[column])) continue;

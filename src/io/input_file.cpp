@@ -26,6 +26,9 @@ std::string display(const std::filesystem::path& file) { return '"' + one_line(f
 InputFile::InputFile(std::filesystem::path file, std::string_view function) : context_{std::move(file), function} {
   // Without O_NONBLOCK opening a named pipe would wait for a writer.
   descriptor_ = ::open(context_.file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor_ < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) {
+    context_.fail<Error>("which cannot be opened (", reason(errno), "), expected room for one more open file");
+  }
   if (descriptor_ < 0) context_.fail("which cannot be opened (", reason(errno), "), expected a readable file");
   struct stat status {};
   const bool regular = ::fstat(descriptor_, &status) == 0 && S_ISREG(status.st_mode);

@@ -1,4 +1,6 @@
 // The k-th allocation since main began fails, alone or with all that follow.
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -116,6 +118,33 @@ std::string name_of(const ::testing::TestParamInfo<Kind>& info) {
 
 INSTANTIATE_TEST_SUITE_P(Of, FailedAllocation, ::testing::Combine(::testing::ValuesIn(kCommands), ::testing::Bool()),
                          name_of);
+
+class LittleAddressSpace : public testing::FaultyProgram {};
+
+// As `ulimit -v` sets it. OpenBLAS waits for ever where it finds no room for a buffer.
+TEST_F(LittleAddressSpace, IsAFailureAndNoWait) {
+  const std::string line = "evaluate --model model.safetensors --data csv:data.csv --loss ce --device cpu --threads 2";
+  const std::string expected = run(line).out;
+  rlimit before{};
+  ::getrlimit(RLIMIT_AS, &before);
+  int failed = 0;
+  for (rlim_t megabytes = 100; megabytes <= 600; megabytes += 50) {
+    const rlimit limit{megabytes << 20, before.rlim_max};
+    ::setrlimit(RLIMIT_AS, &limit);
+    const pid_t child = start(testing::words(line));
+    ::setrlimit(RLIMIT_AS, &before);
+    const testing::Outcome outcome = finish(child);
+    if (outcome.status == 0) {
+      EXPECT_EQ(outcome.out, expected) << megabytes;
+      continue;
+    }
+    ++failed;
+    if (outcome.status == 127) continue;  // not even the libraries found room
+    EXPECT_EQ(outcome.status, 1) << megabytes << ": " << outcome.err;
+    EXPECT_TRUE(testing::is_one_line(outcome.err)) << outcome.err;
+  }
+  EXPECT_GE(failed, 1);
+}
 
 }  // namespace
 }  // namespace lossatlas
