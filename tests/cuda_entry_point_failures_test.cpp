@@ -335,16 +335,16 @@ void add_hessians(EntryPoints& list) {
 
 void add_embeddings(EntryPoints& list) {
   list.push_back(entry(
-      "Certify", "certify(Landscape, span, Embedding)", narrow(), [](const Landscape& landscape, const Instance& at) {
+      "Certify", "certify(Landscape, span, Embedding, Control)", narrow(), [](const Landscape& landscape, const Instance& at) {
         const auto found = certify(landscape, at.section.origin, split_neuron(at.network, at.section.origin, {}));
         return numbers(found.output_change, found.loss_change, found.gradient_residual, found.narrow_gradient_l1,
                        found.wide_gradient_l1);
       }));
-  list.push_back(entry("SplitForecast", "split_forecast(Landscape, span, long, long, SpectrumOptions)", narrow(),
+  list.push_back(entry("SplitForecast", "split_forecast(Landscape, span, long, long, SpectrumOptions, Control)", narrow(),
                        [](const Landscape& landscape, const Instance& at) {
                          return numbers_of(split_forecast(landscape, at.section.origin, 1, 0));
                        }));
-  list.push_back(entry("ForecastSplit", "forecast_split(Landscape, span, Split)", narrow(),
+  list.push_back(entry("ForecastSplit", "forecast_split(Landscape, span, Split, Control)", narrow(),
                        [](const Landscape& landscape, const Instance& at) {
                          return numbers(forecast_split(landscape, at.section.origin, {}));
                        }));
@@ -449,7 +449,7 @@ const std::set<std::string> kHostOnly = {
     "Landscape::network()",
     "Landscape::operator=(Landscape&&)",
     "Landscape::~Landscape()",
-    "rank_splits(Landscape, span)",
+    "rank_splits(Landscape, span, Control)",
     "section_cost(Landscape, Section, long, EvaluateOptions)",
 };
 
