@@ -133,11 +133,6 @@ class TableReader {
     context_.require(named_ || !is_label, "whose line ", first_line_, " has text in an input's column and ",
                      printable(name_of_target), ", the label of other lines, in the target's, expected a header or a ",
                      "sample; mend it, or ", kSayHeader);
-    const auto unknown = std::ranges::find_if(
-        first_, [](const std::string& field) { return !field.empty() && is_missing(field); });
-    context_.require(unknown == first_.end(), "whose line ", first_line_, " has text in an input's column and ",
-                     unknown == first_.end() ? "" : printable(*unknown), ", which stands for a missing value, expected ",
-                     "a header or a sample; mend it, or ", kSayHeader);
     const auto is_name = [](const std::string& field) { return is_text(field); };
     for (std::size_t column = 0; column < first_.size(); ++column) {
       if ((column == target_ && named_) || !csv_number(first_[column]) || is_missing(first_[column])) continue;
