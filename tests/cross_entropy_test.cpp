@@ -189,7 +189,7 @@ TEST(CrossEntropy, ADifferenceBeyondTheLargestNumberCountsWhereThereIsATarget) {
     EXPECT_EQ(landscape.evaluate(theta).loss(), expected);
     for (const Plan plan : {Plan::automatic, Plan::direct}) {
       for (const Section* section : {&in_the_output, &all}) {
-        EXPECT_EQ(landscape.evaluate(*section, {{0.0}}, {.plan = plan}).losses, std::vector{expected});
+        EXPECT_EQ(landscape.evaluate(*section, std::vector{0.0}, {.plan = plan}).losses, std::vector{expected});
       }
     }
   }

@@ -362,6 +362,7 @@ void add_run_options(CLI::App& command, SectionArguments& arguments) {
 
 // Options that only make sense together: found before any file is read.
 void check_usage(const CLI::App& command, const SectionArguments& arguments) {
+  if (!arguments.shard.empty()) parse_share("--shard", arguments.shard);
   if (!arguments.explain && arguments.outputs.out.empty()) throw CLI::RequiredError("--out (or --explain)");
   if (command.count("--tolerance") > 0 && arguments.method != "chebyshev")
     throw CLI::RequiresError("--tolerance", "--method chebyshev");
