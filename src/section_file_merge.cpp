@@ -39,15 +39,23 @@ void check_together(std::span<const OpenShard> shards) {
   }
 }
 
-SectionFileReport describe(const OpenShard& shard, const LossTally& tally) {
+Precision recorded_precision(const OpenShard& shard, const std::string& text) {
+  try {
+    return parse_precision(text);
+  } catch (const InvalidArgument&) {
+    FileContext{shard.file, kFunction}.fail("of precision ", printable(text),
+                                            ", expected f64, f32 or fast; it is damaged or of another version");
+  }
+}
+
+/// What the header says of the whole section.
+SectionFileReport describe(const OpenShard& shard) {
   SectionFileReport report;
   report.points = shard.header.grid.size();
   report.heads = shard.header.heads;
-  report.range = tally.range();
-  report.nonfinite = tally.nonfinite();
   for (const IdentityPart& part : shard.header.identity) {
     if (part.name == "device") report.device = part.text;
-    if (part.name == "precision") report.precision = parse_precision(part.text);
+    if (part.name == "precision") report.precision = recorded_precision(shard, part.text);
   }
   return report;
 }
@@ -66,6 +74,7 @@ SectionFileReport merge_sections(const fs::path& file, std::span<const fs::path>
   }
   std::ranges::stable_sort(shards, {}, [](const OpenShard& shard) { return shard.header.shard; });
   check_together(shards);
+  SectionFileReport report = describe(shards.front());
 
   const RunHeader& header = shards.front().header;
   std::vector<std::int64_t> shape = header.grid.shape();
@@ -85,7 +94,8 @@ SectionFileReport merge_sections(const fs::path& file, std::span<const fs::path>
     });
   }
   output.commit();
-  SectionFileReport report = describe(shards.front(), tally);
+  report.range = tally.range();
+  report.nonfinite = tally.nonfinite();
   for (const OpenShard& shard : shards) report.tiles += shard.layout.tiles();
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
