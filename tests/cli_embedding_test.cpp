@@ -111,7 +111,7 @@ const std::vector<Refusal> kRefusals = {
     {"find --layers 1,3000,1 --bias hidden --threads 1000 --starts 1000 --out points " + kOnData, "bytes"},
     {kSplit + "--neuron 0", "--layer"},
     {kSplit + "--layer 1", "--neuron"},
-    {kSplit + "--layer 0 --neuron 0", "--layer: received 0, expected 1 to 1"},
+    {kSplit + "--layer 0 --neuron 0", "--layer: received \"0\", expected a whole number from 1"},
     {kSplit + "--layer 2 --neuron 0", "--layer: received 2"},
     {kSplit + "--layer 1 --neuron 3", "--neuron: received 3, expected 0 to 2"},
     {kSplit + "--layer 1 --neuron -1", "--neuron"},

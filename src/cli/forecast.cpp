@@ -205,7 +205,10 @@ void forecast(const ForecastArguments& arguments, Session& session) {
   read_loss(arguments.problem.loss);
   Result result;
   result.alphas = parse_alphas(arguments.alpha);
-  if (!arguments.weights.empty()) result.weights = parse_numbers("--weights", arguments.weights, ',');
+  if (!arguments.weights.empty()) {
+    result.weights = parse_numbers("--weights", arguments.weights, ',');
+    for_option("--weights", [&] { return result.forecast.wide(result.weights); });  // whether they sum to 1
+  }
   const Model model = arguments.model.read();
   arguments.neuron.check(model.network);
   std::vector<OutputFile> outputs;
@@ -220,7 +223,6 @@ void forecast(const ForecastArguments& arguments, Session& session) {
     return split_forecast(landscape, model.theta, arguments.neuron.layer, arguments.neuron.neuron,
                           {.zero_threshold = arguments.zero}, session.control());
   });
-  if (!result.weights.empty()) for_option("--weights", [&] { return result.forecast.wide(result.weights); });
   result.candidates = rank_splits(landscape, model.theta, session.control());
   session.check();
   if (!arguments.png.empty()) write_png(arguments.png, draw(result, arguments.neuron));
