@@ -160,7 +160,8 @@ TEST_F(SectionFile, AStopAtTheEndInterruptsNothing) {
     SectionFileOptions options{.evaluate = {.method = method, .tolerance = 1e-3}, .tile_points = 20};
     options.evaluate.control = {[&](const ProgressEvent& event) {
                                   if (std::string_view(event.stage) != "section" || event.done != event.total) return;
-                                  asked = stop.request_stop();
+                                  asked = true;
+                                  stop.request_stop();
                                 },
                                 stop.get_token()};
     const SectionFileReport report =
