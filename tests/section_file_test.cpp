@@ -164,8 +164,7 @@ TEST_F(SectionFile, AStopAtTheEndInterruptsNothing) {
                                   stop.request_stop();
                                 },
                                 stop.get_token()};
-    const SectionFileReport report =
-        write_section(path("s.npy"), problem.landscape, problem.section, grid, options);
+    const SectionFileReport report = write_section(path("s.npy"), problem.landscape, problem.section, grid, options);
     EXPECT_TRUE(asked);
     EXPECT_EQ(report.points, 40);
     EXPECT_FALSE(fs::exists(path("s.npy.journal")));
