@@ -19,7 +19,7 @@ class FaultyProgram : public ProgramTest {
     ProgramTest::SetUp();
     std::string table;
     for (int i = 0; i < 6; ++i) {
-      table += std::to_string(std::sin(i)) + "," + std::to_string(std::cos(3 * i)) + "," + (i % 2 == 0 ? "a\n" : "b\n");
+      table += std::to_string(std::sin(i)) + "," + std::to_string(std::cos(3 * i)) + "," + (i % 2 == 0 ? "0\n" : "1\n");
     }
     write_text(path("data.csv"), table);
     std::string line;
