@@ -58,12 +58,13 @@ echo 'extern "C" int LLVMFuzzerTestOneInput(const char*, unsigned long) { return
 
 cd "$source_dir"
 cmake --preset fuzz >/dev/null
-cmake --build build/fuzz --target fuzzers
+fuzzers=(${*:-$all})
+cmake --build build/fuzz --target "${fuzzers[@]/%/_fuzz}"
 TMPDIR=$(mktemp -d -p "$([[ -d /dev/shm ]] && echo /dev/shm || echo "${TMPDIR:-/tmp}")" lossatlas-fuzz-XXXXXX)
 export TMPDIR  # a finding ends a fuzzer before it can remove its files
 trap 'rm -rf "$TMPDIR"' EXIT
 status=0
-for target in ${*:-$all}; do
+for target in "${fuzzers[@]}"; do
   run "$target" || status=1
 done
 exit $status
