@@ -12,7 +12,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "random.hpp"
+#include "base/random.hpp"
 
 extern "C" {
 void sgemm_(const char*, const char*, const int*, const int*, const int*, const float*, const float*, const int*,

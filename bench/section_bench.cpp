@@ -32,10 +32,10 @@
 #include <string_view>
 #include <vector>
 
-#include "check.hpp"
+#include "base/check.hpp"
 #include "command_line.hpp"
-#include "plan.hpp"
 #include "rates.hpp"
+#include "section/plan.hpp"
 #include "section_cases.hpp"
 
 namespace lossatlas::bench {

@@ -12,7 +12,7 @@
 
 #include <lossatlas/lossatlas.hpp>
 
-#include "random.hpp"
+#include "base/random.hpp"
 
 namespace lossatlas::bench {
 
@@ -94,8 +94,8 @@ Section bias_section(const Network& network, std::int64_t rank) {
   return make_section(network, std::move(origin), std::move(directions));
 }
 
-/// On a CPU of two cores one evaluation takes a tenth of a second to one, of 60 000 samples some; on a GPU G is what one
-/// draws.
+/// On a CPU of two cores one evaluation takes a tenth of a second to one, of 60 000 samples some; on a GPU G is what
+/// one draws.
 inline std::vector<Recipe> recipes() {
   const std::vector<std::int64_t> usual = {784, 256, 256, 10};
   const auto all = random_section<0>, second = random_section<1>, last = random_section<-1>;

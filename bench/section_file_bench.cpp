@@ -31,7 +31,7 @@
 
 #include "command_line.hpp"
 #include "rates.hpp"
-#include "section_file_stream.hpp"
+#include "section_file/stream.hpp"
 
 namespace lossatlas::bench {
 namespace {

@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include <cuda_runtime_api.h>
-#include <lossatlas/device.hpp>
+#include <lossatlas/precision.hpp>
 
 namespace lossatlas::kernels {
 

@@ -8,8 +8,8 @@
 #include <lossatlas/array.hpp>
 
 #include "expect_error.hpp"
+#include "file/atomic_file.hpp"
 #include "file_size_limit.hpp"
-#include "io/atomic_file.hpp"
 #include "sample_files.hpp"
 
 namespace {

@@ -3,8 +3,8 @@
 #include <cmath>
 #include <limits>
 
-#include "axes.hpp"
-#include "random.hpp"
+#include "base/random.hpp"
+#include "picture/axes.hpp"
 
 namespace lossatlas {
 namespace {

@@ -16,7 +16,7 @@
 #include <lossatlas/section.hpp>
 #include <lossatlas/surface.hpp>
 
-#include "random.hpp"
+#include "base/random.hpp"
 #include "reference/random_problem.hpp"
 
 namespace lossatlas::testing {

@@ -11,14 +11,14 @@
 #include <lossatlas/chebyshev.hpp>
 #include <lossatlas/landscape.hpp>
 
+#include "base/random.hpp"
 #include "chebyshev_cases.hpp"
-#include "chebyshev_decay.hpp"
-#include "chebyshev_nodes.hpp"
-#include "chebyshev_surface.hpp"
-#include "chebyshev_tensor.hpp"
 #include "expect_error.hpp"
-#include "random.hpp"
 #include "reference/oracle.hpp"
+#include "surface/chebyshev_decay.hpp"
+#include "surface/chebyshev_nodes.hpp"
+#include "surface/chebyshev_surface.hpp"
+#include "surface/chebyshev_tensor.hpp"
 
 namespace lossatlas {
 namespace {

@@ -9,11 +9,11 @@
 
 #include <gtest/gtest.h>
 
+#include "base/random.hpp"
 #include "chebyshev_cases.hpp"
-#include "chebyshev_tensor.hpp"
 #include "expect_error.hpp"
-#include "random.hpp"
 #include "reference/oracle.hpp"
+#include "surface/chebyshev_tensor.hpp"
 
 namespace lossatlas {
 namespace {

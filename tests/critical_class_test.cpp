@@ -1,5 +1,5 @@
 // When two critical points are the same: reduction to the neurons that matter, order, signs.
-#include "critical_class.hpp"
+#include "critical/critical_class.hpp"
 
 #include <vector>
 

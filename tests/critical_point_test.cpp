@@ -14,10 +14,10 @@
 
 #include <lossatlas/embedding.hpp>
 
-#include "critical_class.hpp"
+#include "critical/critical_class.hpp"
+#include "critical/saturation.hpp"
 #include "critical_points.hpp"
 #include "expect_error.hpp"
-#include "saturation.hpp"
 
 namespace lossatlas {
 namespace {
@@ -96,7 +96,8 @@ TEST(Tanh3, Width3FindsTheExactFitAndPointsOfNarrowerNetworks) {
   EXPECT_TRUE(same_point(landscape.network(), fit.theta, {1, 1, 1, 7, 0, -7, 1, 1, 1}));
   std::int64_t narrower = 0;
   for (const CriticalClass& one : search.classes) {
-    narrower += reduce_neurons(landscape.network(), one.representative.theta, kSame, Loss::mean_squared_error).front().out < 3;
+    narrower +=
+        reduce_neurons(landscape.network(), one.representative.theta, kSame, Loss::mean_squared_error).front().out < 3;
   }
   EXPECT_GE(narrower, 1);
 }
@@ -363,8 +364,8 @@ TEST(SearchCriticalPoints, ListsAMinimumOfTheCrossEntropyOnce) {
 // A common shift of the logits would add rounding above the tolerance.
 TEST(SearchCriticalPoints, FindsAMinimumOfTheCrossEntropyOnLargeInputs) {
   const Network network = mlp({1, 2}, Activation::identity, {.bias = Bias::none});
-  const Landscape landscape =
-      entropy_landscape(network, {303.4397358351804, 1674.1910514500835, -530.2055914390346, -1599.406508792114}, {1, 0, 0, 0});
+  const Landscape landscape = entropy_landscape(
+      network, {303.4397358351804, 1674.1910514500835, -530.2055914390346, -1599.406508792114}, {1, 0, 0, 0});
   const CriticalSearch search = search_critical_points(landscape, short_search(4));
   EXPECT_EQ(search.found, 4);
   ASSERT_EQ(search.classes.size(), 1u);

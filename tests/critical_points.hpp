@@ -9,9 +9,9 @@
 
 #include <lossatlas/critical_point.hpp>
 
-#include "critical_class.hpp"
+#include "critical/critical_class.hpp"
+#include "critical/saturation.hpp"
 #include "reference/oracle.hpp"
-#include "saturation.hpp"
 
 namespace lossatlas::testing {
 

@@ -9,8 +9,8 @@
 #include <lossatlas/landscape.hpp>
 #include <string>
 
-#include "backend.hpp"
-#include "random.hpp"
+#include "backend/backend.hpp"
+#include "base/random.hpp"
 #include "reference/oracle.hpp"
 #include "reference/random_problem.hpp"
 #include "section_instance.hpp"

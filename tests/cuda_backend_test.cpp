@@ -11,9 +11,9 @@
 #include <gtest/gtest.h>
 #include <lossatlas/error.hpp>
 
+#include "base/random.hpp"
 #include "cuda_device.hpp"
 #include "planted_failures.hpp"
-#include "random.hpp"
 #include "reference/oracle.hpp"
 
 namespace lossatlas {

@@ -15,8 +15,8 @@
 #include <gtest/gtest.h>
 #include <lossatlas/error.hpp>
 
-#include "backend.hpp"
-#include "cuda_module.hpp"
+#include "backend/backend.hpp"
+#include "backend/cuda_module.hpp"
 #include "section_instance.hpp"
 #include "simt/control.hpp"
 

@@ -13,9 +13,9 @@
 #include <lossatlas/error.hpp>
 #include <lossatlas/hessian.hpp>
 
+#include "base/random.hpp"
 #include "cuda_device.hpp"
 #include "planted_failures.hpp"
-#include "random.hpp"
 #include "reference/oracle.hpp"
 
 namespace lossatlas {

@@ -11,10 +11,10 @@
 #include <gtest/gtest.h>
 #include <lossatlas/error.hpp>
 
+#include "base/random.hpp"
 #include "cuda/pair_blocks.hpp"
 #include "cuda_device.hpp"
 #include "precision_errors.hpp"
-#include "random.hpp"
 #include "reference/oracle.hpp"
 
 namespace lossatlas {

@@ -15,12 +15,12 @@
 #include <lossatlas/curvature.hpp>
 #include <lossatlas/hessian.hpp>
 
+#include "base/random.hpp"
+#include "base/vectors.hpp"
 #include "cuda_device.hpp"
 #include "expect_error.hpp"
-#include "random.hpp"
 #include "reference/block_theorem.hpp"
 #include "reference/closed_forms.hpp"
-#include "vectors.hpp"
 
 namespace lossatlas {
 namespace {

@@ -9,9 +9,9 @@
 #include <gtest/gtest.h>
 #include <lossatlas/error.hpp>
 
+#include "base/random.hpp"
 #include "cuda_device.hpp"
 #include "precision_errors.hpp"
-#include "random.hpp"
 
 namespace lossatlas {
 namespace {

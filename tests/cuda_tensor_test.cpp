@@ -9,11 +9,11 @@
 #include <gtest/gtest.h>
 #include <lossatlas/error.hpp>
 
+#include "base/random.hpp"
 #include "cuda/tensor_choice.hpp"
 #include "cuda_device.hpp"
 #include "planted_failures.hpp"
 #include "precision_errors.hpp"
-#include "random.hpp"
 
 namespace lossatlas {
 namespace {

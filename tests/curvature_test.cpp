@@ -1,6 +1,6 @@
 // The Cholesky test of a Hessian against matrices whose spectrum is known, closed forms, and splits whose phase is
 // known.
-#include "curvature.hpp"
+#include "curvature/curvature.hpp"
 
 #include <gtest/gtest.h>
 
@@ -14,8 +14,8 @@
 #include <lossatlas/critical_point.hpp>
 #include <lossatlas/forecast.hpp>
 
+#include "base/random.hpp"
 #include "expect_error.hpp"
-#include "random.hpp"
 #include "reference/block_theorem.hpp"
 #include "reference/known_spectrum.hpp"
 

@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "decimal.hpp"
+#include "base/decimal.hpp"
 
 namespace lossatlas {
 namespace {

@@ -10,7 +10,7 @@
 
 #include <lossatlas/error.hpp>
 
-#include "random.hpp"
+#include "base/random.hpp"
 #include "reference/oracle.hpp"
 
 namespace lossatlas::cpu {

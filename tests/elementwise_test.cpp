@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "../kernels/scalar.cuh"
-#include "random.hpp"
+#include "base/random.hpp"
 
 namespace lossatlas::cpu {
 namespace {

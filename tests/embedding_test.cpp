@@ -6,8 +6,8 @@
 #include <lossatlas/embedding.hpp>
 #include <lossatlas/spectrum.hpp>
 
+#include "base/random.hpp"
 #include "expect_error.hpp"
-#include "random.hpp"
 #include "reference/oracle.hpp"
 #include "reference/random_problem.hpp"
 #include "test_device.hpp"

@@ -2,7 +2,7 @@
 
 #include <set>
 
-#include "font.hpp"
+#include "picture/font.hpp"
 
 namespace lossatlas {
 namespace {

@@ -9,8 +9,8 @@
 #include <lossatlas/forecast.hpp>
 #include <lossatlas/hessian.hpp>
 
+#include "base/random.hpp"
 #include "expect_error.hpp"
-#include "random.hpp"
 #include "reference/block_theorem.hpp"
 #include "reference/oracle.hpp"
 #include "reference/random_problem.hpp"

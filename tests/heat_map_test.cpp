@@ -1,4 +1,4 @@
-#include "heat_map.hpp"
+#include "picture/heat_map.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -7,8 +7,8 @@
 #include <limits>
 #include <vector>
 
+#include "base/random.hpp"
 #include "cpu/hessian.hpp"
-#include "random.hpp"
 #include "reference/oracle.hpp"
 
 namespace lossatlas {

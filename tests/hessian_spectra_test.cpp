@@ -9,8 +9,8 @@
 
 #include <lossatlas/hessian.hpp>
 
+#include "base/random.hpp"
 #include "expect_error.hpp"
-#include "random.hpp"
 #include "reference/random_problem.hpp"
 
 namespace lossatlas {

@@ -8,10 +8,10 @@
 #include <ostream>
 #include <string>
 
+#include "base/random.hpp"
 #include "cpu/hessian.hpp"
 #include "cpu/hessian_factors.hpp"
 #include "expect_error.hpp"
-#include "random.hpp"
 #include "reference/closed_forms.hpp"
 #include "reference/oracle.hpp"
 

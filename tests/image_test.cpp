@@ -9,8 +9,8 @@
 #include <lossatlas/error.hpp>
 #include <lossatlas/image.hpp>
 
-#include "canvas.hpp"
-#include "colormap.hpp"
+#include "picture/canvas.hpp"
+#include "picture/colormap.hpp"
 
 namespace lossatlas {
 namespace {

@@ -4,8 +4,8 @@
 #include <lossatlas/implicit_activation.hpp>
 #include <numeric>
 
+#include "base/random.hpp"
 #include "expect_error.hpp"
-#include "random.hpp"
 
 namespace lossatlas {
 namespace {

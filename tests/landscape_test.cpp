@@ -8,8 +8,8 @@
 #include <string>
 #include <thread>
 
+#include "base/random.hpp"
 #include "expect_error.hpp"
-#include "random.hpp"
 #include "reference/oracle.hpp"
 #include "reference/random_problem.hpp"
 #include "test_device.hpp"

@@ -10,8 +10,8 @@
 
 #include <lossatlas/error.hpp>
 
-#include "cpu/cholesky.hpp"
-#include "random.hpp"
+#include "base/random.hpp"
+#include "linalg/cholesky.hpp"
 #include "reference/oracle.hpp"
 
 extern "C" int openblas_get_num_threads();

@@ -9,7 +9,7 @@
 
 #include <lossatlas/lossatlas.hpp>
 
-#include "random.hpp"
+#include "base/random.hpp"
 #include "reference/oracle.hpp"
 #include "reference/sample_free.hpp"
 

@@ -14,9 +14,9 @@
 #include <lossatlas/embedding.hpp>
 #include <lossatlas/hessian.hpp>
 
+#include "base/random.hpp"
+#include "base/vectors.hpp"
 #include "expect_error.hpp"
-#include "random.hpp"
-#include "vectors.hpp"
 
 namespace lossatlas {
 namespace {

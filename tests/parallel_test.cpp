@@ -1,4 +1,4 @@
-#include "parallel.hpp"
+#include "base/parallel.hpp"
 
 #include <gtest/gtest.h>
 
@@ -37,12 +37,13 @@ TEST(ParallelFor, TheFirstExceptionReachesTheCaller) {
 
 TEST(ParallelFor, ProgressCountsEveryItemAndMayThrow) {
   std::int64_t last = 0;
-  parallel_for(50, 3, Control{[&](const ProgressEvent& event) {
-                                EXPECT_EQ(event.done, last + 1);
-                                EXPECT_EQ(event.total, 50);
-                                last = event.done;
-                              },
-                              {}},
+  parallel_for(50, 3,
+               Control{[&](const ProgressEvent& event) {
+                         EXPECT_EQ(event.done, last + 1);
+                         EXPECT_EQ(event.total, 50);
+                         last = event.done;
+                       },
+                       {}},
                "items", [](std::int64_t, int) {});
   EXPECT_EQ(last, 50);
   const Control thrower{[](const ProgressEvent&) { throw std::runtime_error("progress"); }, {}};

@@ -7,8 +7,8 @@
 #include <lossatlas/pattern_fit.hpp>
 #include <numbers>
 
+#include "base/random.hpp"
 #include "expect_error.hpp"
-#include "random.hpp"
 #include "reference/oracle.hpp"
 #include "reference/sample_free.hpp"
 #include "test_device.hpp"

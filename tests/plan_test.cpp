@@ -1,9 +1,9 @@
-#include "plan.hpp"
+#include "section/plan.hpp"
 
 #include <gtest/gtest.h>
 
+#include "base/random.hpp"
 #include "expect_error.hpp"
-#include "random.hpp"
 
 namespace lossatlas {
 namespace {

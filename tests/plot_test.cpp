@@ -6,7 +6,7 @@
 #include <lossatlas/error.hpp>
 #include <lossatlas/image.hpp>
 
-#include "colormap.hpp"
+#include "picture/colormap.hpp"
 
 namespace lossatlas {
 namespace {

@@ -7,7 +7,7 @@
 #include <lossatlas/pattern.hpp>
 
 #include "expect_error.hpp"
-#include "io/png.hpp"
+#include "format/png.hpp"
 #include "sample_files.hpp"
 
 namespace lossatlas {

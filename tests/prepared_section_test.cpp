@@ -1,4 +1,4 @@
-#include "prepared_section.hpp"
+#include "surface/prepared_section.hpp"
 
 #include <algorithm>
 #include <stop_token>

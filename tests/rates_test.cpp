@@ -9,10 +9,10 @@
 #include <lossatlas/landscape.hpp>
 #include <lossatlas/rates.hpp>
 
+#include "base/rate_pace.hpp"
 #include "expect_error.hpp"
-#include "rate_pace.hpp"
-#include "rates.hpp"
 #include "reference/random_problem.hpp"
+#include "section/section_cost.hpp"
 #include "test_device.hpp"
 
 namespace lossatlas {

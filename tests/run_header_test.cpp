@@ -1,4 +1,4 @@
-#include "io/run_header.hpp"
+#include "section_file/run_header.hpp"
 
 #include <cstring>
 #include <span>
@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-#include "io/checksum.hpp"
+#include "file/checksum.hpp"
 
 namespace lossatlas {
 namespace {

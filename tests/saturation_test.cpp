@@ -1,5 +1,5 @@
 // Neurons that no longer respond to the data mark points at infinity.
-#include "saturation.hpp"
+#include "critical/saturation.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 #include <lossatlas/error.hpp>
 
-#include "random.hpp"
+#include "base/random.hpp"
 
 namespace lossatlas {
 namespace {

@@ -1,4 +1,4 @@
-#include "section_end.hpp"
+#include "section/section_end.hpp"
 
 #include <utility>
 #include <vector>

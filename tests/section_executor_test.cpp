@@ -19,9 +19,9 @@
 #include <lossatlas/network.hpp>
 #include <lossatlas/section.hpp>
 
-#include "plan.hpp"
 #include "precision_errors.hpp"
 #include "reference/oracle.hpp"
+#include "section/plan.hpp"
 #include "section_instance.hpp"
 
 namespace lossatlas {

@@ -13,7 +13,7 @@
 #include <lossatlas/network.hpp>
 #include <lossatlas/section.hpp>
 
-#include "random.hpp"
+#include "base/random.hpp"
 
 namespace lossatlas {
 

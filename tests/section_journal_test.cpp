@@ -1,5 +1,5 @@
 // What keeps a long run safe: checksums, the journal, and what becomes of a run when either or its losses are damaged.
-#include "io/journal.hpp"
+#include "section_file/journal.hpp"
 
 #include <sched.h>
 #include <sys/mount.h>
@@ -13,8 +13,8 @@
 #include <gtest/gtest.h>
 
 #include "expect_error.hpp"
+#include "file/checksum.hpp"
 #include "file_size_limit.hpp"
-#include "io/checksum.hpp"
 #include "section_run.hpp"
 
 namespace lossatlas {

@@ -6,9 +6,9 @@
 #include <gtest/gtest.h>
 
 #include "expect_error.hpp"
-#include "io/checksum.hpp"
-#include "io/journal.hpp"
-#include "io/update_file.hpp"
+#include "file/checksum.hpp"
+#include "file/update_file.hpp"
+#include "section_file/journal.hpp"
 #include "section_run.hpp"
 
 namespace lossatlas {

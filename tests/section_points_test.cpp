@@ -1,5 +1,5 @@
 // Points of a grid and of a list, and what evaluating a grid takes of the host's memory.
-#include "section_points.hpp"
+#include "section/section_points.hpp"
 
 #include <atomic>
 #include <cstdlib>

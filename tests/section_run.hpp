@@ -18,7 +18,7 @@
 #include <gtest/gtest.h>
 #include <lossatlas/array.hpp>
 
-#include "section_file_stream.hpp"
+#include "section_file/stream.hpp"
 
 namespace lossatlas::testing {
 

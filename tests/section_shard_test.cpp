@@ -6,7 +6,7 @@
 #include <lossatlas/lossatlas.hpp>
 
 #include "expect_error.hpp"
-#include "section_file_stream.hpp"
+#include "section_file/stream.hpp"
 #include "section_run.hpp"
 
 namespace lossatlas {

@@ -1,6 +1,6 @@
 // Points at infinity of the cross entropy: data that a network separates, wholly or in part, and finite points beside
 // them.
-#include "separation.hpp"
+#include "critical/separation.hpp"
 
 #include <cmath>
 #include <cstdint>

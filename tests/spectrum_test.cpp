@@ -10,10 +10,10 @@
 #include <ostream>
 #include <string>
 
+#include "base/random.hpp"
+#include "curvature/spectrum.hpp"
 #include "expect_error.hpp"
-#include "random.hpp"
 #include "reference/known_spectrum.hpp"
-#include "spectrum.hpp"
 
 extern "C" int openblas_get_num_threads();
 extern "C" void openblas_set_num_threads(int);

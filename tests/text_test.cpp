@@ -6,8 +6,8 @@
 #include <lossatlas/error.hpp>
 #include <lossatlas/network.hpp>
 
-#include "check.hpp"
-#include "io/file_context.hpp"
+#include "base/check.hpp"
+#include "file/file_context.hpp"
 
 namespace lossatlas {
 namespace {

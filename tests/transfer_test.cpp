@@ -3,8 +3,8 @@
 #include <cmath>
 #include <lossatlas/transfer.hpp>
 
+#include "base/random.hpp"
 #include "expect_error.hpp"
-#include "random.hpp"
 #include "test_device.hpp"
 
 namespace lossatlas {

@@ -8,7 +8,7 @@
 #include <lossatlas/vti.hpp>
 
 #include "expect_error.hpp"
-#include "io/vti.hpp"
+#include "format/vti.hpp"
 #include "sample_files.hpp"
 
 namespace lossatlas {

@@ -20,6 +20,13 @@ class LOSSATLAS_API InvalidArgument : public Error {
   using Error::Error;
 };
 
+/// A Hessian with an entry that is not finite has no spectrum: the loss or a derivative overflows there, or θ is not
+/// finite.
+class LOSSATLAS_API NonFiniteHessian : public Error {
+ public:
+  using Error::Error;
+};
+
 /// A file that cannot be read, is malformed, or cannot be written.
 class LOSSATLAS_API FileError : public Error {
  public:

@@ -6,21 +6,12 @@
 
 #include <lossatlas/error.hpp>
 #include <lossatlas/export.hpp>
+#include <lossatlas/hessian_part.hpp>
 #include <lossatlas/landscape.hpp>
 #include <lossatlas/progress.hpp>
 #include <lossatlas/spectrum.hpp>
 
 namespace lossatlas {
-
-/// Which part of ∇²R: all of it, or the Gauss–Newton part (1/N) Σ Jᵀ (∇²ℓ) J alone.
-enum class HessianPart : std::uint8_t { full, gauss_newton };
-
-/// A Hessian with an entry that is not finite has no spectrum: the loss or a derivative overflows there, or θ is not
-/// finite.
-class LOSSATLAS_API NonFiniteHessian : public Error {
- public:
-  using Error::Error;
-};
 
 struct HessianOptions {
   HessianPart part = HessianPart::full;

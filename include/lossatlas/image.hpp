@@ -1,42 +1,19 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <filesystem>
-#include <optional>
 #include <span>
 #include <string>
-#include <vector>
 
 #include <lossatlas/export.hpp>
+#include <lossatlas/figure_options.hpp>
+#include <lossatlas/grid.hpp>
 #include <lossatlas/pattern.hpp>
-#include <lossatlas/spectrum.hpp>
+#include <lossatlas/rgb_image.hpp>
+#include <lossatlas/spectrum_values.hpp>
 #include <lossatlas/surface.hpp>
 
 namespace lossatlas {
-
-/// An 8-bit RGB raster, row 0 on top.
-struct Image {
-  std::int64_t width = 0;
-  std::int64_t height = 0;
-  std::vector<std::uint8_t> rgb;  ///< (height, width, 3)
-};
-
-/// Writes a PNG; complete or not at all. Throws FileError.
-LOSSATLAS_API void write_png(const std::filesystem::path& file, const Image& image);
-
-/// What a value becomes: viridis over a range with colour bar, or three heads as red, green, blue.
-enum class Colouring : std::uint8_t { automatic, viridis, heads };
-
-struct RenderOptions {
-  std::string title = {};
-  Colouring colouring = Colouring::automatic;  ///< automatic: heads when there are three, else viridis of the sum
-  std::optional<Range> range = std::nullopt;   ///< viridis: values at the ends of the colour bar; absent: finite range
-  /// heads: loss of each head that is drawn as 0; absent: so that the smallest value is 0.
-  std::vector<double> offset = {};
-  bool sigmoid = false;    ///< heads: draw sigmoid(L − offset) ([C19] Figure 1)
-  std::int64_t scale = 0;  ///< pixels per grid point; 0: chosen so that the plot is about 512 wide
-};
 
 /// A surface as a figure with axes: z = 1 a line per head, z = 2 a heat map, z = 3 slices along axis 1; higher z throws
 /// InvalidArgument. Non-finite losses are drawn in magenta and counted in the caption.
@@ -56,19 +33,6 @@ LOSSATLAS_API void write_png(const std::filesystem::path& file, const std::files
 /// Figures side by side, tops aligned, on white.
 LOSSATLAS_API Image side_by_side(std::span<const Image> images);
 
-/// One curve of a line plot.
-struct Curve {
-  std::string label;
-  std::vector<double> x;
-  std::vector<double> y;
-};
-struct PlotOptions {
-  std::string title = {};  ///< broken where it is too long, and at line ends
-  std::string x_label = {};
-  std::string y_label = {};
-  std::int64_t width = 560;
-  std::int64_t height = 400;
-};
 /// A line plot with axes, ticks and a legend; non-finite points break the line. Throws InvalidArgument without a finite
 /// point.
 LOSSATLAS_API Image plot(std::span<const Curve> curves, const PlotOptions& options = {});
@@ -78,7 +42,8 @@ LOSSATLAS_API Image plot(std::span<const Curve> curves, const PlotOptions& optio
 /// decades below the line share a row at the bottom. Throws InvalidArgument without eigenvalues or on a non-finite one.
 LOSSATLAS_API Image plot_spectrum(const Spectrum& spectrum, const PlotOptions& options = {});
 /// The same of several spectra side by side, with one scale of |λ| for all, each as large as `options` say and with a
-/// title of its own. Throws InvalidArgument as plot_spectrum() does, on no spectra, and unless there are as many titles.
+/// title of its own. Throws InvalidArgument as plot_spectrum() does, on no spectra, and unless there are as many
+/// titles.
 LOSSATLAS_API Image plot_spectra(std::span<const Spectrum> spectra, std::span<const std::string> titles,
                                  const PlotOptions& options = {});
 

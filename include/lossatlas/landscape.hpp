@@ -8,30 +8,18 @@
 
 #include <lossatlas/dataset.hpp>
 #include <lossatlas/device.hpp>
+#include <lossatlas/device_rates.hpp>
+#include <lossatlas/evaluate_options.hpp>
 #include <lossatlas/export.hpp>
 #include <lossatlas/grid.hpp>
 #include <lossatlas/loss.hpp>
 #include <lossatlas/network.hpp>
 #include <lossatlas/progress.hpp>
-#include <lossatlas/rates.hpp>
 #include <lossatlas/section.hpp>
+#include <lossatlas/section_cost.hpp>
 #include <lossatlas/surface.hpp>
 
 namespace lossatlas {
-
-/// How a section is evaluated.
-///
-/// automatic: what does not depend on the point or on the sample is computed once (see explain()).
-/// direct: every layer and every sample at every point; to check a shortcut against.
-enum class Plan : std::uint8_t { automatic, direct };
-
-struct EvaluateOptions {
-  Precision precision = Precision::f64;
-  Plan plan = Plan::automatic;
-  Method method = Method::pointwise;
-  double tolerance = 1e-6;  ///< of Method::chebyshev: the largest error relative to the largest |L| of the head
-  Control control = {};
-};
 
 /// R(θ) of each head, and the share of samples whose largest output is the label (NaN for real targets).
 struct Evaluation {
@@ -99,22 +87,6 @@ class LOSSATLAS_API Landscape {
   std::unique_ptr<State> state_;
 };
 
-/// What evaluating a section takes, as its plan counts it.
-struct LOSSATLAS_API SectionCost {
-  double flop = 0;             ///< multiply-adds count 2
-  double special = 0;          ///< tanh, exponentials, logarithms and the like
-  double bytes = 0;            ///< read and written at least once, inputs and parameters included
-  std::int64_t workspace = 0;  ///< bytes held besides the data, before the first point runs
-  /// That computes, unless layers do not fit the kernels in half precision: f64 where the section is an exact quadratic
-  /// form; f32 for `fast` on a CPU, with Plan::direct, and where the outputs depend on no sample.
-  Precision precision = Precision::f64;
-
-  /// What an evaluation on a device with such rates (of that precision) takes at best, or about that, as exponentials
-  /// and logarithms count as tanh: the longer of what is computed and of bytes / (bytes a second), where FLOP / (FLOP a
-  /// second) and special functions / (those a second) add up, or with units of their own only the longer counts. Throws
-  /// InvalidArgument unless the rates are positive.
-  double floor_seconds(const DeviceRates& rates) const;
-};
 /// Counted before any work, for all of G points, whatever the method. Heeds and throws as Landscape::explain().
 LOSSATLAS_API SectionCost section_cost(const Landscape& landscape, const Section& section, std::int64_t points,
                                        const EvaluateOptions& options = {});

@@ -1,19 +1,12 @@
 #pragma once
 
 #include <lossatlas/device.hpp>
+#include <lossatlas/device_rates.hpp>
 #include <lossatlas/export.hpp>
+#include <lossatlas/precision.hpp>
 #include <lossatlas/progress.hpp>
 
 namespace lossatlas {
-
-/// What a device does at most in a second, in one precision. SectionCost::floor_seconds() makes a time of it.
-struct DeviceRates {
-  double flop = 0;     ///< of products: multiply-adds, 2 FLOP each
-  double special = 0;  ///< special functions, all counted as tanh
-  double bytes = 0;    ///< read and written by copies that no cache holds
-  /// Products and special functions at the same time, in units of their own, as on a GPU; on a CPU they take turns.
-  bool overlap = false;
-};
 
 /// Measured on the device by this call, in about a fifth of a second: the best of several runs of each. Whatever else
 /// runs there makes them smaller.

@@ -6,29 +6,25 @@
 #include <string>
 #include <vector>
 
-#include <lossatlas/device.hpp>
+#include <lossatlas/evaluate_options.hpp>
 #include <lossatlas/export.hpp>
 #include <lossatlas/grid.hpp>
+#include <lossatlas/precision.hpp>
 
 namespace lossatlas {
-
-/// How the losses of a surface come about: each by itself, or by interpolation between Chebyshev nodes.
-enum class Method : std::uint8_t { pointwise, chebyshev };
-
-LOSSATLAS_API const char* name(Method method);
 
 /// What became of Method::chebyshev. Errors are relative to `scale`, the largest |L| of the head that was met; estimate
 /// and held-out error are an estimate and a measurement of the largest error, not a proof, against losses evaluated one
 /// by one in the precision that ran, whose own error is no part of them (see fit_chebyshev()).
 struct ChebyshevReport {
-  Method method = Method::pointwise;     ///< what ran in the end; pointwise: given up, and every loss was evaluated
-  std::string reason;                    ///< why it ended so, in a few words
-  double tolerance = 0;                  ///< as asked for
-  bool met = false;                      ///< the losses are interpolated and the estimate is at most the tolerance
-  std::vector<std::int64_t> nodes;       ///< K_1, ..., K_z of the last interpolant; 0 when none was made
-  double estimate = 0;                   ///< of the last interpolant; NaN when none was made
-  double held_out_error = 0;             ///< its largest error at the held-out points; NaN when none was made
-  std::int64_t held_out_points = 0;      ///< how many those are
+  Method method = Method::pointwise;  ///< what ran in the end; pointwise: given up, and every loss was evaluated
+  std::string reason;                 ///< why it ended so, in a few words
+  double tolerance = 0;               ///< as asked for
+  bool met = false;                   ///< the losses are interpolated and the estimate is at most the tolerance
+  std::vector<std::int64_t> nodes;    ///< K_1, ..., K_z of the last interpolant; 0 when none was made
+  double estimate = 0;                ///< of the last interpolant; NaN when none was made
+  double held_out_error = 0;          ///< its largest error at the held-out points; NaN when none was made
+  std::int64_t held_out_points = 0;   ///< how many those are
   /// (z) The largest gap between neighbouring coordinates of all evaluated points along each axis, in units of α: what
   /// is narrower may have been missed, with more than one axis also what is wider but confined in all of them. NaN when
   /// no interpolant was made.

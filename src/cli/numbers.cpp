@@ -8,7 +8,7 @@
 
 #include <lossatlas/error.hpp>
 
-#include "../decimal.hpp"
+#include "../base/decimal.hpp"
 
 namespace lossatlas::cli {
 namespace {

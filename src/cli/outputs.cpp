@@ -79,7 +79,7 @@ void check_output_file(const OutputFile& output) {
   }
   if (fs::is_other(status)) return;
   check_ending(output);
-  const fs::path end = for_file(option, [&] { return followed(file); });
+  const fs::path end = for_file(option, [&path = file] { return followed(path); });
   check_ending({option, end, ending});
   const fs::path folder = end.has_parent_path() ? end.parent_path() : fs::path(".");
   if (!fs::is_directory(folder, ignored)) {

@@ -1,10 +1,10 @@
-#include "backend.hpp"
+#include "backend/backend.hpp"
 
 #include <new>
 #include <stdexcept>
 #include <utility>
 
-#include "check.hpp"
+#include "base/check.hpp"
 #include "cpu/dense.hpp"
 #include "cpu/hessian.hpp"
 #include "cpu/last_layer.hpp"

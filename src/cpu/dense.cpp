@@ -8,11 +8,11 @@
 #include <variant>
 #include <vector>
 
-#include "check.hpp"
+#include "base/check.hpp"
+#include "base/parallel.hpp"
 #include "cpu/elementwise.hpp"
 #include "cpu/layers.hpp"
 #include "cpu/loss_rows.hpp"
-#include "parallel.hpp"
 
 namespace lossatlas::cpu {
 namespace {

@@ -10,7 +10,7 @@
 #include <lossatlas/network.hpp>
 #include <lossatlas/progress.hpp>
 
-#include "cpu/blas.hpp"
+#include "linalg/blas.hpp"
 
 namespace lossatlas::cpu {
 

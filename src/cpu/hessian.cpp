@@ -4,12 +4,12 @@
 #include <utility>
 #include <vector>
 
-#include "check.hpp"
-#include "cpu/cholesky.hpp"
+#include "base/check.hpp"
+#include "base/parallel.hpp"
 #include "cpu/elementwise.hpp"
 #include "cpu/hessian_factors.hpp"
 #include "cpu/scratch.hpp"
-#include "parallel.hpp"
+#include "linalg/cholesky.hpp"
 
 namespace lossatlas::cpu {
 namespace {

@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <span>
 
-#include <lossatlas/hessian.hpp>
+#include <lossatlas/hessian_part.hpp>
 #include <lossatlas/progress.hpp>
 
 #include "cpu/dense.hpp"

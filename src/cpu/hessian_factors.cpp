@@ -5,8 +5,8 @@
 #include <utility>
 #include <variant>
 
+#include "base/parallel.hpp"
 #include "cpu/elementwise.hpp"
-#include "parallel.hpp"
 
 namespace lossatlas::cpu {
 namespace {

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include <lossatlas/hessian.hpp>
+#include <lossatlas/hessian_part.hpp>
 #include <lossatlas/progress.hpp>
 
 #include "cpu/dense.hpp"

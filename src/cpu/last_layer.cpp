@@ -7,9 +7,9 @@
 #include <variant>
 #include <vector>
 
-#include "check.hpp"
-#include "cpu/cholesky.hpp"
-#include "parallel.hpp"
+#include "base/check.hpp"
+#include "base/parallel.hpp"
+#include "linalg/cholesky.hpp"
 
 namespace lossatlas::cpu {
 namespace {

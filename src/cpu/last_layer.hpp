@@ -6,7 +6,7 @@
 
 #include <lossatlas/progress.hpp>
 
-#include "backend.hpp"
+#include "backend/backend.hpp"
 #include "cpu/dense.hpp"
 
 namespace lossatlas::cpu {

@@ -8,7 +8,7 @@
 
 #include <lossatlas/network.hpp>
 
-#include "cpu/blas.hpp"
+#include "linalg/blas.hpp"
 
 namespace lossatlas::cpu {
 

@@ -51,12 +51,12 @@ HWY_AFTER_NAMESPACE();
 #include <utility>
 #include <vector>
 
+#include "base/host_memory.hpp"
+#include "base/parallel.hpp"
+#include "base/random.hpp"
+#include "base/rate_pace.hpp"
 #include "cpu/section_kernel.hpp"
 #include "cpu/section_pack.hpp"
-#include "host_memory.hpp"
-#include "parallel.hpp"
-#include "random.hpp"
-#include "rate_pace.hpp"
 
 namespace lossatlas::cpu {
 

@@ -11,7 +11,7 @@
 #include <lossatlas/progress.hpp>
 
 #include "cpu/section_pack.hpp"
-#include "plan.hpp"
+#include "section/plan.hpp"
 
 namespace lossatlas::cpu {
 

@@ -4,12 +4,12 @@
 #include <type_traits>
 #include <vector>
 
+#include "base/parallel.hpp"
 #include "cpu/section_chain.hpp"
 #include "cpu/section_joint.hpp"
 #include "cpu/section_kernel.hpp"
 #include "cpu/section_pack.hpp"
 #include "cpu/section_quadratic.hpp"
-#include "parallel.hpp"
 
 namespace lossatlas::cpu {
 namespace {

@@ -9,8 +9,8 @@
 #include <lossatlas/device.hpp>
 #include <lossatlas/progress.hpp>
 
-#include "backend.hpp"
-#include "plan.hpp"
+#include "backend/backend.hpp"
+#include "section/plan.hpp"
 
 namespace lossatlas::cpu {
 
@@ -23,8 +23,5 @@ std::unique_ptr<DeviceSection> make_section(const SectionPlan& plan, const Datas
 /// outputs (G, H·C) of a sample-free plan at points (G, z), in f64. Throws Interrupted, OutOfMemory.
 void section_outputs(const SectionPlan& plan, std::span<const double> points, int threads, const Control& control,
                      std::span<double> outputs);
-
-/// The SIMD target that runs on this machine: "AVX3", "AVX2", "SSE4", or "SCALAR" on anything older.
-const char* simd_target_name();
 
 }  // namespace lossatlas::cpu

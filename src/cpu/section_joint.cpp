@@ -5,9 +5,9 @@
 #include <type_traits>
 #include <vector>
 
+#include "base/parallel.hpp"
 #include "cpu/section_chain.hpp"
 #include "cpu/section_pack.hpp"
-#include "parallel.hpp"
 
 namespace lossatlas::cpu {
 namespace {

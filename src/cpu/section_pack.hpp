@@ -12,11 +12,11 @@
 #include <lossatlas/error.hpp>
 #include <lossatlas/progress.hpp>
 
-#include "check.hpp"
+#include "base/check.hpp"
+#include "base/host_memory.hpp"
+#include "base/parallel.hpp"
 #include "cpu/section_kernel.hpp"
-#include "host_memory.hpp"
-#include "parallel.hpp"
-#include "plan.hpp"
+#include "section/plan.hpp"
 
 namespace lossatlas::cpu {
 

@@ -4,9 +4,9 @@
 #include <cmath>
 #include <vector>
 
+#include "base/parallel.hpp"
 #include "cpu/section_chain.hpp"
 #include "cpu/section_pack.hpp"
-#include "parallel.hpp"
 
 namespace lossatlas::cpu {
 namespace {

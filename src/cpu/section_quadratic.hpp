@@ -8,8 +8,8 @@
 #include <lossatlas/dataset.hpp>
 #include <lossatlas/progress.hpp>
 
-#include "backend.hpp"
-#include "plan.hpp"
+#include "backend/backend.hpp"
+#include "section/plan.hpp"
 
 namespace lossatlas::cpu {
 

@@ -1,4 +1,4 @@
-#include "backend.hpp"
+#include "backend/backend.hpp"
 
 #include <cstdio>
 #include <memory>
@@ -7,13 +7,13 @@
 #include <string>
 #include <type_traits>
 
-#include "check.hpp"
+#include "backend/cuda_module.hpp"
+#include "base/check.hpp"
 #include "cuda/dense.hpp"
 #include "cuda/hessian.hpp"
 #include "cuda/last_layer.hpp"
 #include "cuda/rates.hpp"
 #include "cuda/section.hpp"
-#include "cuda_module.hpp"
 
 namespace lossatlas::cuda {
 namespace {

@@ -6,9 +6,9 @@
 
 #include "../kernels/pair_losses.hpp"
 #include "../kernels/section.hpp"
-#include "check.hpp"
+#include "base/check.hpp"
+#include "base/parallel.hpp"
 #include "cuda/device_limits.hpp"
-#include "parallel.hpp"
 
 namespace lossatlas::cuda {
 namespace {

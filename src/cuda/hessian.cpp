@@ -7,9 +7,9 @@
 #include <lossatlas/error.hpp>
 
 #include "../kernels/hessian.hpp"
-#include "check.hpp"
+#include "base/check.hpp"
+#include "base/parallel.hpp"
 #include "cuda/hessian_pass.hpp"
-#include "parallel.hpp"
 
 namespace lossatlas::cuda {
 namespace {

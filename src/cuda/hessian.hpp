@@ -7,14 +7,14 @@
 #include <span>
 #include <vector>
 
-#include <lossatlas/hessian.hpp>
+#include <lossatlas/hessian_part.hpp>
 #include <lossatlas/progress.hpp>
-#include <lossatlas/spectrum.hpp>
+#include <lossatlas/spectrum_values.hpp>
 
-#include "backend.hpp"
+#include "backend/backend.hpp"
 #include "cuda/problem.hpp"
 #include "cuda/workspace.hpp"
-#include "hessian_matrix.hpp"
+#include "linalg/hessian_caller.hpp"
 
 namespace lossatlas::cuda {
 

@@ -3,9 +3,9 @@
 #include <vector>
 
 #include "../kernels/training.hpp"
+#include "base/parallel.hpp"
 #include "cuda/hessian.hpp"
 #include "cuda/linear_algebra.hpp"
-#include "parallel.hpp"
 
 namespace lossatlas::cuda {
 namespace {

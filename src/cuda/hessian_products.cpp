@@ -2,10 +2,10 @@
 #include <vector>
 
 #include "../kernels/hessian.hpp"
-#include "check.hpp"
+#include "base/check.hpp"
+#include "base/parallel.hpp"
 #include "cuda/hessian.hpp"
 #include "cuda/hessian_pass.hpp"
-#include "parallel.hpp"
 
 namespace lossatlas::cuda {
 namespace {

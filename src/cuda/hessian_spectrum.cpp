@@ -6,12 +6,12 @@
 #include <lossatlas/error.hpp>
 
 #include "../kernels/hessian.hpp"
-#include "check.hpp"
+#include "base/check.hpp"
+#include "base/parallel.hpp"
+#include "base/vectors.hpp"
 #include "cuda/eigen.hpp"
 #include "cuda/hessian.hpp"
 #include "cuda/hessian_pass.hpp"
-#include "parallel.hpp"
-#include "vectors.hpp"
 
 namespace lossatlas::cuda {
 namespace {

@@ -9,10 +9,10 @@
 
 #include "../kernels/section.hpp"
 #include "../kernels/training.hpp"
-#include "check.hpp"
+#include "base/check.hpp"
+#include "base/parallel.hpp"
 #include "cuda/dense.hpp"
 #include "cuda/linear_algebra.hpp"
-#include "parallel.hpp"
 
 namespace lossatlas::cuda {
 namespace {

@@ -5,7 +5,7 @@
 
 #include <lossatlas/progress.hpp>
 
-#include "backend.hpp"
+#include "backend/backend.hpp"
 #include "cuda/problem.hpp"
 #include "cuda/workspace.hpp"
 

@@ -1,6 +1,6 @@
 #include "cuda/packed_layers.hpp"
 
-#include "parallel.hpp"
+#include "base/parallel.hpp"
 
 namespace lossatlas::cuda {
 namespace {

@@ -9,7 +9,7 @@
 
 #include "../kernels/layer_parts.hpp"
 #include "cuda/memory.hpp"
-#include "plan.hpp"
+#include "section/plan.hpp"
 
 namespace lossatlas::cuda {
 

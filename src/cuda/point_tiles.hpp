@@ -11,10 +11,10 @@
 #include <lossatlas/progress.hpp>
 
 #include "../kernels/section.hpp"
+#include "base/parallel.hpp"
 #include "cuda/device_limits.hpp"
 #include "cuda/workspace.hpp"
-#include "parallel.hpp"
-#include "section_points.hpp"
+#include "section/section_points.hpp"
 
 namespace lossatlas::cuda {
 

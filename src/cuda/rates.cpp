@@ -5,8 +5,8 @@
 #include <cstdint>
 
 #include "../kernels/rates.hpp"
-#include "parallel.hpp"
-#include "rate_pace.hpp"
+#include "base/parallel.hpp"
+#include "base/rate_pace.hpp"
 
 namespace lossatlas::cuda {
 namespace {

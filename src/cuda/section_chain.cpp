@@ -4,7 +4,7 @@
 
 #include "../kernels/dense.hpp"
 #include "../kernels/section.hpp"
-#include "parallel.hpp"
+#include "base/parallel.hpp"
 
 namespace lossatlas::cuda {
 namespace {

@@ -12,7 +12,7 @@
 #include "cuda/packed_layers.hpp"
 #include "cuda/problem.hpp"
 #include "cuda/workspace.hpp"
-#include "plan.hpp"
+#include "section/plan.hpp"
 
 namespace lossatlas::cuda {
 

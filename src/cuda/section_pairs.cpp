@@ -10,13 +10,13 @@
 #include "../kernels/pair_losses.hpp"
 #include "../kernels/section.hpp"
 #include "../kernels/tensor_pairs.hpp"
+#include "base/parallel.hpp"
 #include "cuda/packed_layers.hpp"
 #include "cuda/pair_blocks.hpp"
 #include "cuda/point_tiles.hpp"
 #include "cuda/section_chain.hpp"
 #include "cuda/stream_layers.hpp"
 #include "cuda/tensor_choice.hpp"
-#include "parallel.hpp"
 
 namespace lossatlas::cuda {
 namespace {

@@ -6,10 +6,10 @@
 #include <lossatlas/device.hpp>
 #include <lossatlas/progress.hpp>
 
-#include "backend.hpp"
+#include "backend/backend.hpp"
 #include "cuda/problem.hpp"
 #include "cuda/workspace.hpp"
-#include "plan.hpp"
+#include "section/plan.hpp"
 
 namespace lossatlas::cuda {
 

@@ -6,9 +6,9 @@
 #include <lossatlas/dataset.hpp>
 #include <lossatlas/device.hpp>
 
-#include "backend.hpp"
+#include "backend/backend.hpp"
 #include "cuda/workspace.hpp"
-#include "plan.hpp"
+#include "section/plan.hpp"
 
 namespace lossatlas::cuda {
 

@@ -7,7 +7,7 @@
 
 #include <lossatlas/error.hpp>
 
-#include "check.hpp"
+#include "base/check.hpp"
 
 namespace lossatlas::cuda {
 namespace {

@@ -8,7 +8,7 @@
 #include "../kernels/tensor_stream.hpp"
 #include "cuda/packed_layers.hpp"
 #include "cuda/workspace.hpp"
-#include "plan.hpp"
+#include "section/plan.hpp"
 
 namespace lossatlas::cuda {
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "../kernels/tensor_shape.hpp"
-#include "plan.hpp"
+#include "section/plan.hpp"
 
 namespace lossatlas::cuda {
 

@@ -1,7 +1,7 @@
 // Journals of unfinished sections, which are resumed: as they are, and as a header's JSON, a line end and a byte for
 // each tile that they call finished.
-#include "io/journal.hpp"
 #include "run_file.hpp"
+#include "section_file/journal.hpp"
 
 using namespace lossatlas;
 using namespace lossatlas::testing;

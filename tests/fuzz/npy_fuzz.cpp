@@ -3,8 +3,8 @@
 #include <lossatlas/dataset_io.hpp>
 #include <lossatlas/pattern.hpp>
 
+#include "file/bytes.hpp"
 #include "fuzzing.hpp"
-#include "io/bytes.hpp"
 
 using namespace lossatlas;
 using namespace lossatlas::testing;

@@ -6,10 +6,10 @@
 #include <string_view>
 #include <vector>
 
+#include "file/checksum.hpp"
 #include "fuzzing.hpp"
-#include "io/checksum.hpp"
-#include "io/run_header.hpp"
-#include "section_file_stream.hpp"
+#include "section_file/run_header.hpp"
+#include "section_file/stream.hpp"
 
 namespace lossatlas::testing {
 

@@ -3,7 +3,7 @@
 #include <lossatlas/array.hpp>
 
 #include "run_file.hpp"
-#include "section_file_shard.hpp"
+#include "section_file/shard.hpp"
 
 using namespace lossatlas;
 using namespace lossatlas::testing;

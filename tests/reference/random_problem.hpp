@@ -12,7 +12,7 @@
 #include <lossatlas/loss.hpp>
 #include <lossatlas/network.hpp>
 
-#include "random.hpp"
+#include "base/random.hpp"
 #include "reference/oracle.hpp"
 
 namespace lossatlas::reference {

@@ -1,0 +1,141 @@
+// The whole boundary between the library and a device. A backend brings a problem to its device and does the few
+// operations on whole problems that devices do differently; everything else is host code, written once.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <lossatlas/dataset.hpp>
+#include <lossatlas/device.hpp>
+#include <lossatlas/device_rates.hpp>
+#include <lossatlas/error.hpp>
+#include <lossatlas/hessian_part.hpp>
+#include <lossatlas/loss.hpp>
+#include <lossatlas/network.hpp>
+#include <lossatlas/progress.hpp>
+#include <lossatlas/spectrum_values.hpp>
+
+#include "section/plan.hpp"
+#include "section/section_points.hpp"
+
+namespace lossatlas {
+
+/// The best last layer for fixed hidden layers, by ridge-regularised least squares.
+struct LastLayer {
+  std::vector<double> weights;  ///< (K, F): F units of the last hidden layer
+  std::vector<double> bias;     ///< (K), or empty when the layer has none
+  double ridge = 0;             ///< λ that was used, relative to the mean diagonal of the Gram matrix
+  bool factored_by_qr = false;  ///< Cholesky failed or its condition asked for QR
+};
+
+/// How large a symmetric matrix H is.
+struct MatrixSize {
+  double frobenius = 0;  ///< ‖H‖_F
+  double diagonal = 0;   ///< Σ |h_ii|
+};
+/// ε for a matrix of that size.
+using ShiftRule = std::function<double(const MatrixSize&)>;
+struct ShiftedFactor {
+  bool exists = false;
+  std::string device;  ///< what looked for it
+};
+
+/// A section plan made ready: what does not depend on the point is computed and stays on the device. Used by one thread
+/// at a time; its landscape and its plan outlive it.
+class DeviceSection {
+ public:
+  virtual ~DeviceSection() = default;
+
+  /// That runs: f64 for a quadratic plan, f32 for `fast` where no kernel in half precision takes the plan.
+  virtual Precision precision() const = 0;
+  /// losses (G, H) at points. Bits do not depend on how points are cut into calls or tiles, nor on whether they are a
+  /// grid's or the same numbers in a list.
+  virtual void losses(const SectionPoints& points, const Control& control, std::span<double> losses) = 0;
+};
+
+/// One network, data set and loss on one device. All calls are const and may run concurrently.
+class DeviceLandscape {
+ public:
+  virtual ~DeviceLandscape() = default;
+
+  /// Sets a plan up; heeds a requested stop, reports no progress.
+  virtual std::unique_ptr<DeviceSection> section(const SectionPlan& plan, Precision precision,
+                                                 const Control& control) const = 0;
+  /// outputs (G, H·C) of a sample-free plan at points (G, z), f64.
+  virtual void section_outputs(const SectionPlan& plan, std::span<const double> points, const Control& control,
+                               std::span<double> outputs) const = 0;
+  // The next three report progress in samples where they are asked to.
+
+  /// losses (H) and accuracy (H; NaN for real targets) at θ (M).
+  virtual void evaluate(std::span<const double> theta, const Control& control, std::span<double> losses,
+                        std::span<double> accuracy) const = 0;
+  /// ∇R (M) over samples first..last−1, averaged over those.
+  virtual void gradient(std::span<const double> theta, std::int64_t first, std::int64_t last, const Control& control,
+                        std::span<double> gradient) const = 0;
+  /// product (M) = (1/N) Σ_n J_nᵀ (∇²ℓ_n) J_n v: the Gauss–Newton matrix at θ times v (M).
+  virtual void gauss_newton_product(std::span<const double> theta, std::span<const double> v, const Control& control,
+                                    std::span<double> product) const = 0;
+  /// Last layer that minimises the mean squared error plus ridge, hidden layers as in θ; mean squared error only.
+  /// ridge < 0: chosen by the backend from rounding (as small as a stable solve allows).
+  virtual LastLayer solve_last_layer(std::span<const double> theta, double ridge, const Control& control) const = 0;
+  /// hessian (M, M) at θ (M), row-major, symmetric to the bit.
+  virtual void hessian(std::span<const double> theta, HessianPart part, const Control& control,
+                       std::span<double> hessian) const = 0;
+  /// products (k, M) = H V of vectors (k, M). Reports progress in vectors.
+  virtual void hessian_products(std::span<const double> theta, HessianPart part, std::span<const double> vectors,
+                                const Control& control, std::span<double> products) const = 0;
+  /// Bytes of the device's memory besides the data that assembling one Hessian and solving for its spectrum take at the
+  /// peak.
+  virtual double hessian_spectrum_bytes(HessianPart part, bool vectors) const = 0;
+  /// Eigenvalues of the Hessian, and eigenvectors with their residual if asked for, where the device solves for them
+  /// without handing out the matrix; nothing: hessian() and LAPACK do it. Leaves inertia and zero rule to the caller.
+  virtual std::optional<Spectrum> hessian_spectrum(std::span<const double> theta, HessianPart part, bool vectors,
+                                                   const Control& control) const {
+    (void)theta, (void)part, (void)vectors, (void)control;
+    return std::nullopt;
+  }
+  /// The same at points thetas (k, M), k ≥ 1. The bits of a spectrum do not depend on the other points.
+  virtual std::optional<std::vector<Spectrum>> hessian_spectra(std::span<const double> thetas, HessianPart part,
+                                                               bool vectors, const Control& control) const {
+    (void)thetas, (void)part, (void)vectors, (void)control;
+    return std::nullopt;
+  }
+  /// Whether H + εI has a Cholesky factor, where the device factors without handing out the matrix; nothing: hessian()
+  /// and LAPACK do it.
+  virtual std::optional<ShiftedFactor> hessian_factor(std::span<const double> theta, HessianPart part,
+                                                      const ShiftRule& shift, const Control& control) const {
+    (void)theta, (void)part, (void)shift, (void)control;
+    return std::nullopt;
+  }
+};
+
+class Landscape;
+/// The landscape's own data on its device.
+const DeviceLandscape& on_device(const Landscape& landscape);
+
+/// One device.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual std::string describe() const = 0;
+  virtual std::unique_ptr<DeviceLandscape> landscape(const Network& network, const Dataset& data, Loss loss) const = 0;
+  /// Measured now. Heeds a requested stop.
+  virtual DeviceRates rates(Precision precision, const Control& control) const = 0;
+};
+
+/// The backend of a device; throws DeviceError.
+std::shared_ptr<const Backend> make_backend(const Device& device);
+
+namespace cpu {
+std::shared_ptr<const Backend> make_backend(int threads);
+/// The SIMD target that runs on this machine: "AVX3", "AVX2", "SSE4", or "SCALAR" on anything older.
+const char* simd_target_name();
+}  // namespace cpu
+
+}  // namespace lossatlas

@@ -1,0 +1,18 @@
+// Whose Hessian it is, in errors.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace lossatlas {
+
+/// For whom a Hessian is made, as its errors say.
+struct HessianCaller {
+  std::string_view function;
+  std::int64_t point = -1;  ///< which of several; -1: the only one
+
+  std::string parameters() const { return point < 0 ? "parameters" : "parameters of point " + std::to_string(point); }
+};
+
+}  // namespace lossatlas

@@ -1,0 +1,96 @@
+// SectionPlan: what is computed once, what per sample, what per grid point, and what for every pair of both.
+//
+// Along a section every unit is one of: constant, sample-only (depends on x), point-only (depends on α), joint (on
+// both). Let j be the first layer with a live joint unit. Below j the sample-only units are computed once per sample
+// and the point-only units once per point, whatever N and G are. Layer j's pre-activation splits exactly into
+//
+//   z_j(g, n) = Σ_d c_d(g) A_d[n] + B[g],   A_d = W_{j,d} a_{j−1}(x_n) on sample units,   B = W_j(α) a_{j−1}(α) +
+//   b_j(α),
+//
+// with c_0 = 1 and c_d = α_d. Only the layers above j see G·N rows. The known shortcuts are cases of this rule: a
+// cached prefix and an affine first touched layer (all units below j sample-only), Theorem 2 of [C19] (sample-only
+// beside point-only units), Theorem 1 (no joint unit at all: G rows in all and the label statistics). Where the affine
+// split has more directions than the layer has inputs by so much that it costs twice the direct plan, that is taken.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <lossatlas/activation.hpp>
+#include <lossatlas/evaluate_options.hpp>
+#include <lossatlas/loss.hpp>
+#include <lossatlas/network.hpp>
+#include <lossatlas/precision.hpp>
+#include <lossatlas/progress.hpp>
+#include <lossatlas/section.hpp>
+#include <lossatlas/section_cost.hpp>
+
+namespace lossatlas {
+
+/// a = φ(W(α) a₋ + b(α)) between chosen units of two layers, W(α) = W_0 + Σ_k α[weight_directions[k]] W_{k+1}; b alike.
+struct ChainLayer {
+  std::int64_t in = 0;  ///< 0: no inputs, the pre-activation is b(α)
+  std::int64_t out = 0;
+  Activation activation = Activation::identity;
+  std::vector<std::int32_t> weight_directions;  ///< section directions that move W, ascending
+  std::vector<std::int32_t> bias_directions;    ///< section directions that move b, ascending
+  std::vector<double> weights;                  ///< (1 + |weight_directions|, out, in)
+  std::vector<double> biases;                   ///< (1 + |bias_directions|, out), or empty: no bias
+
+  bool shared() const { return weight_directions.empty() && bias_directions.empty(); }
+};
+
+enum class PlanKind : std::uint8_t {
+  joint,        ///< sample_chain, point_chain, joint layer, later layers
+  sample_free,  ///< Theorem 1: point_chain is the whole network; loss by label statistics
+  quadratic,    ///< joint with j = L, no point-only units and mean squared error: an exact quadratic form in α
+  direct,       ///< later is the whole network, from the inputs
+};
+
+/// Counted work of a plan for N samples and G points.
+struct PlanCost {
+  double once_flop = 0;        ///< per call: sample chain, A_d
+  double point_flop = 0;       ///< per point: point chain, forming interpolated weights
+  double pair_flop = 0;        ///< per point and sample
+  double once_special = 0;     ///< activations but ReLUs, exponentials and logarithms per call
+  double point_special = 0;    ///< per point
+  double pair_special = 0;     ///< per point and sample
+  double bytes = 0;            ///< read and written at least once over the whole call, inputs and parameters included
+  std::int64_t workspace = 0;  ///< bytes held besides the data, before the first point runs
+
+  double flop(std::int64_t samples, std::int64_t points) const;     ///< in all
+  double special(std::int64_t samples, std::int64_t points) const;  ///< in all
+};
+
+struct SectionPlan {
+  PlanKind kind = PlanKind::joint;
+  Loss loss = Loss::mean_squared_error;
+  std::int64_t rank = 0;         ///< z
+  std::int64_t heads = 1;        ///< H
+  std::int64_t outputs = 0;      ///< H·C
+  std::int64_t joint_index = 0;  ///< j − 1, index of the joint layer in the network (unused by sample_free and direct)
+  std::vector<ChainLayer> sample_chain;  ///< layers 1..j−1 at θ₀ on units that do not depend on α; from all d inputs
+  std::vector<ChainLayer>
+      point_chain;          ///< layers 1..j−1 (sample_free: 1..L) on units that do not depend on x; first has in = 0
+  ChainLayer joint_sample;  ///< sample units of layer j−1 → layer j, no bias: the A_d
+  ChainLayer joint_point;   ///< point units of layer j−1 → layer j, with the bias: B
+  std::vector<ChainLayer> later;  ///< layers j+1..L (direct: 1..L)
+  double network_flop = 0;        ///< of the whole network's products for one sample
+  bool out_of_range = false;      ///< direct since the parts of a shortcut would overflow (see section_range.hpp)
+
+  PlanCost cost(std::int64_t samples, std::int64_t points, Precision precision) const;
+  /// cost() in all.
+  SectionCost total(std::int64_t samples, std::int64_t points, Precision precision) const;
+  /// One stage a line with counts, and, with rates, the floor; what Landscape::explain() returns.
+  std::string explain(std::int64_t samples, std::int64_t points, Precision precision,
+                      const DeviceRates* rates = nullptr) const;
+};
+
+/// The plan of a section, from the support of its origin and directions and the counted work of a point and sample;
+/// O((z+1)·M). Heeds a requested stop.
+SectionPlan plan_section(const Network& network, Loss loss, const Section& section, Plan choice,
+                         const Control& control = {});
+
+}  // namespace lossatlas

@@ -1,0 +1,19 @@
+// Counted work in words, and how long it takes at least.
+#pragma once
+
+#include <string>
+
+#include <lossatlas/section_cost.hpp>
+
+namespace lossatlas {
+
+/// "12.3 GFLOP": three digits and a prefix.
+std::string quantity(double value, const char* unit);
+
+/// "41.2 ms", from a second on in seconds.
+std::string time_text(double seconds);
+
+/// "41.2 ms (products 30 ms at 210 GFLOP/s + special functions 11.2 ms at 1.9 G/s, or bytes 3 ms at 21 GB/s)".
+std::string floor_text(const SectionCost& cost, const DeviceRates& rates);
+
+}  // namespace lossatlas

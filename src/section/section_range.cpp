@@ -1,0 +1,169 @@
+#include "section/section_range.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/parallel.hpp"
+
+namespace lossatlas {
+namespace {
+
+// Far enough below the largest numbers of f64 and f32 for the sums of the kernels, over samples too.
+constexpr double kLargest = 0x1p1000, kLargestSingle = 0x1p120;
+
+double limit_of(const SectionPlan& plan, Precision precision) {
+  return precision == Precision::f64 || plan.kind == PlanKind::quadratic ? kLargest : kLargestSingle;
+}
+
+double magnitude(double value) { return std::isfinite(value) ? std::abs(value) : 0; }
+
+/// |α_d|, and 1 for θ₀.
+double factor(std::int32_t direction, std::span<const double> magnitudes) {
+  return direction < 0 ? 1 : magnitudes[static_cast<std::size_t>(direction)];
+}
+
+std::int32_t direction_of(const std::vector<std::int32_t>& directions, std::size_t part) {
+  return part == 0 ? -1 : directions[part - 1];
+}
+
+/// max_n |x_n| of each feature.
+std::vector<double> largest_inputs(const Dataset& data) {
+  std::vector<double> largest(static_cast<std::size_t>(data.features()), 0.0);
+  for (std::int64_t n = 0; n < data.size(); ++n) {
+    const std::span<const double> x = data.input(n);
+    for (std::size_t j = 0; j < x.size(); ++j) largest[j] = std::max(largest[j], std::abs(x[j]));
+  }
+  return largest;
+}
+
+/// Σ_j |W_ij| a_j of each unit i, of one part of a layer's weights.
+std::vector<double> product_bounds(const ChainLayer& layer, std::size_t part, std::span<const double> inputs,
+                                   const Control& control) {
+  std::vector<double> sums(static_cast<std::size_t>(layer.out), 0.0);
+  const double* weight = layer.weights.data() + part * static_cast<std::size_t>(layer.out * layer.in);
+  for (double& sum : sums) {
+    check_stop(control);
+    for (std::int64_t j = 0; j < layer.in; ++j, ++weight) {
+      if (*weight != 0) sum += magnitude(*weight) * inputs[static_cast<std::size_t>(j)];
+    }
+  }
+  return sums;
+}
+
+/// Σ_d |α_d| (|W_d| a + |b_d|) of each unit: of every order in which the parts of W(α) a + b(α) may be added.
+std::vector<double> layer_bounds(const ChainLayer& layer, std::span<const double> inputs,
+                                 std::span<const double> magnitudes, const Control& control) {
+  std::vector<double> sums(static_cast<std::size_t>(layer.out), 0.0);
+  for (std::size_t part = 0; part <= layer.weight_directions.size(); ++part) {
+    const std::vector<double> products = product_bounds(layer, part, inputs, control);
+    const double times = factor(direction_of(layer.weight_directions, part), magnitudes);
+    for (std::size_t i = 0; i < sums.size(); ++i) {
+      sums[i] += std::isfinite(products[i]) ? times * products[i] : products[i];
+    }
+  }
+  for (std::size_t part = 0; !layer.biases.empty() && part <= layer.bias_directions.size(); ++part) {
+    const double times = factor(direction_of(layer.bias_directions, part), magnitudes);
+    for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += times * magnitude(layer.biases[part * sums.size() + i]);
+  }
+  return sums;
+}
+
+/// Bounds of |φ(z)| from those of |z|.
+void activate(Activation activation, std::vector<double>& bounds) {
+  for (double& bound : bounds) {
+    switch (activation) {
+      case Activation::tanh:
+      case Activation::sigmoid:
+      case Activation::sine:
+        bound = 1;
+        break;
+      case Activation::softplus:
+        bound += 1;
+        break;
+      case Activation::identity:
+      case Activation::relu:
+      case Activation::leaky_relu:
+      case Activation::gelu:
+        break;
+    }
+  }
+}
+
+double largest(const std::vector<double>& bounds) {
+  return bounds.empty() ? 0 : *std::max_element(bounds.begin(), bounds.end());
+}
+
+double largest_entry(const std::vector<double>& values, std::size_t part, std::size_t size) {
+  double top = 0;
+  for (std::size_t i = part * size; i < (part + 1) * size; ++i) top = std::max(top, magnitude(values[i]));
+  return top;
+}
+
+}  // namespace
+
+SectionRange::SectionRange(const SectionPlan& plan, const Dataset& data, Precision precision, const Control& control)
+    : plan_(plan), limit_(limit_of(plan, precision)) {
+  if (plan.kind != PlanKind::sample_free) {
+    std::vector<double> inputs = largest_inputs(data);
+    if (plan.kind == PlanKind::direct) {
+      sample_.push_back({-1, largest(inputs)});
+    } else {
+      for (const ChainLayer& layer : plan.sample_chain) {
+        inputs = layer_bounds(layer, inputs, {}, control);
+        activate(layer.activation, inputs);
+      }
+      const ChainLayer& joint = plan.joint_sample;
+      for (std::size_t part = 0; part <= joint.weight_directions.size(); ++part) {
+        sample_.push_back(
+            {direction_of(joint.weight_directions, part), largest(product_bounds(joint, part, inputs, control))});
+      }
+    }
+  }
+  if (limit_ == kLargest) return;  // θ(α) is formed as the weights are, and no narrower than they
+  for (const ChainLayer& layer : plan.point_chain) add_formed(layer, control);
+  add_formed(plan.joint_point, control);
+  for (const ChainLayer& layer : plan.later) add_formed(layer, control);
+}
+
+void SectionRange::add_formed(const ChainLayer& layer, const Control& control) {
+  const auto add = [&](const std::vector<double>& values, const std::vector<std::int32_t>& directions) {
+    if (values.empty()) return;
+    Parts& parts = formed_.emplace_back();
+    const std::size_t size = values.size() / (1 + directions.size());
+    for (std::size_t part = 0; part <= directions.size(); ++part) {
+      check_stop(control);
+      parts.push_back({direction_of(directions, part), largest_entry(values, part, size)});
+    }
+  };
+  add(layer.weights, layer.weight_directions);
+  add(layer.biases, layer.bias_directions);
+}
+
+bool SectionRange::sum_fits(const Parts& parts, std::span<const double> magnitudes, double beside) const {
+  double sum = beside;
+  for (const Part& part : parts) {
+    if (part.bound > limit_) return false;
+    sum += factor(part.direction, magnitudes) * part.bound;
+  }
+  return sum <= limit_;
+}
+
+bool SectionRange::holds(std::span<const double> magnitudes) const {
+  if (std::ranges::any_of(magnitudes, [&](double alpha) { return alpha > limit_; })) return false;
+  std::vector<double> bounds;  // of the units that depend on the point alone
+  for (const ChainLayer& layer : plan_.point_chain) {
+    bounds = layer_bounds(layer, bounds, magnitudes, {});
+    if (!(largest(bounds) <= limit_)) return false;
+    activate(layer.activation, bounds);
+  }
+  const double beside =
+      plan_.joint_point.out == 0 ? 0 : largest(layer_bounds(plan_.joint_point, bounds, magnitudes, {}));
+  return sum_fits(sample_, magnitudes, beside) &&
+         std::ranges::all_of(formed_, [&](const Parts& parts) { return sum_fits(parts, magnitudes, 0); });
+}
+
+bool SectionRange::holds_somewhere() const {
+  return holds(std::vector<double>(static_cast<std::size_t>(plan_.rank), 0.0));
+}
+
+}  // namespace lossatlas
