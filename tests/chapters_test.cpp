@@ -36,6 +36,7 @@ const std::map<std::string, std::vector<std::string>> kPublicHeaders = {
      {"activation", "device_rates", "error", "export", "hessian_part", "loss", "precision", "progress", "text"}},
     {"file", {"opened_files", "output_file"}},
     {"linalg", {"spectrum_values"}},
+    {"layers", {"dense"}},
     {"model", {"dataset", "network"}},
     {"section", {"evaluate_options", "grid", "section", "section_cost", "surface"}},
     {"backend", {"device", "rates", "version"}},
@@ -59,7 +60,6 @@ const std::vector<Exception> kExceptions = {
     {"kernels/section.hpp", "include/lossatlas/grid.hpp", "the axes of a grid go to the device as they are"},
     {"src/pattern/placed_features.cpp", "src/cpu/section_kernel.hpp", "works on dense chains alone, on the CPU"},
     {"src/pattern/placed_features.cpp", "src/cpu/section_pack.hpp", "works on dense chains alone, on the CPU"},
-    {"src/pattern/refine.cpp", "src/cpu/elementwise.hpp", "has a forward pass of its own"},
 };
 
 /// Of a device, these chapters see only its pass.

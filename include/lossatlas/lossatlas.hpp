@@ -7,6 +7,7 @@
 #include <lossatlas/curvature.hpp>
 #include <lossatlas/dataset.hpp>
 #include <lossatlas/dataset_io.hpp>
+#include <lossatlas/dense.hpp>
 #include <lossatlas/device.hpp>
 #include <lossatlas/device_rates.hpp>
 #include <lossatlas/embedding.hpp>

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -9,40 +8,13 @@
 #include <vector>
 
 #include <lossatlas/activation.hpp>
+#include <lossatlas/dense.hpp>
 #include <lossatlas/export.hpp>
 
 namespace lossatlas {
 
-/// A dense layer a = φ(W a₋ + b): W is (out, in), row-major; b is (out), or absent.
-struct Dense {
-  std::int64_t in = 0;
-  std::int64_t out = 0;
-  bool bias = true;
-  Activation activation = Activation::identity;
-
-  friend bool operator==(const Dense&, const Dense&) = default;
-};
-
 /// One layer of a network.
 using Layer = std::variant<Dense>;
-
-/// A read-only or mutable view of a row-major matrix (rows, cols).
-template <class T>
-struct MatrixView {
-  T* data = nullptr;
-  std::int64_t rows = 0;
-  std::int64_t cols = 0;
-
-  T& operator()(std::int64_t row, std::int64_t col) const { return data[row * cols + col]; }
-  std::span<T> row(std::int64_t index) const { return {data + index * cols, static_cast<std::size_t>(cols)}; }
-};
-
-/// Weight (out, in) and bias (out, or empty) of one layer inside a flat parameter vector.
-template <class T>
-struct LayerView {
-  MatrixView<T> weight;
-  std::span<T> bias;
-};
 
 /// A contiguous piece of θ.
 struct ParameterBlock {

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/check.hpp"
-#include "cpu/dense.hpp"
+#include "cpu/gradient.hpp"
 #include "cpu/hessian.hpp"
 #include "cpu/last_layer.hpp"
 #include "cpu/rates.hpp"

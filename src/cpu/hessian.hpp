@@ -13,7 +13,7 @@
 #include <lossatlas/hessian_part.hpp>
 #include <lossatlas/progress.hpp>
 
-#include "cpu/dense.hpp"
+#include "cpu/gradient.hpp"
 
 namespace lossatlas::cpu {
 

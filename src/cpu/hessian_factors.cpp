@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <utility>
-#include <variant>
 
 #include "base/parallel.hpp"
 #include "cpu/elementwise.hpp"
+#include "layers/dense.hpp"
 
 namespace lossatlas::cpu {
 namespace {
@@ -15,7 +15,7 @@ constexpr std::int64_t kDepth = 1024;                           // rows of a pro
 constexpr std::int64_t kFactorEntries = std::int64_t{1} << 26;  // 512 MiB
 constexpr std::int64_t kSlab = 32;                              // samples whose factors one thread computes at a time
 
-/// Entries of all factors of one sample.
+/// Entries of all factors of one sample, and a unit's in a pass.
 std::int64_t sample_entries(const std::vector<PlacedLayer>& layers, std::int64_t parameters, HessianMethod method) {
   std::int64_t sum = 0, below = 0;
   for (const PlacedLayer& placed : layers) {
@@ -86,10 +86,8 @@ std::int64_t HessianFactors::bytes(const Problem& problem, HessianMethod method)
 
 HessianFactors::HessianFactors(const Problem& problem, std::span<const double> theta, HessianPart part,
                                HessianMethod method)
-    : network_(problem.network),
-      data_(problem.data),
-      loss_(problem.loss),
-      loss_rows_(problem.loss, problem.data, network_.heads(), network_.outputs_per_head()),
+    : problem_(problem),
+      network_(problem.network),
       theta_(theta),
       part_(part),
       method_(method),
@@ -104,7 +102,7 @@ HessianFactors::HessianFactors(const Problem& problem, std::span<const double> t
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     const std::int64_t out = layers_[l].layer.out;
     input_.push_back(take(layers_[l].augmented()));
-    for (auto* values : {&pre_, &slope_, &delta_, &bend_}) values->push_back(take(out));
+    for (auto* values : {&slope_, &delta_, &bend_}) values->push_back(take(out));
     if (method == HessianMethod::jacobian) continue;
     for (std::size_t k = 0; k <= l; ++k) {
       const std::int64_t size = layers_[k].layer.out * out;
@@ -116,79 +114,56 @@ HessianFactors::HessianFactors(const Problem& problem, std::span<const double> t
 }
 
 void HessianFactors::compute(std::int64_t first, std::int64_t rows, int threads, const Control& control) {
-  first_ = first;
   rows_ = rows;
-  parallel_for((rows + kSlab - 1) / kSlab, threads, control, "", [&](std::int64_t slab, int) {
+  Passes passes(problem_, theta_, {.capacity = kSlab, .slopes = true}, control);
+  parallel_for((rows + kSlab - 1) / kSlab, threads, control, "", [&](std::int64_t slab, int thread) {
     const std::int64_t begin = slab * kSlab, count = std::min(kSlab, rows - begin);
-    forward_pass(begin, count, control);
-    if (part_ == HessianPart::full) backward_pass(begin, count, control);
-    if (method_ == HessianMethod::jacobian) return jacobian_rows(begin, count, control);
-    output_curvature(begin, count);
+    Pass& pass = passes.of(thread);
+    pass.forward(first + begin, count);
+    take_forward(pass, begin);
+    if (part_ == HessianPart::full) take_backward(pass, begin);
+    if (method_ == HessianMethod::jacobian) return jacobian_rows(pass.outputs(), begin, count, control);
+    output_curvature(pass.outputs(), begin, count);
     curvature_blocks(begin, count, control);
     if (part_ == HessianPart::full) sensitivity_blocks(begin, count, control);
   });
 }
 
-void HessianFactors::forward_pass(std::int64_t begin, std::int64_t rows, const Control& control) {
-  for (std::int64_t n = begin; n < begin + rows; ++n) {
-    const std::span<const double> sample = data_.input(first_ + n);
-    double* input = at(input_[0], n, layers_[0].augmented());
-    std::copy(sample.begin(), sample.end(), input);
-    if (layers_[0].layer.bias) input[layers_[0].layer.in] = 1;
-  }
+void HessianFactors::take_forward(const Pass& pass, std::int64_t begin) {
   for (std::size_t l = 0; l < layers_.size(); ++l) {
-    check_stop(control);
     const Dense& layer = layers_[l].layer;
-    double* pre = at(pre_[l], begin, layer.out);
-    double* slope = at(slope_[l], begin, layer.out);
-    const ConstMatrix below{input(l, begin), layers_[l].augmented()};
-    forward(layer, view(l), rows, below, {pre, layer.out});
-    std::fill_n(slope, rows * layer.out, 1.0);
-    multiply_slope(layer.activation, rows * layer.out, pre, slope);
-    if (l + 1 == layers_.size()) break;
-    for (std::int64_t n = 0; n < rows; ++n) {
-      double* above = at(input_[l + 1], begin + n, layers_[l + 1].augmented());
-      apply(layer.activation, layer.out, pre + n * layer.out, above);
-      if (layers_[l + 1].layer.bias) above[layer.out] = 1;
+    const auto index = static_cast<std::int64_t>(l);
+    for (std::int64_t r = 0; r < pass.rows(); ++r) {
+      double* input = at(input_[l], begin + r, layers_[l].augmented());
+      std::copy_n(pass.input(index).at(r, 0).data, layer.in, input);
+      if (layer.bias) input[layer.in] = 1;
     }
+    std::copy_n(pass.slope(index).data, pass.rows() * layer.out, at(slope_[l], begin, layer.out));
   }
 }
 
-void HessianFactors::backward_pass(std::int64_t begin, std::int64_t rows, const Control& control) {
-  const std::size_t last = layers_.size() - 1;
-  const std::int64_t outputs = network_.outputs();
-  const double half = loss_ == Loss::mean_squared_error ? 0.5 : 1;
-  for (std::int64_t n = begin; n < begin + rows; ++n) {
-    double* delta = at(delta_[last], n, outputs);
-    loss_rows_.gradient(row(pre_[last], n, outputs), first_ + n, delta);
-    for (std::int64_t c = 0; c < outputs; ++c) delta[c] *= half;
-  }
-  for (std::size_t l = last; l-- > 0;) {
-    check_stop(control);
-    const std::int64_t out = layers_[l].layer.out, above = layers_[l + 1].layer.out;
-    double* delta = at(delta_[l], begin, out);
-    double* bend = at(bend_[l], begin, out);
-    pull_to_input(layers_[l + 1].layer, view(l + 1), rows, {this->delta(l + 1, begin), above}, 0, {delta, out});
-    std::copy_n(delta, rows * out, bend);
-    for (std::int64_t n = begin; n < begin + rows; ++n, bend += out) {
-      multiply_bend(layers_[l].layer.activation, out, row(pre_[l], n, out), input(l + 1, n), slope(l, n), bend);
-    }
-    multiply(rows * out, slope(l, begin), delta);
+void HessianFactors::take_backward(Pass& pass, std::int64_t begin) {
+  pass.fill_loss_cotangent(problem_.loss == Loss::mean_squared_error ? 2 : 1);
+  pass.pull_down_bends();
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    const std::int64_t out = layers_[l].layer.out, index = static_cast<std::int64_t>(l);
+    std::copy_n(pass.delta(index).data, pass.rows() * out, at(delta_[l], begin, out));
+    if (l + 1 < layers_.size()) std::copy_n(pass.bend(index).data, pass.rows() * out, at(bend_[l], begin, out));
   }
 }
 
-void HessianFactors::output_curvature(std::int64_t begin, std::int64_t rows) {
+void HessianFactors::output_curvature(ConstMatrix logits, std::int64_t begin, std::int64_t rows) {
   const std::size_t last = layers_.size() - 1;
   const std::int64_t outputs = network_.outputs(), classes = network_.outputs_per_head();
   for (std::int64_t n = begin; n < begin + rows; ++n) {
     double* block = at(curvature_[pair(last, last)], n, outputs * outputs);
     std::fill_n(block, outputs * outputs, 0.0);
-    for (std::int64_t c = 0; c < outputs; c += loss_ == Loss::mean_squared_error ? 1 : classes) {
+    for (std::int64_t c = 0; c < outputs; c += problem_.loss == Loss::mean_squared_error ? 1 : classes) {
       double* diagonal = block + c * outputs + c;
-      if (loss_ == Loss::mean_squared_error) {
+      if (problem_.loss == Loss::mean_squared_error) {
         *diagonal = 1;
       } else {
-        softmax_curvature(row(pre_[last], n, outputs) + c, classes, outputs, diagonal);
+        softmax_curvature(logits.at(n - begin, c).data, classes, outputs, diagonal);
       }
     }
   }
@@ -202,8 +177,7 @@ void HessianFactors::curvature_blocks(std::int64_t begin, std::int64_t rows, con
       check_stop(control);
       const std::int64_t out = layers_[k].layer.out, above = layers_[k + 1].layer.out;
       double* block = at(curvature_[pair(k, l)], begin, units * out);
-      pull_to_input(layers_[k + 1].layer, view(k + 1), rows * units, {curvature(k + 1, l, begin), above}, 0,
-                    {block, out});
+      vjp_input(layers_[k + 1].layer, view(k + 1), rows * units, {curvature(k + 1, l, begin), above}, 0, {block, out});
       for (std::int64_t r = 0; r < rows * units; ++r) multiply(out, slope(k, begin + r / units), block + r * out);
     }
     if (l > 0) lower_diagonal_block(l - 1, begin, rows);
@@ -247,18 +221,18 @@ void HessianFactors::sensitivity_blocks(std::int64_t begin, std::int64_t rows, c
   }
 }
 
-void HessianFactors::jacobian_rows(std::int64_t begin, std::int64_t rows, const Control& control) {
+void HessianFactors::jacobian_rows(ConstMatrix logits, std::int64_t begin, std::int64_t rows, const Control& control) {
   const std::size_t last = layers_.size() - 1;
   const std::int64_t outputs = network_.outputs(), classes = network_.outputs_per_head();
   std::vector<double> cotangents(static_cast<std::size_t>(rows * outputs * outputs)), next;
   for (std::int64_t n = 0; n < rows; ++n) {
     double* block = cotangents.data() + n * outputs * outputs;
-    for (std::int64_t c = 0; c < outputs; c += loss_ == Loss::mean_squared_error ? 1 : classes) {
+    for (std::int64_t c = 0; c < outputs; c += problem_.loss == Loss::mean_squared_error ? 1 : classes) {
       double* diagonal = block + c * outputs + c;
-      if (loss_ == Loss::mean_squared_error) {
+      if (problem_.loss == Loss::mean_squared_error) {
         *diagonal = 1;
       } else {
-        softmax_curvature_root(row(pre_[last], begin + n, outputs) + c, classes, outputs, diagonal);
+        softmax_curvature_root(logits.at(n, c).data, classes, outputs, diagonal);
       }
     }
   }
@@ -268,7 +242,7 @@ void HessianFactors::jacobian_rows(std::int64_t begin, std::int64_t rows, const 
     if (l == 0) return;
     const std::int64_t out = layers_[l].layer.out, below = layers_[l - 1].layer.out;
     next.resize(static_cast<std::size_t>(rows * outputs * below));
-    pull_to_input(layers_[l].layer, view(l), rows * outputs, {cotangents.data(), out}, 0, {next.data(), below});
+    vjp_input(layers_[l].layer, view(l), rows * outputs, {cotangents.data(), out}, 0, {next.data(), below});
     for (std::int64_t r = 0; r < rows * outputs; ++r) {
       multiply(below, slope(l - 1, begin + r / outputs), next.data() + r * below);
     }

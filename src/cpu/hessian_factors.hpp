@@ -8,10 +8,10 @@
 #include <lossatlas/hessian_part.hpp>
 #include <lossatlas/progress.hpp>
 
-#include "cpu/dense.hpp"
-#include "cpu/layers.hpp"
-#include "cpu/loss_rows.hpp"
+#include "cpu/pass.hpp"
+#include "cpu/problem.hpp"
 #include "cpu/scratch.hpp"
+#include "linalg/blas.hpp"
 
 namespace lossatlas::cpu {
 
@@ -73,29 +73,26 @@ class HessianFactors {
   std::size_t pair(std::size_t k, std::size_t l) const { return k * layers_.size() + l; }
   LayerView<const double> view(std::size_t l) const { return network_.view(theta_, static_cast<std::int64_t>(l)); }
 
-  void forward_pass(std::int64_t begin, std::int64_t rows, const Control& control);
-  void backward_pass(std::int64_t begin, std::int64_t rows, const Control& control);
-  void output_curvature(std::int64_t begin, std::int64_t rows);
+  void take_forward(const Pass& pass, std::int64_t begin);
+  void take_backward(Pass& pass, std::int64_t begin);
+  void output_curvature(ConstMatrix logits, std::int64_t begin, std::int64_t rows);
   void curvature_blocks(std::int64_t begin, std::int64_t rows, const Control& control);
   void lower_diagonal_block(std::size_t l, std::int64_t begin, std::int64_t rows);
   void sensitivity_blocks(std::int64_t begin, std::int64_t rows, const Control& control);
-  void jacobian_rows(std::int64_t begin, std::int64_t rows, const Control& control);
+  void jacobian_rows(ConstMatrix logits, std::int64_t begin, std::int64_t rows, const Control& control);
   void write_jacobian(std::size_t l, std::int64_t begin, std::int64_t rows, const double* cotangents);
 
+  Problem problem_;
   const Network& network_;
-  const Dataset& data_;
-  Loss loss_;
-  LossRows loss_rows_;
   std::span<const double> theta_;
   HessianPart part_;
   HessianMethod method_;
   std::vector<PlacedLayer> layers_;
   std::int64_t capacity_;
-  std::int64_t first_ = 0;
   std::int64_t rows_ = 0;
   Scratch memory_;
-  std::vector<double*> input_, pre_, slope_, delta_, bend_;  ///< by layer
-  std::vector<double*> curvature_, sensitivity_;             ///< by pair of layers
+  std::vector<double*> input_, slope_, delta_, bend_;  ///< by layer
+  std::vector<double*> curvature_, sensitivity_;       ///< by pair of layers
   double* jacobian_ = nullptr;
 };
 

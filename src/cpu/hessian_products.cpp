@@ -1,19 +1,12 @@
-// Products with the Hessian, forward over reverse. With a prime for the derivative along v = (V_l, v_l):
-//
-//   z'_l = V_l a_{l−1} + v_l + W_l a'_{l−1},   a'_l = φ'(z_l) z'_l,   δ'_L = ∇²ℓ z'_L,
-//   δ'_l = φ'(z_l) (W_{l+1}ᵀ δ'_{l+1} + V_{l+1}ᵀ δ_{l+1}) + φ''(z_l) z'_l W_{l+1}ᵀ δ_{l+1},
-//   (H v)_l = mean_n δ'_l [a_{l−1}, 1]ᵀ + δ_l [a'_{l−1}, 0]ᵀ;   the Gauss–Newton part is the same with δ = 0.
+// Products with the Hessian: lanes of chunks, in parallel.
 #include <algorithm>
-#include <memory>
-#include <variant>
 #include <vector>
 
 #include "base/check.hpp"
 #include "base/parallel.hpp"
-#include "cpu/elementwise.hpp"
 #include "cpu/hessian.hpp"
-#include "cpu/layers.hpp"
-#include "cpu/loss_rows.hpp"
+#include "cpu/pass.hpp"
+#include "model/layer.hpp"
 
 namespace lossatlas::cpu {
 namespace {
@@ -35,129 +28,6 @@ std::int64_t batch_size(const Problem& problem) {
   return std::clamp<std::int64_t>(kBatchEntries / (lane_count(problem) * problem.network.parameter_count()), 1, kBatch);
 }
 
-/// The passes over one chunk, with their memory.
-class ProductPass {
- public:
-  ProductPass(const Problem& problem, std::span<const double> theta, HessianPart part)
-      : network_(problem.network),
-        data_(problem.data),
-        theta_(theta),
-        full_(part == HessianPart::full),
-        loss_rows_(problem.loss, data_, network_.heads(), network_.outputs_per_head()) {
-    std::int64_t widest = 0;
-    const std::int64_t capacity = std::min(kChunk, data_.size());
-    for (const Layer& layer : network_.layers()) {
-      widest = std::max(widest, width(layer));
-      for (auto* values : {&pre_, &post_, &slope_, &delta_, &bend_, &pre_tangent_, &post_tangent_}) {
-        values->emplace_back(static_cast<std::size_t>(capacity * width(layer)));
-      }
-    }
-    for (auto& values : cotangent_) values.resize(static_cast<std::size_t>(capacity * widest));
-  }
-
-  /// a_l, φ'(z_l) and, for the whole Hessian, δ_l and φ''(z_l) W_{l+1}ᵀ δ_{l+1}, for samples first..first+rows−1.
-  void prepare(std::int64_t first, std::int64_t rows) {
-    first_ = first;
-    rows_ = rows;
-    for (std::size_t l = 0; l < layers(); ++l) {
-      const std::int64_t count = rows * out(l);
-      std::visit([&](const auto& one) { forward(one, view(l), rows, below(l), of(pre_, l)); }, layer(l));
-      apply(activation(layer(l)), count, pre_[l].data(), post_[l].data());
-      std::fill_n(slope_[l].begin(), count, 1.0);
-      multiply_slope(activation(layer(l)), count, pre_[l].data(), slope_[l].data());
-    }
-    if (full_) prepare_residuals();
-  }
-
-  /// sum (M) += (H v)·rows over the prepared samples.
-  void add_product(std::span<const double> v, std::span<double> sum) {
-    tangent_pass(v);
-    const std::size_t last = layers() - 1;
-    std::copy_n(pre_tangent_[last].begin(), rows_ * out(last), cotangent_[last % 2].begin());
-    for (std::int64_t r = 0; r < rows_; ++r) {
-      loss_rows_.multiply_curvature(of(post_, last).at(r, 0).data, cotangent(last).at(r, 0).data);
-    }
-    for (std::size_t l = last;; --l) {
-      const LayerView<double> result = network_.view(sum, static_cast<std::int64_t>(l));
-      std::visit([&](const auto& one) { pull_to_parameters(one, rows_, cotangent(l), below(l), result); }, layer(l));
-      if (l == 0) return;
-      if (full_) {
-        std::visit(
-            [&](const auto& one) { pull_to_weights(one, rows_, of(delta_, l), of(post_tangent_, l - 1), result); },
-            layer(l));
-      }
-      lower_cotangent(v, l);
-    }
-  }
-
- private:
-  std::size_t layers() const { return network_.layers().size(); }
-  const Layer& layer(std::size_t l) const { return network_.layers()[l]; }
-  std::int64_t out(std::size_t l) const { return width(layer(l)); }
-  LayerView<const double> view(std::size_t l) const { return network_.view(theta_, static_cast<std::int64_t>(l)); }
-  Matrix of(std::vector<std::vector<double>>& values, std::size_t l) const { return {values[l].data(), out(l)}; }
-  Matrix cotangent(std::size_t l) { return {cotangent_[l % 2].data(), out(l)}; }
-  ConstMatrix below(std::size_t l) const {
-    if (l == 0) return {data_.inputs().data() + first_ * data_.features(), data_.features()};
-    return {post_[l - 1].data(), out(l - 1)};
-  }
-
-  void prepare_residuals() {
-    const std::size_t last = layers() - 1;
-    for (std::int64_t r = 0; r < rows_; ++r) {
-      loss_rows_.gradient(of(post_, last).at(r, 0).data, first_ + r, of(delta_, last).at(r, 0).data);
-    }
-    for (std::size_t l = last; l-- > 0;) {
-      const std::int64_t count = rows_ * out(l);
-      std::visit([&](const auto& one) { pull_to_input(one, view(l + 1), rows_, of(delta_, l + 1), 0, of(delta_, l)); },
-                 layer(l + 1));
-      std::copy_n(delta_[l].begin(), count, bend_[l].begin());
-      multiply_bend(activation(layer(l)), count, pre_[l].data(), post_[l].data(), slope_[l].data(), bend_[l].data());
-      multiply(count, slope_[l].data(), delta_[l].data());
-    }
-  }
-
-  void tangent_pass(std::span<const double> v) {
-    for (std::size_t l = 0; l < layers(); ++l) {
-      const LayerView<const double> direction = network_.view(v, static_cast<std::int64_t>(l));
-      const Matrix tangent = of(pre_tangent_, l);
-      std::visit([&](const auto& one) { forward(one, direction, rows_, below(l), tangent); }, layer(l));
-      if (l > 0) {
-        std::visit([&](const auto& one) { add_image(one, view(l), rows_, of(post_tangent_, l - 1), tangent); },
-                   layer(l));
-      }
-      std::copy_n(pre_tangent_[l].begin(), rows_ * out(l), post_tangent_[l].begin());
-      multiply(rows_ * out(l), slope_[l].data(), post_tangent_[l].data());
-    }
-  }
-
-  /// δ'_{l−1} from δ'_l.
-  void lower_cotangent(std::span<const double> v, std::size_t l) {
-    const LayerView<const double> direction = network_.view(v, static_cast<std::int64_t>(l));
-    const Matrix lower = cotangent(l - 1);
-    const std::int64_t count = rows_ * out(l - 1);
-    std::visit([&](const auto& one) { pull_to_input(one, view(l), rows_, cotangent(l), 0, lower); }, layer(l));
-    if (full_) {
-      std::visit([&](const auto& one) { pull_to_input(one, direction, rows_, of(delta_, l), 1, lower); }, layer(l));
-    }
-    multiply(count, slope_[l - 1].data(), lower.data);
-    if (!full_) return;
-    const std::vector<double>& bend = bend_[l - 1];
-    const std::vector<double>& tangent = pre_tangent_[l - 1];
-    for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) lower.data[i] += bend[i] * tangent[i];
-  }
-
-  const Network& network_;
-  const Dataset& data_;
-  std::span<const double> theta_;
-  bool full_;
-  LossRows loss_rows_;
-  std::int64_t first_ = 0;
-  std::int64_t rows_ = 0;
-  std::vector<std::vector<double>> pre_, post_, slope_, delta_, bend_, pre_tangent_, post_tangent_;  ///< (rows, m_l)
-  std::vector<double> cotangent_[2];  ///< δ' of layers with even and odd index
-};
-
 /// Vectors first..first+count−1 of one call.
 struct Batch {
   std::int64_t first;
@@ -169,13 +39,12 @@ class Products {
   Products(const Problem& problem, std::span<const double> theta, HessianPart part, std::span<const double> vectors,
            std::span<double> products)
       : problem_(problem),
-        theta_(theta),
         part_(part),
         vectors_(vectors),
         products_(products),
         size_(problem.network.parameter_count()),
         lanes_(lane_count(problem)),
-        passes_(static_cast<std::size_t>(problem.threads)) {}
+        passes_(problem, theta, {.slopes = true}) {}
 
   /// Looks for a stop request between chunks; `quiet` reports no progress.
   void run(Batch batch, const Control& quiet) {
@@ -184,10 +53,8 @@ class Products {
     const std::int64_t group = std::max<std::int64_t>(1, batch.count * lanes_ / problem_.threads);
     const std::int64_t groups = (batch.count + group - 1) / group;
     parallel_for(groups * lanes_, problem_.threads, quiet, "", [&](std::int64_t item, int thread) {
-      auto& pass = passes_[static_cast<std::size_t>(thread)];
-      if (!pass) pass = std::make_unique<ProductPass>(problem_, theta_, part_);
       const std::int64_t first = item / lanes_ * group;
-      add_lane(batch, first, std::min(batch.count, first + group), item % lanes_, quiet, *pass);
+      add_lane(batch, first, std::min(batch.count, first + group), item % lanes_, quiet, passes_.of(thread));
     });
     const std::int64_t entries = batch.count * size_;
     parallel_for((entries + kReducePiece - 1) / kReducePiece, problem_.threads, [&](std::int64_t piece, int) {
@@ -201,28 +68,31 @@ class Products {
 
  private:
   void add_lane(Batch batch, std::int64_t begin, std::int64_t end, std::int64_t lane, const Control& quiet,
-                ProductPass& pass) {
+                Pass& pass) {
     const auto size = static_cast<std::size_t>(size_);
     const std::int64_t samples = problem_.data.size();
     for (std::int64_t first = lane * kChunk; first < samples; first += lanes_ * kChunk) {
       check_stop(quiet);
-      pass.prepare(first, std::min(kChunk, samples - first));
+      pass.forward(first, std::min(kChunk, samples - first));
+      if (part_ == HessianPart::full) {
+        pass.fill_loss_cotangent();
+        pass.pull_down_bends();
+      }
       for (std::int64_t v = begin; v < end; ++v) {
-        pass.add_product({vectors_.data() + (batch.first + v) * size_, size},
-                         {sums_.data() + (lane * batch.count + v) * size_, size});
+        pass.add_hessian_product(part_, {vectors_.data() + (batch.first + v) * size_, size},
+                                 {sums_.data() + (lane * batch.count + v) * size_, size});
       }
     }
   }
 
   const Problem& problem_;
-  std::span<const double> theta_;
   HessianPart part_;
   std::span<const double> vectors_;
   std::span<double> products_;
   std::int64_t size_;
   std::int64_t lanes_;
   std::vector<double> sums_;  ///< (lanes, vectors of the batch, M)
-  std::vector<std::unique_ptr<ProductPass>> passes_;
+  Passes passes_;
 };
 
 }  // namespace
@@ -247,12 +117,9 @@ void hessian_products(const Problem& problem, std::span<const double> theta, Hes
 
 std::int64_t hessian_products_bytes(const Problem& problem, std::int64_t vectors) {
   const std::int64_t batch = std::min(vectors, batch_size(problem));
-  std::int64_t widths = 0, widest = 0;
-  for (const Layer& layer : problem.network.layers()) {
-    widths += width(layer);
-    widest = std::max(widest, width(layer));
-  }
-  const std::int64_t pass = std::min(kChunk, problem.data.size()) * (7 * widths + 2 * widest);
+  std::int64_t widths = 0;
+  for (const Layer& layer : problem.network.layers()) widths += width(layer);
+  const std::int64_t pass = std::min(kChunk, problem.data.size()) * 8 * widths;
   return 8 * (lane_count(problem) * batch * problem.network.parameter_count() + problem.threads * pass);
 }
 

@@ -53,10 +53,11 @@ class Features {
 
  private:
   void make(std::int64_t first, std::int64_t rows, double* values) const {
-    parallel_for((rows + kChunk - 1) / kChunk, problem_.threads, control_, "features", [&](std::int64_t c, int) {
+    Passes passes(problem_, theta_);
+    parallel_for((rows + kChunk - 1) / kChunk, problem_.threads, control_, "features", [&](std::int64_t c, int thread) {
       const std::int64_t begin = c * kChunk, size = std::min(kChunk, rows - begin);
       const Matrix block{values + begin * columns(), columns()};
-      hidden_features(problem_.network, theta_, problem_.data, first + begin, size, block);
+      hidden_features(passes.of(thread), problem_.network, first + begin, size, block);
       if (!has_bias_) return;
       for (std::int64_t r = 0; r < size; ++r) *block.at(r, units_).data = 1;
     });

@@ -7,7 +7,7 @@
 #include <lossatlas/progress.hpp>
 
 #include "backend/backend.hpp"
-#include "cpu/dense.hpp"
+#include "cpu/gradient.hpp"
 
 namespace lossatlas::cpu {
 

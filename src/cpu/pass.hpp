@@ -1,67 +1,129 @@
-// A forward and a backward pass on the host that keep, for a chunk of samples, what every layer saw: for sums over
-// samples that are not gradients.
+// The passes over a chunk of samples on the CPU: forward, and derivatives forward and backward. Everything in f64 that
+// sums over samples is built on them; sections have fused kernels instead.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
-#include <lossatlas/dataset.hpp>
-#include <lossatlas/loss.hpp>
-#include <lossatlas/network.hpp>
+#include <lossatlas/hessian_part.hpp>
+#include <lossatlas/progress.hpp>
 
-#include "cpu/dense.hpp"
-#include "cpu/layers.hpp"
+#include "cpu/loss_rows.hpp"
+#include "cpu/problem.hpp"
 #include "linalg/blas.hpp"
 
-namespace lossatlas {
+namespace lossatlas::cpu {
 
-/// Layers are indices into Network::layers(). Single-threaded; the caller holds a cpu::SingleThreadedBlas, and network,
-/// data and θ outlive the pass.
-class SamplePass {
+/// Samples of one product.
+inline constexpr std::int64_t kChunk = 512;
+
+struct PassOptions {
+  std::int64_t capacity = kChunk;  ///< samples at most
+  /// Computes φ'(z) with the forward pass and keeps it: for many directions at the same samples.
+  bool slopes = false;
+};
+
+/// What the layers compute for samples first..first+rows−1 of the last forward(), with what was asked for since. Layers
+/// are indices into Network::layers(); values of a layer l are (rows, m_l). Single-threaded; the caller holds a
+/// SingleThreadedBlas, and network, data, θ and the control outlive the pass. Heeds a requested stop between layers.
+class Pass {
  public:
-  SamplePass(const Network& network, const Dataset& data, Loss loss, std::span<const double> theta);
+  Pass(const Problem& problem, std::span<const double> theta, PassOptions options = {}, const Control& control = {});
 
-  /// z and a of all layers for samples first..first+rows−1, rows ≤ cpu::kChunk.
-  void forward(std::int64_t first, std::int64_t rows);
-  /// ∂R/∂z of the layers from `lowest` up for the samples of the last forward().
-  void backward(std::int64_t lowest);
-  /// gradient (M) += Jᵀ u for u (rows, outputs) and J, the derivative of the outputs of the last forward() in θ.
-  void pull_back(std::span<const double> outputs, std::span<double> gradient);
-  /// J d (rows, outputs) for a direction d (M).
-  std::vector<double> image(std::span<const double> direction) const;
+  /// z and a of the layers 0..layers−1.
+  void forward(std::int64_t first, std::int64_t rows, std::int64_t layers);
+  void forward(std::int64_t first, std::int64_t rows) { forward(first, rows, network_.depth()); }
+  /// The same for inputs (rows, d) that are not the data's, for all layers.
+  void forward(ConstMatrix inputs, std::int64_t rows);
 
   std::int64_t first() const { return first_; }
   std::int64_t rows() const { return rows_; }
-  cpu::ConstMatrix input(std::int64_t layer) const;   ///< a of the layer below (rows, in)
-  cpu::ConstMatrix pre(std::int64_t layer) const;     ///< z (rows, out)
-  cpu::ConstMatrix output(std::int64_t layer) const;  ///< a (rows, out)
-  cpu::ConstMatrix error(std::int64_t layer) const;   ///< ∂R/∂z (rows, out), with the 1/N of R
+  ConstMatrix input(std::int64_t l) const { return l == 0 ? inputs_ : output(l - 1); }  ///< a of the layer below
+  ConstMatrix pre(std::int64_t l) const { return of(pre_, l); }                         ///< z
+  ConstMatrix output(std::int64_t l) const { return of(post_, l); }                     ///< a
+  ConstMatrix slope(std::int64_t l) const { return of(slope_, l); }                     ///< φ'(z); PassOptions::slopes
+  ConstMatrix outputs() const { return output(network_.depth() - 1); }                  ///< (rows, H·C)
+
+  /// J v (rows, H·C) for a direction v (M) and J the derivative of the outputs in θ.
+  ConstMatrix jvp(std::span<const double> v);
+
+  /// A cotangent of the outputs (rows, H·C), to be filled in before pull_down() or vjp().
+  Matrix cotangent() { return of(delta_, network_.depth() - 1); }
+  /// The cotangent of the outputs ← that of the samples' losses, ∂ℓ/∂p / divisor.
+  void fill_loss_cotangent(double divisor = 1);
+  /// δ_l, the cotangent of z_l, of the layers from `lowest` up, from that of the outputs.
+  void pull_down(std::int64_t lowest);
+  ConstMatrix delta(std::int64_t l) const { return of(delta_, l); }
+  /// sum (M) += Jᵀ cotangent.
+  void vjp(std::span<double> sum);
+
+  /// As pull_down(0), and φ''(z_l) ⊙ W_{l+1}ᵀ δ_{l+1} of the layers below the last. Needs PassOptions::slopes.
+  void pull_down_bends();
+  ConstMatrix bend(std::int64_t l) const { return of(bend_, l); }
+  /// sum (M) += rows·H v for the Hessian of the mean loss of the samples, forward over reverse. The whole Hessian needs
+  /// fill_loss_cotangent() and pull_down_bends(). See pass.cpp.
+  void add_hessian_product(HessianPart part, std::span<const double> v, std::span<double> sum);
 
  private:
-  struct Values {
-    std::vector<double> pre, output, error;  // (rows, out) each
-  };
-  void pull_down(std::int64_t lowest);  ///< errors of the layers below the last, from its own
-  const Values& values(std::int64_t layer) const { return values_[static_cast<std::size_t>(layer)]; }
+  using Values = std::vector<std::vector<double>>;  ///< (capacity, m_l) of each layer
+
+  const Layer& layer(std::int64_t l) const { return network_.layers()[static_cast<std::size_t>(l)]; }
+  std::int64_t count(std::int64_t l) const;  ///< rows·m_l
+  LayerView<const double> view(std::int64_t l) const { return network_.view(theta_, l); }
+  ConstMatrix of(const Values& values, std::int64_t l) const;
+  Matrix of(Values& values, std::int64_t l);
+  void run(std::int64_t layers);
+  void multiply_by_slope(std::int64_t l, double* values) const;
+  void tangents(std::span<const double> v, Values* pre_tangents);
 
   const Network& network_;
   const Dataset& data_;
-  Loss loss_;
+  LossRows loss_rows_;
   std::span<const double> theta_;
-  std::vector<Values> values_;
+  PassOptions options_;
+  Control control_;
+  ConstMatrix inputs_;
   std::int64_t first_ = 0;
   std::int64_t rows_ = 0;
+  Values pre_, post_, slope_;
+  Values delta_, bend_, tangent_, pre_tangent_, moved_delta_;  ///< made when they are first needed
+};
+
+/// One Pass for each thread, made when the thread first works.
+class Passes {
+ public:
+  /// Problem, θ and control outlive it.
+  Passes(const Problem& problem, std::span<const double> theta, PassOptions options = {}, const Control& control = {})
+      : problem_(problem),
+        theta_(theta),
+        options_(options),
+        control_(control),
+        passes_(static_cast<std::size_t>(problem.threads)) {}
+
+  Pass& of(int thread) {
+    auto& pass = passes_[static_cast<std::size_t>(thread)];
+    if (!pass) pass = std::make_unique<Pass>(problem_, theta_, options_, control_);
+    return *pass;
+  }
+
+ private:
+  Problem problem_;
+  std::span<const double> theta_;
+  PassOptions options_;
+  Control control_;
+  std::vector<std::unique_ptr<Pass>> passes_;
 };
 
 /// body(pass) after the forward pass of each chunk of all samples, in order.
 template <class Body>
-void for_each_chunk(SamplePass& pass, std::int64_t samples, Body&& body) {
-  for (std::int64_t first = 0; first < samples; first += cpu::kChunk) {
-    pass.forward(first, std::min(cpu::kChunk, samples - first));
+void for_each_chunk(Pass& pass, std::int64_t samples, Body&& body) {
+  for (std::int64_t first = 0; first < samples; first += kChunk) {
+    pass.forward(first, std::min(kChunk, samples - first));
     body(pass);
   }
 }
 
-}  // namespace lossatlas
+}  // namespace lossatlas::cpu

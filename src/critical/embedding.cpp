@@ -8,6 +8,7 @@
 #include "base/check.hpp"
 #include "base/parallel.hpp"
 #include "cpu/pass.hpp"
+#include "model/layer.hpp"
 
 namespace lossatlas {
 namespace {
@@ -20,7 +21,7 @@ struct Copies {
   std::vector<std::vector<double>> share;
 };
 
-std::int64_t hidden_width(const Network& network, std::size_t hidden) { return cpu::width(network.layers()[hidden]); }
+std::int64_t hidden_width(const Network& network, std::size_t hidden) { return width(network.layers()[hidden]); }
 
 void check_theta(const Network& network, std::span<const double> theta, std::string_view function) {
   require(static_cast<std::int64_t>(theta.size()) == network.parameter_count(), function, "received theta with ",
@@ -185,18 +186,18 @@ double output_change(const Landscape& narrow, std::span<const double> theta, con
                      const Control& control) {
   const cpu::SingleThreadedBlas guard;
   const Dataset& data = narrow.data();
-  const std::int64_t last = embedding.network.depth() - 1, outputs = embedding.network.outputs();
+  const std::int64_t outputs = embedding.network.outputs();
   std::vector<double> worst(static_cast<std::size_t>((data.size() + cpu::kChunk - 1) / cpu::kChunk));
   parallel_for(static_cast<std::int64_t>(worst.size()), narrow.device().threads(), {{}, control.stop}, "",
                [&](std::int64_t chunk, int) {
-                 SamplePass before(narrow.network(), data, narrow.loss(), theta);
-                 SamplePass after(embedding.network, data, narrow.loss(), embedding.theta);
+                 cpu::Pass before({narrow.network(), data, narrow.loss(), 1}, theta);
+                 cpu::Pass after({embedding.network, data, narrow.loss(), 1}, embedding.theta);
                  const std::int64_t first = chunk * cpu::kChunk, rows = std::min(cpu::kChunk, data.size() - first);
                  before.forward(first, rows);
                  after.forward(first, rows);
                  double& here = worst[static_cast<std::size_t>(chunk)];
                  for (std::int64_t i = 0; i < rows * outputs; ++i) {
-                   here = larger(here, std::abs(after.output(last).data[i] - before.output(last).data[i]));
+                   here = larger(here, std::abs(after.outputs().data[i] - before.outputs().data[i]));
                  }
                });
   return std::accumulate(worst.begin(), worst.end(), 0.0, larger);
@@ -207,14 +208,16 @@ std::vector<std::vector<double>> error_sums(const Landscape& landscape, std::spa
                                             const Control& control) {
   const cpu::SingleThreadedBlas guard;
   const Network& network = landscape.network();
+  const auto samples = static_cast<double>(landscape.data().size());
   std::vector<std::vector<double>> sums;
-  for (const Layer& layer : network.layers()) sums.emplace_back(static_cast<std::size_t>(cpu::width(layer)));
-  SamplePass pass(network, landscape.data(), landscape.loss(), theta);
-  for_each_chunk(pass, landscape.data().size(), [&](SamplePass&) {
+  for (const Layer& layer : network.layers()) sums.emplace_back(static_cast<std::size_t>(width(layer)));
+  cpu::Pass pass({network, landscape.data(), landscape.loss(), 1}, theta);
+  cpu::for_each_chunk(pass, landscape.data().size(), [&](cpu::Pass&) {
     check_stop(control);
-    pass.backward(0);
+    pass.fill_loss_cotangent(samples);
+    pass.pull_down(0);
     for (std::size_t l = 0; l < sums.size(); ++l) {
-      const cpu::ConstMatrix error = pass.error(static_cast<std::int64_t>(l));
+      const cpu::ConstMatrix error = pass.delta(static_cast<std::int64_t>(l));
       for (std::int64_t r = 0; r < pass.rows(); ++r) {
         for (std::size_t i = 0; i < sums[l].size(); ++i) {
           sums[l][i] += error.at(r, static_cast<std::int64_t>(i)).data[0];
@@ -229,7 +232,7 @@ std::vector<std::vector<double>> error_sums(const Landscape& landscape, std::spa
 double null_activation(const Embedding& embedding, std::size_t hidden, std::size_t neuron) {
   const std::span<const double> bias =
       embedding.network.view(std::span<const double>(embedding.theta), static_cast<std::int64_t>(hidden)).bias;
-  return activate(cpu::activation(embedding.network.layers()[hidden]), bias.empty() ? 0.0 : bias[neuron]);
+  return activate(activation(embedding.network.layers()[hidden]), bias.empty() ? 0.0 : bias[neuron]);
 }
 
 /// ∇R_wide as the embedding determines it: ∂R/∂W'(i, j) = share_i ∂R/∂W(source_i, source_j), and for a null input

@@ -9,6 +9,7 @@
 #include "base/check.hpp"
 #include "base/parallel.hpp"
 #include "cpu/pass.hpp"
+#include "model/layer.hpp"
 
 namespace lossatlas {
 namespace {
@@ -28,7 +29,7 @@ void check_target(const Landscape& landscape, std::span<const double> theta, std
           theta.size(), " entries, expected ", network.parameter_count(), "; pass one value for each parameter");
   require(layer >= 1 && layer < network.depth(), function, "received layer ", layer, " of a network with ",
           network.depth() - 1, " hidden layers, expected one of them, from 1");
-  const std::int64_t width = cpu::width(network.layers()[static_cast<std::size_t>(layer - 1)]);
+  const std::int64_t width = lossatlas::width(network.layers()[static_cast<std::size_t>(layer - 1)]);
   require(neuron >= 0 && neuron < width, function, "received neuron ", neuron, " of layer ", layer, ", expected 0 to ",
           width - 1, "; neurons count from 0");
 }
@@ -42,11 +43,11 @@ class BlockSums {
         samples_(landscape.data().size()),
         layer_(layer),
         next_(network_.view(theta, layer)),
-        pass_(network_, landscape.data(), landscape.loss(), theta) {
+        pass_({network_, landscape.data(), landscape.loss(), 1}, theta) {
     const Layer& here = network_.layers()[static_cast<std::size_t>(layer - 1)];
-    below_ = layer == 1 ? network_.inputs() : cpu::width(network_.layers()[static_cast<std::size_t>(layer - 2)]);
+    below_ = layer == 1 ? network_.inputs() : width(network_.layers()[static_cast<std::size_t>(layer - 2)]);
     inputs_ = below_ + !network_.view(theta, layer - 1).bias.empty();
-    activation_ = cpu::activation(here);
+    activation_ = activation(here);
     const auto size = static_cast<std::size_t>(std::min(cpu::kChunk, samples_) * inputs_);
     extended_.resize(size);
     weighted_.resize(size);
@@ -58,9 +59,10 @@ class BlockSums {
     std::vector<SplitBlocks> blocks(static_cast<std::size_t>(count),
                                     {inputs_, outputs, std::vector<double>(static_cast<std::size_t>(inputs_ * inputs_)),
                                      std::vector<double>(static_cast<std::size_t>(inputs_ * outputs))});
-    for_each_chunk(pass_, samples_, [&](SamplePass& pass) {
+    cpu::for_each_chunk(pass_, samples_, [&](cpu::Pass& pass) {
       check_stop(control_);
-      pass.backward(layer_);
+      pass.fill_loss_cotangent(static_cast<double>(samples_));
+      pass.pull_down(layer_);
       extend_inputs();
       for (std::int64_t s = 0; s < count; ++s) add(first + s, blocks[static_cast<std::size_t>(s)]);
     });
@@ -99,7 +101,7 @@ class BlockSums {
   /// The chunk's share of one neuron's B and D.
   void add(std::int64_t neuron, SplitBlocks& blocks) {
     using cpu::Op;
-    const cpu::ConstMatrix z = pass_.pre(layer_ - 1), e = pass_.error(layer_), x{extended_.data(), inputs_};
+    const cpu::ConstMatrix z = pass_.pre(layer_ - 1), e = pass_.delta(layer_), x{extended_.data(), inputs_};
     const cpu::ConstMatrix curved = weigh([&](std::int64_t r) {
       double along = 0;  // e_n·a, a the output weights of the neuron
       for (std::int64_t k = 0; k < blocks.outputs; ++k) along += e.at(r, k).data[0] * next_.weight(k, neuron);
@@ -117,7 +119,7 @@ class BlockSums {
   std::int64_t samples_;
   std::int64_t layer_;
   LayerView<const double> next_;
-  SamplePass pass_;
+  cpu::Pass pass_;
   std::int64_t below_ = 0;
   std::int64_t inputs_ = 0;
   Activation activation_ = Activation::identity;

@@ -14,6 +14,7 @@
 #include "cpu/pass.hpp"
 #include "critical/critical_class.hpp"
 #include "critical/row_span.hpp"
+#include "model/layer.hpp"
 
 namespace lossatlas {
 namespace {
@@ -95,7 +96,7 @@ std::vector<LayerResponse> layers_with_uses(const Network& network, std::span<co
 }
 
 /// Extremes of neuron s on the chunk; the samples to which it responds.
-std::vector<std::int64_t> responding(const SamplePass& pass, std::int64_t l, std::int64_t s, Activation activation,
+std::vector<std::int64_t> responding(const cpu::Pass& pass, std::int64_t l, std::int64_t s, Activation activation,
                                      Response& neuron) {
   std::vector<std::int64_t> samples;
   for (std::int64_t r = 0; r < pass.rows(); ++r) {
@@ -107,7 +108,7 @@ std::vector<std::int64_t> responding(const SamplePass& pass, std::int64_t l, std
   return samples;
 }
 
-void show_chunk(const SamplePass& pass, std::int64_t l, const Layer& layer, Random& random, LayerResponse& response) {
+void show_chunk(const cpu::Pass& pass, std::int64_t l, const Layer& layer, Random& random, LayerResponse& response) {
   const auto in = static_cast<std::size_t>(pass.input(l).stride);
   const std::size_t width = in + (std::visit([](const auto& one) { return one.bias; }, layer) ? 1 : 0);
   std::vector<double> inputs;  // (rows, width): with the bias's 1
@@ -125,7 +126,7 @@ void show_chunk(const SamplePass& pass, std::int64_t l, const Layer& layer, Rand
     Response& neuron = response.neurons[s];
     if (!neuron.used) continue;
     const std::vector<std::int64_t> active =
-        responding(pass, l, static_cast<std::int64_t>(s), cpu::activation(layer), neuron);
+        responding(pass, l, static_cast<std::int64_t>(s), activation(layer), neuron);
     if (!neuron.active && active.size() == samples.size()) continue;
     if (!neuron.active) neuron.active = response.all.first(before);
     if (neuron.active->rank() < response.all.rank()) add_rows(rows, active, width, random, *neuron.active);
@@ -157,9 +158,9 @@ std::string neuron_at_infinity(const Landscape& landscape, std::span<const doubl
   const Network& network = landscape.network();
   std::vector<LayerResponse> responses = layers_with_uses(network, seen_by_loss(landscape, theta));
   const cpu::SingleThreadedBlas guard;
-  SamplePass pass(network, landscape.data(), landscape.loss(), theta);
+  cpu::Pass pass({network, landscape.data(), landscape.loss(), 1}, theta);
   Random random(0);  // the same for the same point
-  for_each_chunk(pass, landscape.data().size(), [&](const SamplePass&) {
+  cpu::for_each_chunk(pass, landscape.data().size(), [&](const cpu::Pass&) {
     for (std::size_t l = 0; l < responses.size(); ++l) {
       check_stop(control);
       show_chunk(pass, static_cast<std::int64_t>(l), network.layers()[l], random, responses[l]);
@@ -168,7 +169,7 @@ std::string neuron_at_infinity(const Landscape& landscape, std::span<const doubl
   const std::int64_t samples = landscape.data().size();
   const double constant = output_kind(landscape, theta, control) == OutputKind::constant ? kNearlyConstant : kConstant;
   for (std::size_t l = 0; l < responses.size(); ++l) {
-    const Activation activation = cpu::activation(network.layers()[l]);
+    const Activation activation = lossatlas::activation(network.layers()[l]);
     for (std::size_t s = 0; s < responses[l].neurons.size(); ++s) {
       const Response& neuron = responses[l].neurons[s];
       if (!neuron.used) continue;
@@ -185,10 +186,10 @@ std::vector<double> fold_constant_neurons(const Landscape& landscape, std::span<
   std::vector<double> result(theta.begin(), theta.end());
   if (landscape.data().size() == 1) return result;  // on which every neuron is constant
   std::vector<std::vector<Response>> responses;
-  for (const Layer& layer : network.layers()) responses.emplace_back(static_cast<std::size_t>(cpu::width(layer)));
+  for (const Layer& layer : network.layers()) responses.emplace_back(static_cast<std::size_t>(width(layer)));
   const cpu::SingleThreadedBlas guard;
-  SamplePass pass(network, landscape.data(), landscape.loss(), theta);
-  for_each_chunk(pass, landscape.data().size(), [&](const SamplePass&) {
+  cpu::Pass pass({network, landscape.data(), landscape.loss(), 1}, theta);
+  cpu::for_each_chunk(pass, landscape.data().size(), [&](const cpu::Pass&) {
     check_stop(control);
     for (std::size_t l = 0; l + 1 < responses.size(); ++l) {
       const cpu::ConstMatrix output = pass.output(static_cast<std::int64_t>(l));
@@ -217,11 +218,11 @@ OutputKind output_kind(const Landscape& landscape, std::span<const double> point
   const std::vector<double> theta = seen_by_loss(landscape, point);
   const double cut = kSameOutput * (data.has_labels() ? 1 : norm_max(data.targets()));
   const cpu::SingleThreadedBlas guard;
-  SamplePass pass(landscape.network(), data, landscape.loss(), theta);
+  cpu::Pass pass({landscape.network(), data, landscape.loss(), 1}, theta);
   const std::int64_t last = landscape.network().depth() - 1, width = landscape.network().outputs();
   std::vector<double> first;
   bool zero = true, constant = data.size() > 1;
-  for_each_chunk(pass, data.size(), [&](const SamplePass&) {
+  cpu::for_each_chunk(pass, data.size(), [&](const cpu::Pass&) {
     check_stop(control);
     for (std::int64_t r = 0; r < pass.rows(); ++r) {
       const std::span<const double> output(pass.output(last).at(r, 0).data, static_cast<std::size_t>(width));

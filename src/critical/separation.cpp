@@ -39,7 +39,7 @@ class Separation {
       : network_(landscape.network()),
         data_(landscape.data()),
         control_(control),
-        pass_(network_, data_, landscape.loss(), theta) {}
+        pass_({network_, data_, landscape.loss(), 1}, theta) {}
 
   bool falls_for_ever() {
     if (collect_pairs()) return true;
@@ -58,7 +58,7 @@ class Separation {
   /// Whether some head has no fixed pair: a larger factor on its part of the last layer lowers its loss and no other's.
   bool collect_pairs() {
     std::vector<bool> holds(static_cast<std::size_t>(network_.heads()), network_.outputs_per_head() < 2);
-    for_each_chunk(pass_, data_.size(), [&](const SamplePass&) {
+    cpu::for_each_chunk(pass_, data_.size(), [&](const cpu::Pass&) {
       check_stop(control_);
       for (std::int64_t r = 0; r < pass_.rows(); ++r) {
         for (std::int64_t head = 0; head < network_.heads(); ++head) {
@@ -93,7 +93,7 @@ class Separation {
   template <class Body>
   void for_each_part(Body&& body) {
     auto first = pairs_.begin();
-    for_each_chunk(pass_, data_.size(), [&](const SamplePass&) {
+    cpu::for_each_chunk(pass_, data_.size(), [&](const cpu::Pass&) {
       check_stop(control_);
       const auto last = std::find_if(first, pairs_.end(),
                                      [&](const Pair& pair) { return pair.sample >= pass_.first() + pass_.rows(); });
@@ -109,14 +109,15 @@ class Separation {
   /// Σ weight(pair) ∂m/∂θ over a chunk's pairs.
   template <class Weight>
   std::vector<double> sum_of(std::span<const Pair> pairs, Weight&& weight) {
-    std::vector<double> outputs(static_cast<std::size_t>(pass_.rows() * network_.outputs()), 0.0);
+    double* cotangent = pass_.cotangent().data;
+    std::fill_n(cotangent, pass_.rows() * network_.outputs(), 0.0);
     for (const Pair& pair : pairs) {
       const double w = weight(pair);
-      outputs[row_of(pair) + static_cast<std::size_t>(pair.other)] += w;
-      outputs[row_of(pair) + static_cast<std::size_t>(pair.label)] -= w;
+      cotangent[row_of(pair) + static_cast<std::size_t>(pair.other)] += w;
+      cotangent[row_of(pair) + static_cast<std::size_t>(pair.label)] -= w;
     }
     std::vector<double> sum(static_cast<std::size_t>(network_.parameter_count()), 0.0);
-    pass_.pull_back(outputs, sum);
+    pass_.vjp(sum);
     for (std::size_t i = 0; i < scale_.size(); ++i) sum[i] *= scale_[i];
     return sum;
   }
@@ -181,11 +182,11 @@ class Separation {
   std::vector<double> squares_along(const std::vector<std::vector<double>>& directions, std::span<const Pair> pairs) {
     std::vector<double> squares(pairs.size(), 0.0);
     for (const std::vector<double>& direction : directions) {
-      const std::vector<double> image = pass_.image(direction);
+      const double* moved = pass_.jvp(direction).data;
       for (std::size_t k = 0; k < pairs.size(); ++k) {
         const std::size_t row = row_of(pairs[k]);
-        const double change = image[row + static_cast<std::size_t>(pairs[k].other)] -
-                              image[row + static_cast<std::size_t>(pairs[k].label)];
+        const double change = moved[row + static_cast<std::size_t>(pairs[k].other)] -
+                              moved[row + static_cast<std::size_t>(pairs[k].label)];
         squares[k] += change * change;
       }
     }
@@ -210,7 +211,7 @@ class Separation {
   const Network& network_;
   const Dataset& data_;
   const Control& control_;
-  SamplePass pass_;
+  cpu::Pass pass_;
   Random random_{0};           // the same for the same point
   std::vector<Pair> pairs_;    // by sample
   std::vector<double> scale_;  // (M): derivatives are taken in these units of θ

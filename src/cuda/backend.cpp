@@ -9,7 +9,7 @@
 
 #include "backend/cuda_module.hpp"
 #include "base/check.hpp"
-#include "cuda/dense.hpp"
+#include "cuda/gradient.hpp"
 #include "cuda/hessian.hpp"
 #include "cuda/last_layer.hpp"
 #include "cuda/rates.hpp"

@@ -11,7 +11,7 @@
 #include "../kernels/training.hpp"
 #include "base/check.hpp"
 #include "base/parallel.hpp"
-#include "cuda/dense.hpp"
+#include "cuda/gradient.hpp"
 #include "cuda/linear_algebra.hpp"
 
 namespace lossatlas::cuda {

@@ -6,7 +6,7 @@
 #include <numeric>
 
 #include "base/parallel.hpp"
-#include "cpu/elementwise.hpp"
+#include "cpu/pass.hpp"
 #include "linalg/blas.hpp"
 
 namespace lossatlas {
@@ -29,17 +29,19 @@ class Preconditioner {
   Preconditioner(const Regression& regression, std::span<const double> theta) : network_(regression.network) {
     const Dataset& data = regression.data;
     const std::int64_t stride = std::max<std::int64_t>(1, data.size() / kProbes);
-    std::vector<double> a;
+    std::vector<double> probes;
     for (std::int64_t n = 0; n < data.size(); n += stride) {
       const auto x = data.input(n);
-      a.insert(a.end(), x.begin(), x.end());
+      probes.insert(probes.end(), x.begin(), x.end());
       ++rows_;
     }
     const cpu::SingleThreadedBlas guard;
+    cpu::Pass pass({network_, data, Loss::mean_squared_error, 1}, theta, {.capacity = rows_, .slopes = true});
+    pass.forward({probes.data(), data.features()}, rows_);
     std::vector<std::vector<double>> slopes;  // mean φ'² of each unit
     for (std::int64_t l = 0; l < network_.depth(); ++l) {
-      add_moments(a);
-      slopes.push_back(forward(theta, l, a));
+      add_moments(pass.input(l));
+      slopes.push_back(mean_squares(pass.slope(l)));
     }
     for (std::size_t l = 0; l < layers_.size(); ++l) layers_[l].squares.assign(slopes[l].size(), 2.0);
     for (std::int64_t l = network_.depth() - 2; l >= 0; --l) {
@@ -94,12 +96,12 @@ class Preconditioner {
     std::vector<double> squares;  // (out)
   };
 
-  void add_moments(const std::vector<double>& a) {
-    const std::int64_t in = static_cast<std::int64_t>(a.size()) / rows_, n = in + 1;
+  void add_moments(cpu::ConstMatrix inputs) {
+    const std::int64_t in = inputs.stride, n = in + 1;
     LayerBlock layer;
     layer.diagonal = in > kWidestBlock;
     std::vector<double> extended(static_cast<std::size_t>(rows_ * n), 1.0);
-    for (std::int64_t r = 0; r < rows_; ++r) std::copy_n(a.begin() + r * in, in, extended.begin() + r * n);
+    for (std::int64_t r = 0; r < rows_; ++r) std::copy_n(inputs.at(r, 0).data, in, extended.begin() + r * n);
     const double scale = 1 / static_cast<double>(rows_);
     if (layer.diagonal) {
       layer.moments.assign(static_cast<std::size_t>(n), 0.0);
@@ -122,20 +124,12 @@ class Preconditioner {
     layers_.push_back(std::move(layer));
   }
 
-  /// a ← φ(a Wᵀ + b); returns the mean φ'² of each unit.
-  std::vector<double> forward(std::span<const double> theta, std::int64_t index, std::vector<double>& a) const {
-    const auto view = network_.view(theta, index);
-    const Activation activation = std::get<Dense>(network_.layers()[static_cast<std::size_t>(index)]).activation;
-    std::vector<double> z(static_cast<std::size_t>(rows_ * view.weight.rows));
-    for (std::int64_t r = 0; r < rows_ && !view.bias.empty(); ++r)
-      std::copy(view.bias.begin(), view.bias.end(), z.begin() + r * view.weight.rows);
-    cpu::gemm(cpu::Op::none, cpu::Op::transpose, rows_, view.weight.rows, view.weight.cols, 1,
-              {a.data(), view.weight.cols}, {view.weight.data, view.weight.cols}, 1, {z.data(), view.weight.rows});
-    a.assign(z.size(), 1.0);
-    cpu::multiply_slope(activation, static_cast<std::int64_t>(z.size()), z.data(), a.data());
-    std::vector<double> squares(static_cast<std::size_t>(view.weight.rows), 0.0);
-    for (std::size_t k = 0; k < a.size(); ++k) squares[k % squares.size()] += a[k] * a[k] / static_cast<double>(rows_);
-    cpu::apply(activation, static_cast<std::int64_t>(z.size()), z.data(), a.data());
+  /// The mean square of each column of values (rows, units).
+  std::vector<double> mean_squares(cpu::ConstMatrix values) const {
+    std::vector<double> squares(static_cast<std::size_t>(values.stride), 0.0);
+    for (std::size_t k = 0; k < squares.size() * static_cast<std::size_t>(rows_); ++k) {
+      squares[k % squares.size()] += values.data[k] * values.data[k] / static_cast<double>(rows_);
+    }
     return squares;
   }
 

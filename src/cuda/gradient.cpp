@@ -1,4 +1,4 @@
-#include "cuda/dense.hpp"
+#include "cuda/gradient.hpp"
 
 #include <algorithm>
 #include <limits>

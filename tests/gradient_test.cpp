@@ -1,5 +1,5 @@
 // Losses, gradients and Gauss–Newton products of the CPU backend against the oracle.
-#include "cpu/dense.hpp"
+#include "cpu/gradient.hpp"
 
 #include <gtest/gtest.h>
 
@@ -89,7 +89,7 @@ std::vector<Case> cases() {
   return list;
 }
 
-class DenseAgainstOracle : public testing::TestWithParam<Case> {
+class GradientAgainstOracle : public testing::TestWithParam<Case> {
  protected:
   const Case& one = GetParam();
   const Problem problem{one.network, one.data, one.loss, 2};
@@ -99,7 +99,7 @@ class DenseAgainstOracle : public testing::TestWithParam<Case> {
 
 // Sums of at most 40 products in each of 4 layers, and a pairwise sum: 1e-12 of the scale is over 1000 ε.
 
-TEST_P(DenseAgainstOracle, LossesAndAccuracy) {
+TEST_P(GradientAgainstOracle, LossesAndAccuracy) {
   std::vector<double> losses(heads), accuracy(heads);
   evaluate(problem, theta, {}, losses, accuracy);
   const auto expected = reference::losses(one.network, theta, one.data, one.loss);
@@ -108,7 +108,7 @@ TEST_P(DenseAgainstOracle, LossesAndAccuracy) {
   EXPECT_EQ(max_difference(accuracy, reference::accuracy(one.network, theta, one.data)), 0);
 }
 
-TEST_P(DenseAgainstOracle, Gradient) {
+TEST_P(GradientAgainstOracle, Gradient) {
   std::vector<double> result(theta.size());
   const std::int64_t last = one.data.size(), ranges[][2] = {{0, last}, {last / 3, last}, {last / 2, last / 2 + 1}};
   for (const auto& [begin, end] : ranges) {
@@ -119,7 +119,7 @@ TEST_P(DenseAgainstOracle, Gradient) {
 }
 
 /// (1/N) Σ Jᵀ (∇²ℓ) J v with J v and ∇²ℓ J v as the derivative parts of dual numbers.
-TEST_P(DenseAgainstOracle, GaussNewtonProduct) {
+TEST_P(GradientAgainstOracle, GaussNewtonProduct) {
   const std::vector<double> v = normals(one.network.parameter_count(), 31);
   std::vector<double> product(theta.size()), expected(theta.size(), 0.0);
   gauss_newton_product(problem, theta, v, {}, product);
@@ -137,9 +137,9 @@ TEST_P(DenseAgainstOracle, GaussNewtonProduct) {
   EXPECT_LE(max_difference(product, expected), 1e-12 * largest(expected));
 }
 
-INSTANTIATE_TEST_SUITE_P(Networks, DenseAgainstOracle, testing::ValuesIn(cases()));
+INSTANTIATE_TEST_SUITE_P(Networks, GradientAgainstOracle, testing::ValuesIn(cases()));
 
-TEST(Dense, GaussNewtonIsSymmetricAndNotNegative) {
+TEST(Gradient, GaussNewtonIsSymmetricAndNotNegative) {
   const Network network = mlp({3, 9, 5, 4}, Activation::tanh, {.bias = Bias::all, .heads = 2});
   const Dataset data = random_data(700, 3, 2, Target::labels, 5);
   const Problem problem{network, data, Loss::cross_entropy, 2};
@@ -159,7 +159,7 @@ TEST(Dense, GaussNewtonIsSymmetricAndNotNegative) {
 }
 
 /// More chunks than accumulators, so that some of these take several chunks.
-TEST(Dense, SameBitsForAnyNumberOfThreads) {
+TEST(Gradient, SameBitsForAnyNumberOfThreads) {
   const Network network = mlp({2, 6, 3}, Activation::sigmoid);
   const Dataset data = random_data(17 * kChunk + 5, 2, 3, Target::labels, 9);
   const std::vector<double> theta = random_parameters(network, {.seed = 4, .scale = {}});
@@ -182,7 +182,7 @@ TEST(Dense, SameBitsForAnyNumberOfThreads) {
   EXPECT_LE(max_difference(std::span(reference).subspan(2, theta.size()), slope), 1e-12 * largest(slope));
 }
 
-TEST(Dense, NonFiniteLossesStayInTheirHead) {
+TEST(Gradient, NonFiniteLossesStayInTheirHead) {
   const Network network({Dense{1, 4, false, Activation::identity}}, 2);
   const Dataset data = Dataset::classification({1, 2}, 1, {0, 1}, 2);
   std::vector<double> losses(2), accuracy(2);
@@ -193,13 +193,14 @@ TEST(Dense, NonFiniteLossesStayInTheirHead) {
   EXPECT_EQ(accuracy, (std::vector<double>{0, 0.5}));
 }
 
-TEST(Dense, HiddenFeaturesAreTheLastHiddenLayer) {
+TEST(Gradient, HiddenFeaturesAreTheLastHiddenLayer) {
   const Network network = mlp({3, 8, 5, 2}, Activation::gelu);
   const Dataset data = random_data(20, 3, 2, Target::real, 12);
   const std::vector<double> theta = random_parameters(network, {.seed = 6, .scale = {}});
   ASSERT_EQ(feature_count(network), 5);
   std::vector<double> features(7 * 6, -1.0), expected(7 * 6, -1.0);
-  hidden_features(network, theta, data, 4, 7, {features.data(), 6});
+  Pass pass({network, data, Loss::mean_squared_error, 1}, theta);
+  hidden_features(pass, network, 4, 7, {features.data(), 6});
   for (std::size_t r = 0; r < 7; ++r) {
     const auto trace = reference::forward(network, theta, data.input(static_cast<std::int64_t>(4 + r)));
     std::copy(trace.values[2].begin(), trace.values[2].end(), expected.begin() + static_cast<std::ptrdiff_t>(6 * r));
@@ -208,11 +209,13 @@ TEST(Dense, HiddenFeaturesAreTheLastHiddenLayer) {
   const Network linear = mlp({3, 2}, Activation::identity);
   ASSERT_EQ(feature_count(linear), 3);
   std::vector<double> inputs(6);
-  hidden_features(linear, std::vector<double>(8), data, 1, 2, {inputs.data(), 3});
+  const std::vector<double> zeros(8);
+  Pass through({linear, data, Loss::mean_squared_error, 1}, zeros);
+  hidden_features(through, linear, 1, 2, {inputs.data(), 3});
   EXPECT_EQ(inputs, std::vector<double>(data.inputs().begin() + 3, data.inputs().begin() + 9));
 }
 
-TEST(Dense, RefusesWrongSizes) {
+TEST(Gradient, RefusesWrongSizes) {
   const Network network = mlp({3, 2}, Activation::identity);
   const Dataset data = random_data(4, 3, 2, Target::real, 1);
   const Problem problem{network, data, Loss::mean_squared_error, 1};

@@ -5,24 +5,13 @@
 #include <cstdint>
 #include <span>
 
-#include <lossatlas/dataset.hpp>
-#include <lossatlas/loss.hpp>
-#include <lossatlas/network.hpp>
 #include <lossatlas/progress.hpp>
 
+#include "cpu/pass.hpp"
+#include "cpu/problem.hpp"
 #include "linalg/blas.hpp"
 
 namespace lossatlas::cpu {
-
-/// Samples of one product.
-inline constexpr std::int64_t kChunk = 512;
-
-struct Problem {
-  const Network& network;
-  const Dataset& data;
-  Loss loss;
-  int threads;
-};
 
 /// losses (H) and accuracy (H) at θ (M). A sample is right when its first largest output is the label, wrong when an
 /// output of the head is NaN; NaN for real targets. This and the next two report progress in samples, and throw
@@ -41,10 +30,9 @@ void gauss_newton_product(const Problem& problem, std::span<const double> theta,
 /// Units of the last hidden layer (the inputs, if there is none).
 std::int64_t feature_count(const Network& network);
 
-/// Activations (rows, F) of the last hidden layer for samples first..first+rows−1, rows ≤ kChunk. Single-threaded; the
-/// caller holds a SingleThreadedBlas.
-void hidden_features(const Network& network, std::span<const double> theta, const Dataset& data, std::int64_t first,
-                     std::int64_t rows, Matrix features);
+/// Activations (rows, F) of the last hidden layer for samples first..first+rows−1 by the layers below the last of
+/// `pass`.
+void hidden_features(Pass& pass, const Network& network, std::int64_t first, std::int64_t rows, Matrix features);
 
 /// Bytes that evaluate, and gradient or gauss_newton_product, hold at once.
 std::int64_t evaluate_bytes(const Problem& problem);
