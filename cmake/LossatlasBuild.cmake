@@ -28,6 +28,14 @@ function(lossatlas_build_fast name)
   target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
 endfunction()
 
+# The standard headers that most sources include, parsed once for a target: half the compile time of a small source.
+function(lossatlas_precompile_standard_headers name)
+  set(headers algorithm cmath cstdint filesystem functional memory mutex optional span sstream stop_token string variant
+              vector)
+  list(TRANSFORM headers REPLACE "(.+)" "$<$<COMPILE_LANGUAGE:CXX>:<\\1$<ANGLE-R>>")
+  target_precompile_headers(${name} PRIVATE ${headers})
+endfunction()
+
 if(LOSSATLAS_SANITIZE)
   add_compile_options(-fsanitize=${LOSSATLAS_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${LOSSATLAS_SANITIZE})

@@ -382,36 +382,6 @@ TEST_F(Cli, InfoIsJsonOnRequest) {
   EXPECT_NE(words.find("no CUDA module"), std::string::npos) << words;
 }
 
-TEST_F(Cli, ReproduceListsAndTabulates) {
-  const Outcome list = run("reproduce");
-  EXPECT_EQ(list.status, 0);
-  EXPECT_NE(list.out.find("czarnecki2019-fig1"), std::string::npos);
-  EXPECT_EQ(Json::parse(run("reproduce --json").out).size(), 4u);
-
-  const Outcome outcome = run("reproduce czarnecki2019-fig3 --out figure3 --json");
-  ASSERT_EQ(outcome.status, 0) << outcome.err;
-  const Json report = Json::parse(outcome.out);
-  EXPECT_EQ(report, Json::parse(read_text(path("figure3/report.json"))));
-  // Two classes of one half: the entropy is ln 2; of ten tenths, ln 10; targets ±1 have variance 1.
-  std::vector<double> minima;
-  for (const Json& entry : report["cases"]) minima.push_back(entry["sigma_min"]);
-  EXPECT_NEAR(minima.at(0), 1, 1e-15);
-  EXPECT_NEAR(minima.at(3), std::log(2.0), 1e-15);
-  EXPECT_NEAR(minima.at(4), std::log(10.0), 1e-14);
-  EXPECT_TRUE(testing::fs::exists(path("figure3/figure3-mse.png")) &&
-              testing::fs::exists(path("figure3/figure3-ce.png")));
-
-  std::istringstream table(read_text(path("figure3/figure3.csv")));
-  std::string line;
-  std::getline(table, line);
-  EXPECT_EQ(line, "loss,case,s,sigma,derivative,inverse");
-  std::getline(table, line);
-  double s = 0, sigma = 0, slope = 0;
-  ASSERT_EQ(std::sscanf(line.c_str(), "mse,\"balanced\",%lf,%lf,%lf", &s, &sigma, &slope), 3) << line;
-  EXPECT_NEAR(sigma, s * s + 1, 1e-13);
-  EXPECT_NEAR(slope, 2 * s, 1e-13);
-}
-
 TEST_F(Cli, OutputThatCannotBeWrittenIsAFailure) {
   if (::access("/dev/full", W_OK) != 0) GTEST_SKIP() << "no /dev/full here";
   for (const char* arguments : {"--help", "--version", "section --help", "info"}) {

@@ -70,4 +70,15 @@ inline bool same_point(const Network& network, const std::vector<double>& a, con
   return same_neurons(reduce_neurons(network, a, kSame, loss), reduce_neurons(network, b, kSame, loss), kSame);
 }
 
+/// The gradient norm below which these searches accept a point.
+inline constexpr double kBar = 1e-13;
+
+inline CriticalSearchOptions short_search(std::int64_t starts) {
+  CriticalSearchOptions options;
+  options.starts = starts;
+  options.each.tolerance = kBar;
+  options.each.descent_iterations = 2000;
+  return options;
+}
+
 }  // namespace lossatlas::testing

@@ -17,55 +17,16 @@
 #include <lossatlas/lossatlas.hpp>
 
 #include "planted_failures.hpp"
+#include "result_numbers.hpp"
 
 namespace lossatlas {
 namespace {
 
+using testing::append;
+using testing::Numbers;
+using testing::numbers;
+using testing::numbers_of;
 namespace fs = std::filesystem;
-
-// ---- results as numbers ---------------------------------------------------------------------------------------------
-
-using Numbers = std::vector<double>;
-
-void append(Numbers& to, double value) { to.push_back(value); }
-void append(Numbers& to, const std::vector<double>& values) { to.insert(to.end(), values.begin(), values.end()); }
-void append(Numbers& to, const Inertia& inertia) {
-  for (const std::int64_t count : {inertia.positive, inertia.zero, inertia.negative}) to.push_back(double(count));
-}
-
-template <class... Parts>
-Numbers numbers(const Parts&... parts) {
-  Numbers result;
-  (append(result, parts), ...);
-  return result;
-}
-
-Numbers numbers_of(const Spectrum& spectrum) {
-  return numbers(spectrum.eigenvalues, spectrum.eigenvectors, spectrum.residual, spectrum.inertia, spectrum.zero.gap);
-}
-
-Numbers numbers_of(const Surface& surface) {
-  Numbers result = numbers(surface.losses, surface.points, double(surface.precision));
-  if (surface.chebyshev) append(result, numbers(surface.chebyshev->estimate, double(surface.chebyshev->evaluations)));
-  return result;
-}
-
-Numbers numbers_of(const OptimiserResult& result) {
-  return numbers(result.theta, result.loss, result.gradient_l1, double(result.iterations), double(result.reason));
-}
-
-Numbers numbers_of(const CriticalPoint& point) {
-  return numbers(point.theta, point.loss, point.gradient_l1, point.inertia, point.zero.gap, double(point.finite));
-}
-
-Numbers numbers_of(const SplitForecast& forecast) {
-  return numbers(forecast.b, forecast.d, forecast.b_eigenvalues, forecast.narrow, forecast.inside, forecast.outside,
-                 forecast.border, forecast.gap);
-}
-
-Numbers numbers_of(const PatternFit& fit) {
-  return numbers(fit.section.origin, fit.section.directions, fit.offset, fit.error.rms, double(fit.steps.size()));
-}
 
 // ---- entry points ---------------------------------------------------------------------------------------------------
 
@@ -334,14 +295,15 @@ void add_hessians(EntryPoints& list) {
 }
 
 void add_embeddings(EntryPoints& list) {
-  list.push_back(entry(
-      "Certify", "certify(Landscape, span, Embedding, Control)", narrow(), [](const Landscape& landscape, const Instance& at) {
-        const auto found = certify(landscape, at.section.origin, split_neuron(at.network, at.section.origin, {}));
-        return numbers(found.output_change, found.loss_change, found.gradient_residual, found.narrow_gradient_l1,
-                       found.wide_gradient_l1);
-      }));
-  list.push_back(entry("SplitForecast", "split_forecast(Landscape, span, long, long, SpectrumOptions, Control)", narrow(),
+  list.push_back(entry("Certify", "certify(Landscape, span, Embedding, Control)", narrow(),
                        [](const Landscape& landscape, const Instance& at) {
+                         const auto found =
+                             certify(landscape, at.section.origin, split_neuron(at.network, at.section.origin, {}));
+                         return numbers(found.output_change, found.loss_change, found.gradient_residual,
+                                        found.narrow_gradient_l1, found.wide_gradient_l1);
+                       }));
+  list.push_back(entry("SplitForecast", "split_forecast(Landscape, span, long, long, SpectrumOptions, Control)",
+                       narrow(), [](const Landscape& landscape, const Instance& at) {
                          return numbers_of(split_forecast(landscape, at.section.origin, 1, 0));
                        }));
   list.push_back(entry("ForecastSplit", "forecast_split(Landscape, span, Split, Control)", narrow(),

@@ -19,7 +19,7 @@ struct SplitArguments {
 void split(const SplitArguments& arguments, Session& session) {
   const Model model = arguments.model.read();
   arguments.neuron.check(model.network);
-  const auto [layer, neuron] = arguments.neuron;
+  const std::int64_t layer = arguments.neuron.layer, neuron = arguments.neuron.neuron;
   const auto make = [&]() -> Embedding {
     if (arguments.weights.empty()) {
       const Split one{layer, neuron, arguments.alpha.value_or(Split{}.alpha)};

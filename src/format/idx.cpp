@@ -53,7 +53,7 @@ void read_bytes(ByteSource& source, std::int64_t count, const Store& store) {
 std::string human_name(const std::filesystem::path& images) {
   std::string name = images.filename().string();
   for (const std::string_view ending : {".gz", "-idx3-ubyte", ".idx3-ubyte", "-images"}) {
-    if (name.ends_with(ending) && name.size() > ending.size()) name.resize(name.size() - ending.size());
+    if (name.ends_with(ending) && name.size() > ending.size()) name.erase(name.size() - ending.size());
   }
   return name;
 }
