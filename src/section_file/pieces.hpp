@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "section_file/stream.hpp"
+#include "section_file/tiles.hpp"
 
 namespace lossatlas {
 

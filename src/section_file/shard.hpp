@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "section_file/run_header.hpp"
-#include "section_file/stream.hpp"
+#include "section_file/tiles.hpp"
 
 namespace lossatlas {
 

@@ -1,71 +1,14 @@
-// Losses of a grid's points into a file, tile by tile, whatever computes them.
+// Sections into files, whatever computes the losses.
 #pragma once
 
-#include <algorithm>
-#include <cstdint>
 #include <filesystem>
-#include <functional>
-#include <span>
-#include <string>
-#include <vector>
 
-#include <lossatlas/section_file.hpp>
-
-#include "section_file/run_header.hpp"
+#include "section_file/tiles.hpp"
 
 namespace lossatlas {
-
-/// What fills the tiles: a landscape, an interpolant, or a formula.
-struct TileSource {
-  std::vector<IdentityPart> identity;  ///< all that the losses' bits depend on
-  Grid grid;
-  std::int64_t heads = 1;
-  /// losses (count, H) of points first..first+count−1. The bits of a point do not depend on the call.
-  std::function<void(std::int64_t first, std::int64_t count, const Control& control, std::span<double> losses)>
-      evaluate;
-  /// Bytes that one point needs, counted, for where what ran out does not say.
-  std::function<std::int64_t()> point_bytes;
-  /// Called once before the first evaluate(), only when there is something to evaluate; may be empty.
-  std::function<void(const Control& control)> prepare;
-};
 
 /// write_section() of any source; leaves device, precision and plan of the report empty.
 SectionFileReport stream_section(const std::filesystem::path& file, const TileSource& source,
                                  const SectionFileOptions& options);
-
-/// Where the losses of a part of the points lie in a file: tile by tile, in order, after a header.
-struct TileLayout {
-  std::int64_t begin = 0;   ///< bytes before the first loss
-  std::int64_t first = 0;   ///< point of the grid that comes first
-  std::int64_t points = 0;  ///< of this part
-  std::int64_t heads = 1;
-  std::int64_t tile_points = 1;
-
-  std::int64_t tiles() const { return (points - 1) / tile_points + 1; }
-  std::int64_t tile_first(std::int64_t tile) const { return first + tile * tile_points; }
-  std::int64_t tile_size(std::int64_t tile) const { return std::min(tile_points, points - tile * tile_points); }
-  std::int64_t loss_bytes(std::int64_t count) const { return 8 * heads * count; }
-  std::int64_t offset(std::int64_t point) const { return begin + loss_bytes(point - first); }
-  std::int64_t end() const { return offset(first + points); }
-};
-
-/// The part of a grid of `points` that a shard, by default all, holds; begin = 0.
-TileLayout shard_layout(std::int64_t points, std::int64_t heads, Shard shard, std::int64_t tile_points);
-
-inline constexpr std::int64_t kMostTiles = std::int64_t{1} << 20;    // their checksums are held in memory
-inline constexpr std::string_view kShardMagic = "LOSSATLAS SHARD2";  // of kMagicSize characters
-
-/// Smallest, largest and non-finite among losses that come in any order.
-class LossTally {
- public:
-  void add(std::span<const double> losses);
-  void add(const LossTally& other);
-  Range range() const { return range_; }
-  std::int64_t nonfinite() const { return nonfinite_; }
-
- private:
-  Range range_ = finite_range({});
-  std::int64_t nonfinite_ = 0;
-};
 
 }  // namespace lossatlas
