@@ -7,9 +7,9 @@
 
 namespace lossatlas::kernels {
 
-/// Bytes of device memory that compact_flagged works in.
+/// Bytes of device memory that compact_flagged() works in.
 std::int64_t compaction_workspace(std::int64_t points);
-/// The points whose flag in flags (points) is not 0, ascending, to chosen (count); waits.
+/// Writes the points whose entry in flags (points) is not 0 to chosen (count), ascending; waits for the stream.
 cudaError_t compact_flagged(const std::int32_t* flags, std::int64_t points, void* workspace, std::int32_t* chosen,
                             std::int64_t* count, cudaStream_t stream);
 

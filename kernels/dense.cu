@@ -9,13 +9,13 @@
 namespace lossatlas::kernels {
 namespace {
 
-constexpr int kTile = 64;   // rows and units of a block
+constexpr int kTile = 64;   // rows and units per block
 constexpr int kDepth = 16;  // inputs staged at a time
-constexpr int kMicro = 4;   // rows and units of a thread
+constexpr int kMicro = 4;   // rows and units per thread
 constexpr int kSide = kTile / kMicro;
 constexpr int kThreads = kSide * kSide;
 
-// Padded so that the transposing stores don't all meet one bank.
+// Padded so that the transposing stores do not all hit one bank.
 template <class T>
 struct Stage {
   T x[kDepth][kTile + 1];
@@ -52,7 +52,7 @@ __global__ void __launch_bounds__(kThreads) dense_batch(const DenseBatch<T> args
     stage(shared.w, args.weights + b * args.weights_stride, first_unit, args.out, begin, args.in);
     __syncthreads();  // the stage is filled
     if (works) {
-      // Summed in stages: rounding then grows with kDepth + in / kDepth instead of in.
+      // Summed in stages, so that rounding grows with kDepth + in / kDepth instead of in.
       T part[kMicro][kMicro] = {};
 #pragma unroll 4
       for (int k = 0; k < kDepth; ++k) {

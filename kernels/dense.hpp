@@ -9,8 +9,8 @@
 
 namespace lossatlas::kernels {
 
-/// y[b] (rows, out) = φ(x[b] (rows, in) w[b] (out, in)ᵀ + bias[b] (out)) for b < batch; a stride of 0 shares an
-/// operand.
+/// y[b] (rows, out) = φ(x[b] (rows, in) w[b] (out, in)ᵀ + bias[b] (out)) for b < batch; with a stride of 0 the batch
+/// shares an operand.
 template <class T>
 struct DenseBatch {
   const T* x = nullptr;

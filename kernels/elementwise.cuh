@@ -1,4 +1,4 @@
-// A kernel that calls a function object once for every index.
+// A kernel that calls a function object once per index.
 #pragma once
 
 #include <algorithm>

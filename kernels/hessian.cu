@@ -30,12 +30,12 @@ struct Bend {
   }
 };
 
-// One index is one row of the block of one sample: for cross entropy of diag(s) (I − 1sᵀ) with s = softmax(p), or of its
-// root, in which √s takes the place of the first s.
+// One index is one row of one sample's block: of diag(s) (I − 1sᵀ) with s = softmax(p) for cross entropy, or of its
+// root, in which √s replaces the first s.
 struct OutputCurvature {
   OutputRows args;
   double* block;
-  double order;  // of the root: 1 or 2
+  double order;  // 1 for the curvature, 2 for its root
 
   __device__ void operator()(std::int64_t i) const {
     const std::int64_t outputs = args.heads * args.classes, n = i / outputs, c = i % outputs;
@@ -60,7 +60,7 @@ struct OutputCurvature {
   }
 };
 
-// One index is one entry (j, q) of one unit; neighbours have neighbouring units.
+// One index is one entry (j, q) of one unit; adjacent indices have adjacent units.
 struct AddBend {
   HessianBlock block;
   const double* bend;
@@ -79,7 +79,7 @@ struct AddBend {
   }
 };
 
-// One index is one unit p and one parameter (i, j) of the lower layer; neighbours have neighbouring units i.
+// One index is one unit p and one parameter (i, j) of the lower layer; adjacent indices have adjacent units i.
 struct AddResiduals {
   HessianBlock block;
   const double* delta;
@@ -151,7 +151,7 @@ struct LowerCotangent {
 constexpr int kSide = 32;
 constexpr int kMirrorRows = 8;
 
-// Block (x, y), y ≤ x, has the tile of rows 32 y and columns 32 x.
+// Block (x, y), y ≤ x, handles the tile with rows from 32 y and columns from 32 x.
 __global__ void __launch_bounds__(kSide* kMirrorRows) mirror(double* matrix, std::int64_t size, double divisor) {
   if (blockIdx.y > blockIdx.x) return;
   auto& tile = *device::dynamic_shared<double[kSide][kSide + 1]>();
@@ -186,10 +186,10 @@ __device__ double warp_max(double value) {
   return value;
 }
 
-/// The row of this warp, and whether there is one.
+/// The row of this warp; may lie past the last.
 __device__ std::int64_t warp_row() { return (static_cast<std::int64_t>(blockIdx.x) * kRowThreads + threadIdx.x) / 32; }
 
-// One warp is one row.
+// One warp per row.
 __global__ void __launch_bounds__(kRowThreads)
     find_not_finite(const double* matrix, std::int64_t size, std::int64_t* columns) {
   const std::int64_t row = warp_row();
@@ -202,7 +202,7 @@ __global__ void __launch_bounds__(kRowThreads)
   if (threadIdx.x % 32 == 0) columns[row] = found;
 }
 
-// One warp is one row. Scaled, so that no square overflows or vanishes.
+// One warp per row. Scaled so that no square overflows or vanishes.
 __global__ void __launch_bounds__(kRowThreads)
     residual_norms(const double* images, const double* vectors, const double* values, std::int64_t count,
                    std::int64_t size, double* norms) {
@@ -216,7 +216,7 @@ __global__ void __launch_bounds__(kRowThreads)
   for (std::int64_t c = lane; c < size; c += 32) scale = fmax(scale, fabs(image[c] - value * vector[c]));
   scale = warp_max(scale);
   const double unit = scale > 0 ? scale : 1;
-  for (std::int64_t c = lane; c < size; c += 32) {  // also without a scale: fmax has dropped what is NaN
+  for (std::int64_t c = lane; c < size; c += 32) {  // needed also without a scale: fmax has dropped any NaN
     const double entry = (image[c] - value * vector[c]) / unit;
     sum += entry * entry;
   }
@@ -226,7 +226,7 @@ __global__ void __launch_bounds__(kRowThreads)
 
 dim3 warps(std::int64_t rows) { return dim3(static_cast<unsigned>((rows * 32 + kRowThreads - 1) / kRowThreads)); }
 
-/// Rows are the inputs of one unit i, depth are the samples.
+/// Rows are the inputs of one unit i; the sum runs over samples.
 struct CurvatureSource {
   HessianBlock block;
   CurvatureFactors factors;
@@ -282,7 +282,7 @@ struct CurvatureSource {
   }
 };
 
-/// Depth are the rows of the Jacobian, one for each output of each sample.
+/// The sum runs over the rows of the Jacobian, one for each output of each sample.
 struct JacobianSource {
   HessianBlock block;
   JacobianFactors factors;

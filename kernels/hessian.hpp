@@ -1,5 +1,5 @@
-// Kernels of Hessians and their products with vectors, all in f64 (theory section 5). k ≤ l are layers, n a sample of
-// the chunk, ã_l the input of layer l with the constant 1 of its bias, D_l entries.
+// Kernels of Hessians and their products with vectors, all in f64 (docs/theory.md, section 5). k ≤ l are layers and n
+// is a sample of the chunk; ã_l is the input of layer l with the constant 1 of its bias, d_l entries.
 #pragma once
 
 #include <cstdint>
@@ -20,17 +20,17 @@ struct PlacedLayer {
   std::int64_t weight = 0;  ///< first entry in θ
   std::int64_t bias = -1;   ///< first entry in θ; -1: no bias
 
-  LOSSATLAS_HOST_DEVICE std::int64_t augmented() const { return in + (bias >= 0 ? 1 : 0); }  ///< D
+  LOSSATLAS_HOST_DEVICE std::int64_t augmented() const { return in + (bias >= 0 ? 1 : 0); }  ///< d
   LOSSATLAS_HOST_DEVICE std::int64_t parameters() const { return out * augmented(); }
-  /// Where in θ the parameter `flat` = unit · D + input lies.
+  /// Index in θ of the parameter `flat` = unit · d + input.
   LOSSATLAS_HOST_DEVICE std::int64_t at(std::int64_t flat) const {
     const std::int64_t unit = flat / augmented(), input = flat - unit * augmented();
     return input == in ? bias + unit : weight + unit * in + input;
   }
 };
 
-/// Rows of a tile of products for groups of `rows` rows. The largest tile reads least memory for an operation, which
-/// is worth a tenth of its rows left empty.
+/// Rows of a tile of products for groups of `rows` rows. The largest tile reads the least memory per operation, which
+/// justifies leaving a tenth of its rows empty.
 inline std::int64_t tile_rows(std::int64_t rows) {
   if (rows <= 32) return rows <= 16 ? 16 : 32;
   const std::int64_t by_64 = (rows + 63) / 64 * 64, by_128 = (rows + 127) / 128 * 128;
@@ -41,8 +41,8 @@ inline std::int64_t tile_rows(std::int64_t rows) {
 struct HessianBlock {
   PlacedLayer left;                     ///< layer k
   PlacedLayer right;                    ///< layer l
-  const double* left_input = nullptr;   ///< ã_k (samples, D_k)
-  const double* right_input = nullptr;  ///< ã_l (samples, D_l)
+  const double* left_input = nullptr;   ///< ã_k (samples, d_k)
+  const double* right_input = nullptr;  ///< ã_l (samples, d_l)
   std::int64_t samples = 0;
   double* hessian = nullptr;  ///< (size, size)
   std::int64_t size = 0;
@@ -50,7 +50,7 @@ struct HessianBlock {
   LOSSATLAS_HOST_DEVICE bool diagonal() const { return left.weight == right.weight; }
 };
 
-/// Where a block comes from S and J: ã_k[j] (S_kl[i,p] ã_l[q] + δ_l[p] ∂a_l[q]/∂z_k[i]).
+/// The factors S and J of a block: ã_k[j] (S_kl[i,p] ã_l[q] + δ_l[p] ∂a_l[q]/∂z_k[i]).
 struct CurvatureFactors {
   const double* curvature = nullptr;    ///< S_kl (samples, m_l, m_k)
   const double* delta = nullptr;        ///< δ_l (samples, m_l); null: no second term
@@ -58,11 +58,11 @@ struct CurvatureFactors {
   const double* slope = nullptr;        ///< φ'(z_k) (samples, m_k)
 };
 
-/// hessian += the block, in its upper triangle. The bits of an entry depend on its own factors and the number of
-/// samples alone.
+/// Adds the block to `hessian`, in its upper triangle. The bits of an entry depend only on its own factors and the
+/// number of samples.
 cudaError_t launch_add_block(const HessianBlock& block, const CurvatureFactors& factors, cudaStream_t stream);
 
-/// Where the Gauss-Newton part of a block comes from the Jacobian: weight · Jᵀ J with rows G_l[c,p] ã_l[q] of J.
+/// The Jacobian factors of the Gauss–Newton part of a block: weight · Jᵀ J with rows G_l[c,p] ã_l[q] of J.
 struct JacobianFactors {
   const double* left = nullptr;   ///< G_k (samples, outputs, m_k)
   const double* right = nullptr;  ///< G_l (samples, outputs, m_l)
@@ -70,7 +70,7 @@ struct JacobianFactors {
   double weight = 1;
 };
 
-/// hessian += the Gauss-Newton part of the block; all else as above.
+/// Adds the Gauss–Newton part of the block to `hessian`; otherwise as launch_add_block().
 cudaError_t launch_add_gauss_newton_block(const HessianBlock& block, const JacobianFactors& factors,
                                           cudaStream_t stream);
 /// hessian += Σ_n bend[i] ã_k[j] ã_k[q] for p = i: φ'' of a layer in its own block. bend (samples, m_k).
@@ -108,7 +108,7 @@ cudaError_t launch_multiply(const double* a, const double* b, std::int64_t count
 cudaError_t launch_lower_cotangent(const double* slope, const double* bend, const double* tangent, std::int64_t count,
                                    double* cotangent, cudaStream_t stream);
 
-/// columns (size): the first entry of each row of the upper triangle that is not finite, or size.
+/// columns (size): for each row of the upper triangle, the column of its first non-finite entry, or size.
 cudaError_t launch_find_not_finite(const double* matrix, std::int64_t size, std::int64_t* columns, cudaStream_t stream);
 /// norms (count) = ‖image − value · vector‖₂ for the rows of images and vectors (count, size), values (count).
 cudaError_t launch_residual_norms(const double* images, const double* vectors, const double* values, std::int64_t count,

@@ -7,8 +7,8 @@
 
 namespace lossatlas::kernels {
 
-/// W(α) = W_0 + Σ_k α[weight_directions[k]] W_{k+1} between `in` and `out` units, and b(α) alike. How a matrix is laid
-/// out, (out, in) or (in, out), is up to the kernel that reads it.
+/// W(α) = W_0 + Σ_k α[weight_directions[k]] W_{k+1} between `in` and `out` units; b(α) likewise. The kernel that reads
+/// a matrix decides its layout, (out, in) or (in, out).
 template <class T>
 struct LayerParts {
   std::int64_t in = 0;

@@ -14,9 +14,9 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
-constexpr int kUnits = 4;  // of a thread at a time
+constexpr int kUnits = 4;  // per thread at a time
 
-// What a block holds in shared memory. R samples are the lanes: an activation is (units, R).
+// The shared memory of a block. The R samples are the lanes: an activation is (units, R).
 template <class T, int kRows>
 struct Shared {
   double* row_sums;  // (H, R): losses so far of the chunk's samples at place r of their tiles
@@ -74,7 +74,7 @@ __device__ void joint_layer(const PairLosses<T>& pairs, const double* alpha, con
   }
 }
 
-// y (out, R) = φ(W x + b), x (in, R). A warp computes kUnits units, a lane R/32 samples: weights are broadcast and
+// y (out, R) = φ(W x + b), x (in, R). A warp computes kUnits units, a lane R/32 samples: weights are broadcast, and
 // samples lie in different banks.
 template <class T, int kRows>
 __device__ void later_layer(const LayerParts<T>& layer, const T* weights, const T* x, T* y) {
@@ -118,7 +118,7 @@ __device__ void later_layer(const LayerParts<T>& layer, const T* weights, const 
   }
 }
 
-// Adds the losses of samples first.. to the sums of their places. The thread of a place is the same for every tile.
+// Adds the losses of samples first.. to the sums of their places. One thread serves a place in every tile.
 template <class T, int kRows>
 __device__ void add_losses(const PairLosses<T>& pairs, std::int64_t first, const T* outputs, double* row_sums) {
   for (std::int64_t i = threadIdx.x; i < pairs.heads * kRows; i += kThreads) {
@@ -141,7 +141,7 @@ __device__ void reduce_rows(const double* row_sums, std::int64_t heads, double* 
   }
 }
 
-// The chunk of one point: tiles of R samples through joint layer, later layers and loss.
+// Computes the chunk of one point: tiles of R samples through joint layer, later layers and loss.
 template <class T, int kRows>
 __device__ void chunk_losses(const PairLosses<T>& pairs, const Shared<T, kRows>& shared, std::int64_t point,
                              std::int64_t chunk) {
@@ -157,7 +157,7 @@ __device__ void chunk_losses(const PairLosses<T>& pairs, const Shared<T, kRows>&
       const LayerParts<T>& layer = pairs.later[l];
       later_layer<T, kRows>(layer, weights, shared.activations[l % 2], shared.activations[(l + 1) % 2]);
       weights += layer.out * (layer.in + 1);
-      __syncthreads();  // the layer is complete, and its input may be overwritten
+      __syncthreads();  // the layer is complete and its input may be overwritten
     }
     add_losses<T, kRows>(pairs, first, shared.activations[pairs.depth % 2], shared.row_sums);
     __syncthreads();  // the outputs have been read, the sums written
@@ -166,9 +166,8 @@ __device__ void chunk_losses(const PairLosses<T>& pairs, const Shared<T, kRows>&
   __syncthreads();  // the sums have been read
 }
 
-// Block b takes block_points points and block_chunks chunks. With interpolated weights it forms them once for each of
-// its points, otherwise once. Half the rows are taken where a block needs all of the shared memory, so that there is
-// just one on a multiprocessor.
+// Block b takes block_points points and block_chunks chunks. It forms interpolated weights once per point, fixed ones
+// once. Half as many rows are used if one block needs all the shared memory of a multiprocessor.
 template <class T, int kRows, bool kInterpolated>
 __global__ void __launch_bounds__(kThreads, kRows / 32) pair_losses(const PairLosses<T> pairs) {
   const Shared<T, kRows> shared(pairs);

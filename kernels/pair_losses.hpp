@@ -1,4 +1,4 @@
-// The fused kernels of joint plans: everything from the affine layer to the loss for pairs of grid point and sample.
+// Fused kernels of joint plans: everything from the affine layer to the loss, for pairs of a grid point and a sample.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,7 @@ struct PairLosses {
   std::int32_t depth = 0;
   bool interpolated = false;        ///< some later layer moves with α
   std::int64_t weight_values = 0;   ///< Σ of LayerParts::values()
-  std::int64_t widths[2] = {0, 0};  ///< the widest of: joint units, later 1, 3, ..; and of later 0, 2, ..
+  std::int64_t widths[2] = {0, 0};  ///< the largest width of: joint units, later 1, 3, ..; later 0, 2, ..
 
   Loss loss = Loss::mean_squared_error;
   std::int64_t heads = 1;
@@ -38,17 +38,17 @@ struct PairLosses {
   const double* alpha = nullptr;  ///< (points, rank)
   std::int64_t rank = 0;
   std::int64_t points = 0;
-  double* sums = nullptr;  ///< (points, chunks, H): the losses of a chunk, summed
+  double* sums = nullptr;  ///< (points, chunks, H): sum of the losses of each chunk
 
-  std::int64_t block_points = 1;  ///< of one block
+  std::int64_t block_points = 1;  ///< per block
   std::int64_t block_chunks = 1;
 };
 
-/// Samples that a block has in shared memory at once, 64 or 32; 0: the plan does not fit shared_limit bytes.
+/// Samples that a block holds in shared memory at once, 64 or 32; 0: the plan does not fit shared_limit bytes.
 template <class T>
 std::int64_t pair_tile(const PairLosses<T>& pairs, std::int64_t shared_limit);
 
-/// The bits of a partial sum depend neither on the other points nor on how points and chunks are given to blocks.
+/// The bits of a partial sum depend neither on the other points nor on how points and chunks are divided among blocks.
 template <class T>
 cudaError_t launch_pair_losses(const PairLosses<T>& pairs, std::int64_t shared_limit, cudaStream_t stream);
 

@@ -71,7 +71,7 @@ __global__ void __launch_bounds__(kThreads, 2) point_chain(const PointChain<T> c
   T* const odd = even + chain.widths[0] * kPoints;
   for (int l = 0; l < chain.depth; ++l) {
     chain_layer<T, kPoints>(chain.layers[l], alpha, l % 2 == 0 ? odd : even, l % 2 == 0 ? even : odd);
-    __syncthreads();  // the layer is complete, and its input may be overwritten
+    __syncthreads();  // the layer is complete and its input may be overwritten
   }
   const T* last = chain.depth % 2 == 1 ? even : odd;
   const std::int64_t out = chain.layers[chain.depth - 1].out;
@@ -86,7 +86,7 @@ std::int64_t bytes_of_point(const PointChain<T>& chain) {
   return (chain.widths[0] + chain.widths[1]) * static_cast<std::int64_t>(sizeof(T));
 }
 
-// Points of a block that shared memory holds: 8, 4, 2 or 1; 0 when not even one.
+// Points of a block that fit in shared memory: 8, 4, 2 or 1; 0 if not even one fits.
 std::int64_t points_in_shared(std::int64_t bytes, std::int64_t limit) {
   for (const std::int64_t points : {8, 4, 2, 1}) {
     if (points * bytes <= limit) return points;

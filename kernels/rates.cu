@@ -12,11 +12,11 @@ namespace lossatlas::kernels {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kBlocks = 2;  // of a multiprocessor
-constexpr int kTiles = 4;   // of products, of a warp
-constexpr int kChains = 8;  // of multiply-adds, of a thread
+constexpr int kBlocks = 2;  // per multiprocessor
+constexpr int kTiles = 4;   // of products, per warp
+constexpr int kChains = 8;  // of multiply-adds, per thread
 constexpr int kSteps = 16;  // of each chain in a round
-constexpr int kTanhs = 4;   // of a thread
+constexpr int kTanhs = 4;   // per thread
 
 __device__ __forceinline__ std::int64_t thread_index() {
   return static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
@@ -75,8 +75,8 @@ __global__ void __launch_bounds__(kThreads, kBlocks) multiply_adds(std::int64_t 
   out[thread_index()] = sum;
 }
 
-// x ← tanh x + s. As in a layer, a warp's values lie on both sides of the |x| at which tanh changes its formula: they
-// go to about ∛(3s).
+// x ← tanh x + s. The values of a warp tend to about ∛(3s), on both sides of the |x| at which tanh changes its formula,
+// as in a layer.
 template <class Arithmetic>
 __global__ void __launch_bounds__(kThreads, kBlocks) tanhs(std::int64_t rounds, double* out) {
   using Value = typename Arithmetic::Value;

@@ -1,4 +1,4 @@
-// What the multiprocessors do at most: products, multiply-adds and tanh in registers, with nothing beside them.
+// Peak rates of the multiprocessors: products, multiply-adds and tanh in registers, with nothing else running.
 #pragma once
 
 #include <cstdint>
@@ -8,19 +8,19 @@
 
 namespace lossatlas::kernels {
 
-/// Rounds of the same work on every multiprocessor.
+/// Rounds of identical work on every multiprocessor.
 struct RateRun {
   std::int64_t multiprocessors = 1;
   std::int64_t rounds = 1;
-  double* out = nullptr;  ///< (rate_threads(multiprocessors)): results, so that they are computed
+  double* out = nullptr;  ///< (rate_threads(multiprocessors)): results, which keep the work from being optimised away
 };
 std::int64_t rate_threads(std::int64_t multiprocessors);
 
-/// Products as the tensor cores make them for the sections of a precision.
+/// Products on the tensor cores, as the sections of a precision make them.
 cudaError_t launch_products(Precision precision, const RateRun& run, cudaStream_t stream);
-double products_flop(std::int64_t multiprocessors);  ///< of a round; in f32 those of the result
+double products_flop(std::int64_t multiprocessors);  ///< per round; in f32 those of the result
 
-/// Multiply-adds in the precision of ordinary arithmetic: f64, else f32.
+/// Multiply-adds in ordinary arithmetic: in f64 for f64, else in f32.
 cudaError_t launch_multiply_adds(Precision precision, const RateRun& run, cudaStream_t stream);
 double multiply_adds_flop(std::int64_t multiprocessors);
 

@@ -5,7 +5,7 @@
 
 namespace lossatlas::kernels {
 
-/// The sum over the warp in every lane: a butterfly, so that the order is the same in each.
+/// The sum over the warp, in every lane: a butterfly, so every lane sums in the same order.
 template <class T>
 __device__ T warp_sum(T value) {
   for (int offset = 16; offset > 0; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);

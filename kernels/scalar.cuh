@@ -1,5 +1,5 @@
-// Activations with two derivatives and the losses of one sample, for the host and the device, in float or double.
-// Every form is free of cancellation and keeps NaN; infinite arguments give the limits.
+// Activations with two derivatives and the losses of one sample, on host and device, in float or double. Every formula
+// avoids cancellation and keeps NaN; infinite arguments give the limits.
 #pragma once
 
 #include <cmath>
@@ -15,7 +15,7 @@
 
 namespace lossatlas::scalar {
 
-/// c for every x but NaN, which stays NaN.
+/// c for every x, except that NaN stays NaN.
 template <class T>
 LOSSATLAS_HOST_DEVICE inline T constant(T c, T x) {
   return x == x ? c : x;
@@ -161,10 +161,10 @@ LOSSATLAS_HOST_DEVICE inline T activate_second_derivative(Activation activation,
 
 // Losses of one sample. Entry c of the outputs p is p[c * stride].
 
-/// log Σ_c exp(p_c) = shift + log_sum, kept apart: rounded, the sum of large outputs loses what differs between them.
+/// log Σ_c exp(p_c) = shift + log_sum, kept apart: the rounded sum would lose the differences between large outputs.
 template <class T>
 struct LogSumExp {
-  T shift;    ///< max_c p_c; 0 where that is infinite, as a difference of infinities is NaN where there is a limit
+  T shift;    ///< max_c p_c; 0 if that is infinite, since a difference of infinities is NaN where a limit exists
   T log_sum;  ///< log Σ_c exp(p_c - shift)
 
   /// p_c - log Σ exp(p), the logarithm of softmax(p)_c.

@@ -16,10 +16,10 @@ namespace {
 
 constexpr int kSide = 32;  // of a transposed tile
 constexpr int kLines = 8;
-constexpr std::int64_t kMostRowTiles = 32768;  // of a launch
+constexpr std::int64_t kMostRowTiles = 32768;  // per launch
 
-// Block (column tile, y) moves 32 × 32 entries at row tiles y, y + gridDim.y, .. through shared memory, so that both
-// sides are adjacent.
+// Block (column tile, y) moves 32 × 32 entries at row tiles y, y + gridDim.y, .. through shared memory, so that reads
+// and writes are both contiguous.
 template <class T>
 __global__ void __launch_bounds__(kSide* kLines)
     transpose(const double* from, std::int64_t rows, std::int64_t columns, T* to, std::int64_t stride) {
@@ -55,7 +55,7 @@ struct GridPoint {
       g /= axis.points;
     }
   }
-  // As src/grid.cpp does. The host rounds the product before it adds; the compiler would fuse the two.
+  // As src/section/grid.cpp does: the host rounds the product before it adds, whereas the compiler would fuse the two.
   static __device__ double coordinate(const Axis& axis, std::int64_t k) {
     const std::int64_t last = axis.points - 1;
     if (k == 0) return axis.lo;
@@ -137,7 +137,7 @@ struct HitOf {
   }
 };
 
-// Block (chunk, point): thread r takes the chunk's sample r, head after head.
+// Block (chunk, point): thread r takes sample r of the chunk, one head after another.
 template <class T, class Value>
 __global__ void __launch_bounds__(kChunkThreads, 2) chunk_sums(const ChunkSums<T> args, const Value value) {
   auto& partial = *device::dynamic_shared<double[kChunkThreads / 32]>();

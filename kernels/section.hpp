@@ -12,23 +12,23 @@
 
 namespace lossatlas::kernels {
 
-/// to (columns, ·) = from (rows, columns)ᵀ, converted; row i of `to` begins at i·stride.
+/// to (columns, ·) = from (rows, columns)ᵀ, converted to T; row i of `to` begins at i·stride.
 template <class T>
 cudaError_t launch_transpose(const double* from, std::int64_t rows, std::int64_t columns, T* to, std::int64_t stride,
                              cudaStream_t stream);
 
-/// alpha (count, rank) of points first..first+count−1 of the grid with these axes: to the bit what Grid::points gives.
+/// alpha (count, rank) of points first..first+count−1 of the grid with these axes, with the bits of Grid::points().
 cudaError_t launch_grid_points(const Axis* axes, std::int64_t rank, std::int64_t first, std::int64_t count,
                                double* alpha, cudaStream_t stream);
 
 cudaError_t launch_to_float(const double* from, std::int64_t count, float* to, cudaStream_t stream);
 
-/// W(α), then b(α) if there is one, of one layer at every point: to (points, values()).
+/// to (points, values()): W(α) of one layer at every point, each followed by b(α) if there is a bias.
 template <class T>
 cudaError_t launch_form(const LayerParts<T>& layer, const double* alpha, std::int64_t rank, std::int64_t points, T* to,
                         cudaStream_t stream);
 
-/// The affine layer of a joint plan for some samples; see pair_losses.hpp.
+/// The affine layer of a joint plan for a range of samples; see pair_losses.hpp.
 template <class T>
 struct JointRows {
   const T* base = nullptr;       ///< (1 + moving, units, N)
@@ -48,7 +48,7 @@ struct JointRows {
 template <class T>
 cudaError_t launch_joint_rows(const JointRows<T>& joint, cudaStream_t stream);
 
-/// Sums over chunks of kChunkSamples samples of what a head's outputs say about a sample.
+/// Sums, over chunks of kChunkSamples samples, of a value that a head's outputs give for each sample.
 template <class T>
 struct ChunkSums {
   const T* outputs = nullptr;  ///< (points, rows, H·C) of samples first..first+rows−1; first is the start of a chunk
@@ -62,17 +62,18 @@ struct ChunkSums {
   std::int64_t chunks = 0;  ///< of all samples
   double* sums = nullptr;   ///< (points, chunks, H)
 };
-/// The losses.
+/// Sums the losses.
 template <class T>
 cudaError_t launch_chunk_losses(const ChunkSums<T>& sums, cudaStream_t stream);
-/// 1 where the first largest output is the label and no output of the head is NaN; labels only.
+/// Sums hits: 1 if the first largest output is the label and no output of the head is NaN; labels only.
 cudaError_t launch_chunk_hits(const ChunkSums<double>& sums, cudaStream_t stream);
 
 /// means (points, H) = Σ over chunks of sums (points, chunks, H), in order, / samples.
 cudaError_t launch_mean_of_chunks(const double* sums, std::int64_t points, std::int64_t chunks, std::int64_t heads,
                                   std::int64_t samples, double* means, cudaStream_t stream);
 
-/// losses (points, H) of outputs (points, H·C) that depend on no sample, from the mean target (C) and the variance.
+/// losses (points, H) of outputs (points, H·C) that depend on no sample, computed from the mean target (C) and the
+/// variance.
 template <class T>
 struct StatisticLosses {
   const T* outputs = nullptr;
@@ -92,8 +93,8 @@ cudaError_t launch_statistic_losses(const StatisticLosses<T>& statistics, cudaSt
 struct ResidualColumns {
   const double* base = nullptr;           ///< A: (parts, H·C, N)
   const double* biases = nullptr;         ///< (bias parts, H·C), or null
-  const std::int32_t* part_of = nullptr;  ///< (z+1): part of A in a column, −1: none
-  const std::int32_t* bias_of = nullptr;  ///< (z+1): part of the bias, −1: none
+  const std::int32_t* part_of = nullptr;  ///< (z+1): which part of A a column takes; −1: none
+  const std::int32_t* bias_of = nullptr;  ///< (z+1): which part of the bias it takes; −1: none
   SampleTargets<double> targets;
   std::int64_t samples = 0;
   std::int64_t heads = 1;

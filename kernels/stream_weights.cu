@@ -13,10 +13,10 @@ namespace lossatlas::kernels {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kTopExponent = 15;    // half precision ends at 2¹⁶: weights much below the bound keep their digits
+constexpr int kTopExponent = 15;    // half precision ends at 2¹⁶; weights far below the bound keep their digits
 constexpr int kMostExponent = 126;  // 2¹²⁶ and its inverse are normal
 
-// The unit of the weights at α; 1 where nothing is finite, or all is zero.
+// The unit of the weights at α; 1 if the bound is not finite or all weights are zero.
 template <class T>
 __device__ double unit_of(const StreamWeights<T>& weights, const double* alpha) {
   double bound = weights.largest[0];
@@ -30,7 +30,7 @@ __device__ double unit_of(const StreamWeights<T>& weights, const double* alpha) 
                                                      : exponent);
 }
 
-// A warp has a fragment, a grid row of blocks a point.
+// One warp per fragment, one grid row of blocks per point.
 template <class T, class Arithmetic>
 __global__ void __launch_bounds__(kThreads) form_weights(const StreamWeights<T> weights) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(kThreads) form_weights(const StreamWeights<T> 
                             to + blockIdx.y * weights.stride * kFragmentWeights);
 }
 
-// b(α), zeros up to whole tiles, and the unit.
+// Writes b(α), zeros up to whole tiles, and the unit.
 template <class T>
 __global__ void __launch_bounds__(kThreads) form_biases(const StreamWeights<T> weights) {
   const LayerParts<T>& parts = weights.parts;

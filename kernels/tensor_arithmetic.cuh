@@ -7,11 +7,11 @@
 //   A, a block of inputs      values v[q][2h + j] of row g + 8h, input 8q + 2t + j                   (q < 2)
 //   B, a fragment of weights  w[2q + j] of input 8q + 2t + j, output g
 //
-// so that two adjacent tiles of D are a block of A: activations stay in the lane that computed them. The instructions
-// want the inputs at other places k of a block; as A and B are permuted alike, the product is the same.
+// so that two adjacent tiles of D are one block of A: activations stay in the lane that computed them. The instructions
+// expect the inputs at other places k of a block; since A and B are permuted alike, the product is the same.
 //
-// Packed weights (blocks, tiles, fragment): a fragment has 128 weights, four a lane, as planes of at most 16 bytes a
-// lane, so that a warp reads a plane without bank conflicts: half (32, 4), float (32, 4), double (2, 32, 2).
+// Packed weights (blocks, tiles, fragment): a fragment has 128 weights, four per lane, in planes of at most 16 bytes
+// per lane, so that a warp reads a plane without bank conflicts: half (32, 4), float (32, 4), double (2, 32, 2).
 #pragma once
 
 #include <cmath>
@@ -26,15 +26,15 @@
 
 namespace lossatlas::kernels {
 
-/// f64. On sm_80 the instruction of 16 rows is two times four of 8.
+/// f64. On sm_80 the instruction of 16 rows is replaced by two groups of four instructions of 8 rows.
 template <int kRowCount>
 struct DoubleArithmetic {
   using Value = double;   ///< of activations and accumulators
   using Weight = double;  ///< as packed
   static constexpr int kRows = kRowCount;
-  static constexpr int kValues = kRows / 4;  ///< of D in a lane
+  static constexpr int kValues = kRows / 4;  ///< values of D in a lane
   static constexpr bool kChecksRange = false;
-  struct Inputs {  ///< a block of A, as it is kept between layers
+  struct Inputs {  ///< a block of A, as kept between layers
     double a[2 * kValues];
   };
   using Operand = Inputs;  ///< as the instruction takes it
@@ -75,10 +75,10 @@ struct DoubleArithmetic {
   }
 };
 
-/// f32: x = hi + lo in TF32, whose exponents are those of f32, and ab = hi·hi + hi·lo + lo·hi to about 2⁻²². Infinite
-/// activations keep their limits; an infinite weight gives NaN. Tensor cores truncate their sums (Fasi et al. 2021):
-/// in a chain over a whole layer these errors all point to zero. Hence they sum a block only, the small products
-/// first, and blocks are summed by ordinary additions (Ootomo and Yokota 2022).
+/// f32: x = hi + lo in TF32, which has the exponents of f32, and ab = hi·hi + hi·lo + lo·hi to about 2⁻²². Infinite
+/// activations keep their limits; an infinite weight gives NaN. Tensor cores truncate their sums (Fasi et al. 2021),
+/// and along a whole layer these errors all point towards zero. So they sum only one block at a time, small products
+/// first, and ordinary additions sum the blocks (Ootomo and Yokota 2022).
 struct SplitArithmetic {
   using Value = float;
   using Weight = float;
@@ -90,7 +90,7 @@ struct SplitArithmetic {
   };
   struct Operand {
     std::uint32_t high[2][4], low[2][4];
-    std::uint32_t finite[2][4];  ///< high, 0 where not finite: it meets the zeros among the low parts
+    std::uint32_t finite[2][4];  ///< high, with 0 for non-finite values: it meets the zeros among the low parts
   };
   struct Weights {
     std::uint32_t high[2][2], low[2][2];
@@ -105,7 +105,7 @@ struct SplitArithmetic {
     }
     return inputs;
   }
-  // An instruction has the 8 inputs of one q: 2t + j is at its place k = t + 4j.
+  // One instruction has the 8 inputs of one q: input 2t + j is at place k = t + 4j.
   static __device__ __forceinline__ Operand operand(const Inputs& inputs) {
     Operand operand;
 #pragma unroll
@@ -141,9 +141,9 @@ struct SplitArithmetic {
   }
 };
 
-/// fast: fp16 operands, sums in f32. Weights are to be scaled so that the largest is in [2¹⁴, 2¹⁵): then those down to
-/// 2⁻²⁹ of it keep all digits. Activations of a row are in range if the largest is below 2¹⁶ and either 0 or at least
-/// 2⁻⁸: those that become subnormal are then lost in the rounding of the largest.
+/// fast: fp16 operands, sums in f32. Weights must be scaled so that the largest is in [2¹⁴, 2¹⁵); those down to 2⁻²⁹ of
+/// it then keep all digits. The activations of a row are in range if the largest is below 2¹⁶ and either 0 or at least
+/// 2⁻⁸; any that become subnormal are then lost in the rounding of the largest.
 struct HalfArithmetic {
   using Value = float;
   using Weight = std::uint16_t;
@@ -189,7 +189,7 @@ __device__ __forceinline__ void multiply_tiles(typename Arithmetic::Value (&d)[k
                                                const typename Arithmetic::Operand& a,
                                                const typename Arithmetic::Weights (&w)[kCount]) {
   if constexpr (std::is_same_v<Arithmetic, SplitArithmetic>) {
-    // Products that follow each other go to different sums.
+    // Consecutive products go to different sums.
     float sums[kCount][4] = {};
 #pragma unroll
     for (int q = 0; q < 2; ++q) {
@@ -214,7 +214,7 @@ __device__ __forceinline__ void multiply_tiles(typename Arithmetic::Value (&d)[k
   }
 }
 
-/// v = φ(v). ReLU, and tanh in float, in registers; of the others there is one copy of the code, which costs a trip
+/// v = φ(v). ReLU, and tanh in float, work in registers; the others share one copy of the code, which costs a trip
 /// through local memory.
 template <class Arithmetic>
 __device__ __forceinline__ void activate_block(Activation activation,
@@ -240,7 +240,7 @@ __device__ __forceinline__ void activate_block(Activation activation,
   for (int i = 0; i < 2 * kValues; ++i) v[i / kValues][i % kValues] = staged[i];
 }
 
-/// Zero for units past the last of a block's: there a NaN or an infinite α would meet the zero weights.
+/// Zeroes the units past a block's last, where a NaN or an infinite α would meet the zero weights.
 template <class Arithmetic>
 __device__ __forceinline__ void clear_padding(int units, typename Arithmetic::Value (&v)[2][Arithmetic::kValues]) {
   if (units >= kBlockUnits) return;
@@ -252,8 +252,8 @@ __device__ __forceinline__ void clear_padding(int units, typename Arithmetic::Va
   }
 }
 
-/// The largest |v| of this lane in row half h, as a bit pattern: for what is not negative their order is that of the
-/// numbers, with NaN above all.
+/// The largest |v| of this lane in row half h, as a bit pattern: non-negative numbers are ordered as their bit
+/// patterns, with NaN above all.
 __device__ __forceinline__ int largest_bits(const float (&v)[2][4], int h) {
   int most = 0;
 #pragma unroll
@@ -261,7 +261,7 @@ __device__ __forceinline__ int largest_bits(const float (&v)[2][4], int h) {
   return most;
 }
 
-/// Packs a lane's part of weight(input, output) in a fragment (block · tiles + tile) of a layer; zero where padded.
+/// Packs a lane's share of weight(input, output) in a fragment (block · tiles + tile) of a layer; padding is zero.
 template <class Arithmetic, class Weight>
 __device__ __forceinline__ void pack_fragment(std::int64_t in, std::int64_t out, int tiles, int fragment, int lane,
                                               const Weight& weight, typename Arithmetic::Weight* to) {

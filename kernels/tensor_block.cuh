@@ -1,12 +1,12 @@
-// Blocks of a Hessian as products of factors that are generated on the fly, on the fp64 tensor cores: no factor is ever
-// in global memory.
+// Blocks of a Hessian as products of factors generated on the fly, on the fp64 tensor cores: no factor ever reaches
+// global memory.
 //
 // A Source has
 //   HessianBlock block;
-//   depth(): terms of every entry's sum;
+//   depth(): the number of terms in every entry's sum;
 //   groups(), group_rows(): the rows of the block, cut into groups of equal size that no tile straddles;
 //   left(row): a function of the term, for a row of the block;
-//   right(group, column): the same for a column, which may depend on the rows' group.
+//   right(group, column): the same for a column; it may depend on the row's group.
 #pragma once
 
 #include <cstdint>
@@ -20,13 +20,13 @@
 
 namespace lossatlas::kernels {
 
-inline constexpr int kTerms = 16;         // of a stage
-inline constexpr int kTileColumns = 128;  // of a block
+inline constexpr int kTerms = 16;         // per stage
+inline constexpr int kTileColumns = 128;  // per thread block
 inline constexpr int kWarpColumns = 32;
 inline constexpr int kFragmentColumns = 8;
-inline constexpr int kPad = 4;  // the four members of a group then read four different banks
+inline constexpr int kPad = 4;  // makes the four members of a group read four different banks
 
-/// How a tile of kRows rows is shared out.
+/// How a tile of kRows rows is divided among warps.
 template <int kRows>
 struct TileShape {
   static constexpr int kWarpRows = kRows < 32 ? kRows : kRows > 64 ? 64 : 32;
@@ -62,7 +62,7 @@ __device__ ProductTile tile_of(const Source& source, std::int64_t index) {
   return tile;
 }
 
-/// sums += leftᵀ right over a stage, for the warp's rows and columns from `row` and `column` of the tile.
+/// sums += leftᵀ right over one stage, for the warp's rows and columns, which begin at `row` and `column` of the tile.
 template <int kRows>
 __device__ void multiply_stage(const FactorStage<kRows>& stage, int row, int column,
                                double (&sums)[TileShape<kRows>::kFragments][kWarpColumns / kFragmentColumns][4]) {
@@ -84,8 +84,8 @@ __device__ void multiply_stage(const FactorStage<kRows>& stage, int row, int col
   }
 }
 
-/// Adds the warp's sums to the upper triangle. Of a diagonal block the entries with row ≤ column are taken: each
-/// unordered pair once.
+/// Adds the warp's sums to the upper triangle. A diagonal block keeps only entries with row ≤ column: each unordered
+/// pair once.
 template <int kRows>
 __device__ void add_sums(const HessianBlock& block, const ProductTile& tile, std::int64_t row, std::int64_t column,
                          const double (&sums)[TileShape<kRows>::kFragments][kWarpColumns / kFragmentColumns][4]) {
@@ -111,7 +111,7 @@ __device__ void add_sums(const HessianBlock& block, const ProductTile& tile, std
   }
 }
 
-// Block b has the tile b. A thread generates the factors of one row and one column of it, a stage ahead of the
+// Block b computes tile b. Each thread generates the factors of one row and one column of it, one stage ahead of the
 // products.
 template <class Source, int kRows>
 __global__ void __launch_bounds__(TileShape<kRows>::kThreads) add_products(const Source source) {
@@ -133,7 +133,7 @@ __global__ void __launch_bounds__(TileShape<kRows>::kThreads) add_products(const
   const bool works = tile.first_row + row < tile.last_row && tile.first_column + column < tile.last_column &&
                      !(source.block.diagonal() && tile.first_column + column + kWarpColumns <= tile.first_row + row);
 
-  // Of two warps on one scheduler one fetches while the other multiplies.
+  // Of two warps on one scheduler, one fetches while the other multiplies.
   const bool fills_first = warp / 4 % 2 == 0;
   const std::int64_t depth = source.depth(), stage_count = (depth + kTerms - 1) / kTerms;
   const auto fill = [&](std::int64_t stage) {
@@ -171,7 +171,7 @@ cudaError_t launch_product_tiles(const Source& source, cudaStream_t stream) {
       source);
 }
 
-/// Tiles that fit the groups.
+/// Chooses tiles that fit the groups.
 template <class Source>
 cudaError_t launch_add_products(const Source& source, cudaStream_t stream) {
   switch (tile_rows(source.group_rows())) {

@@ -1,4 +1,4 @@
-// Weights between the parts of a moving layer, in the order in which the tensor cores take them.
+// Interpolated weights of a moving layer, in the order in which the tensor cores take them.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace lossatlas::kernels {
 
-/// parts_0[i] + Σ_d α[directions[d]] parts_{d+1}[i], parts of `count` values.
+/// parts_0[i] + Σ_d α[directions[d]] parts_{d+1}[i]; each part has `count` values.
 template <class T>
 __device__ T interpolated(const T* parts, const std::int32_t* directions, int moving, std::int64_t count,
                           const double* alpha, std::int64_t i) {
@@ -19,7 +19,7 @@ __device__ T interpolated(const T* parts, const std::int32_t* directions, int mo
   return sum;
 }
 
-/// A lane's part of a fragment (block · tiles + tile) of scale · W(α); matrices (out, in).
+/// A lane's share of a fragment (block · tiles + tile) of scale · W(α); matrices (out, in).
 template <class Arithmetic>
 __device__ __forceinline__ void form_fragment(const LayerParts<typename Arithmetic::Value>& parts, int tiles,
                                               const double* alpha, typename Arithmetic::Value scale, int fragment,
@@ -31,7 +31,7 @@ __device__ __forceinline__ void form_fragment(const LayerParts<typename Arithmet
   pack_fragment<Arithmetic>(parts.in, parts.out, tiles, fragment, lane, weight, to);
 }
 
-/// All fragments of a layer, by the warps of a block.
+/// Forms all fragments of a layer, with all warps of a block.
 template <class Arithmetic>
 __device__ void form_layer(const LayerParts<typename Arithmetic::Value>& parts, int tiles, int fragments,
                            const double* alpha, typename Arithmetic::Value scale, typename Arithmetic::Weight* to) {

@@ -1,5 +1,5 @@
-// What a warp does with a network's layers on the tensor cores, once its weights are in shared memory. Layouts as in
-// tensor_arithmetic.cuh. A warp has kGroups groups of R rows: they share every fragment of weights.
+// The layers of a network on the tensor cores, for one warp, once the weights are in shared memory. Layouts as in
+// tensor_arithmetic.cuh. A warp has kGroups groups of R rows, which share every fragment of weights.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,7 @@ struct TensorLayer {
   Activation activation = Activation::identity;
 };
 
-/// Packs weight(input, output) of a layer by threads thread, thread + threads, ..; zero where padded.
+/// Packs weight(input, output) of a layer by threads thread, thread + threads, ..; padding is zero.
 template <class Arithmetic, class Weight>
 __device__ void pack_weights(std::int64_t in, std::int64_t out, int thread, int threads, const Weight& weight,
                              typename Arithmetic::Weight* to) {
@@ -45,7 +45,7 @@ struct TensorSums {
     }
   }
 
-  /// d += a B for one block of inputs, its fragments (tiles, fragment).
+  /// d += a B for one block of inputs; `fragments` (tiles, fragment) are its weights.
   __device__ __forceinline__ void add_block(const typename Arithmetic::Weight* fragments, int tiles,
                                             const typename Arithmetic::Inputs (&a)[kGroups]) {
     const int lane = static_cast<int>(threadIdx.x) % 32;
@@ -57,7 +57,7 @@ struct TensorSums {
 #pragma unroll
       for (int r = 0; r < kGroups; ++r) multiply_tiles<Arithmetic>(d[r], n, operand[r], w);
     };
-    // Without branches loads run ahead of products, where registers are left.
+    // Without branches, loads run ahead of products as far as registers last.
     constexpr auto kHeld = kGroups * (kTiles * sizeof(d[0][0]) + kTiles / 2 * sizeof(a[0]));
     constexpr bool kRunsAhead = kTiles > 4 && kHeld <= 96 * 4;
     if (kRunsAhead && tiles == kTiles) {
@@ -72,7 +72,7 @@ struct TensorSums {
   }
 };
 
-/// The largest |activation| of each of a lane's rows, over a layer, as bit patterns.
+/// The largest |activation| in each of a lane's rows, over one layer, as bit patterns.
 template <class Arithmetic, int kGroups>
 struct RowMaxima {
   int top[kGroups][Arithmetic::kRows / 8] = {};
@@ -83,7 +83,7 @@ struct RowMaxima {
       for (int h = 0; h < Arithmetic::kRows / 8; ++h) top[r][h] = max(top[r][h], largest_bits(v, h));
     }
   }
-  /// Whether every row of group r is in range, the same in all lanes. Starts anew.
+  /// Whether every row of group r is in range, the same in all lanes; then starts anew.
   __device__ __forceinline__ bool in_range(int r) {
     bool fine = true;
     if constexpr (Arithmetic::kChecksRange) {
@@ -115,7 +115,7 @@ __device__ __forceinline__ void finish_block(const TensorLayer<Arithmetic>& laye
   activate_block<Arithmetic>(layer.activation, v);
 }
 
-/// Outputs of a hidden layer as inputs of the next.
+/// Turns the outputs of a hidden layer into inputs of the next.
 template <class Arithmetic, int kTiles, int kGroups>
 __device__ __forceinline__ void hidden_inputs(const TensorLayer<Arithmetic>& layer,
                                               const TensorSums<Arithmetic, kTiles, kGroups>& sums,
@@ -125,7 +125,7 @@ __device__ __forceinline__ void hidden_inputs(const TensorLayer<Arithmetic>& lay
   for (int block = 0; block < kTiles / 2; ++block) {
 #pragma unroll
     for (int r = 0; r < kGroups; ++r) {
-      inputs[block][r] = {};  // without this the last layer's would stay alive
+      inputs[block][r] = {};  // otherwise those of the last layer would stay alive
       if (kBlockUnits * block >= layer.out) continue;
       typename Arithmetic::Value v[2][Arithmetic::kValues];
       finish_block(layer, sums, r, block, v);
@@ -136,7 +136,7 @@ __device__ __forceinline__ void hidden_inputs(const TensorLayer<Arithmetic>& lay
   }
 }
 
-/// sums = inputs W of a layer above the first.
+/// sums = inputs W, for a layer above the first.
 template <class Arithmetic, int kTiles, int kGroups>
 __device__ __forceinline__ void multiply_layer(const TensorLayer<Arithmetic>& layer,
                                                const typename Arithmetic::Inputs (&inputs)[kTiles / 2][kGroups],
@@ -151,7 +151,7 @@ __device__ __forceinline__ void multiply_layer(const TensorLayer<Arithmetic>& la
   }
 }
 
-/// The network's outputs, in place of the sums of its last layer.
+/// Turns the sums of the last layer into the network's outputs, in place.
 template <class Arithmetic, int kTiles, int kGroups>
 __device__ __forceinline__ void finish_outputs(const TensorLayer<Arithmetic>& layer,
                                                TensorSums<Arithmetic, kTiles, kGroups>& sums) {

@@ -1,4 +1,4 @@
-// The loss of a sample whose outputs the four lanes of a row share.
+// The loss of a sample whose outputs are spread over the four lanes of a row.
 #pragma once
 
 #include <cmath>
@@ -27,7 +27,7 @@ __device__ __forceinline__ T quad_sum(T x) {
   return x + __shfl_xor_sync(0xffffffffu, x, 2);
 }
 
-/// The largest of the four lanes of a row.
+/// The maximum over the four lanes of a row.
 template <class T>
 __device__ __forceinline__ T quad_max(T x) {
 #pragma unroll
@@ -38,8 +38,8 @@ __device__ __forceinline__ T quad_max(T x) {
   return x;
 }
 
-/// ℓ(p, y_n), the same in each of the four lanes; the forms of scalar.cuh. for_each(f) calls f(p_c, c) for the classes
-/// of this lane.
+/// ℓ(p, y_n), the same in each of the four lanes, by the formulas of scalar.cuh. for_each(f) calls f(p_c, c) for this
+/// lane's classes.
 template <class T, class ForEach>
 __device__ __forceinline__ T quad_loss(const LossOfRows<T>& of, const ForEach& for_each, std::int64_t n) {
   const int label = of.targets.labels != nullptr ? of.targets.labels[n] : -1;

@@ -15,9 +15,9 @@ namespace {
 
 constexpr int kThreads = kPairThreads, kWarps = kPairWarps;
 
-// kGroups: points of a warp that share a fragment of weights. kBlocks: of a multiprocessor; two hide each other's
-// waits, one may use all registers. One table serves all architectures, whose registers of a thread and of a
-// multiprocessor are the same; their shared memory decides about stages, see TensorShape::choose_stages().
+// kGroups: points of a warp that share a fragment of weights. kBlocks: blocks per multiprocessor; two hide each other's
+// waits, one may use all registers. One table serves all architectures, which have equally many registers per thread
+// and per multiprocessor; their shared memory decides about stages, see TensorShape::choose_stages().
 template <class Arithmetic, int kWidth>
 struct TensorPolicy;
 template <>  // activations in f64 take more than the 128 registers that two blocks leave
@@ -32,7 +32,7 @@ template <>  // 16 rows would take 256 registers
 struct TensorPolicy<DoubleArithmetic<8>, 128> {
   static constexpr int kGroups = 1, kBlocks = 1;
 };
-template <>  // activations take longer than products: rather two blocks than two points
+template <>  // activations take longer than products, so two blocks beat two points
 struct TensorPolicy<SplitArithmetic, 32> {
   static constexpr int kGroups = 1, kBlocks = 2;
 };
@@ -44,7 +44,7 @@ template <>  // 128 registers of sums and inputs
 struct TensorPolicy<SplitArithmetic, 128> {
   static constexpr int kGroups = 1, kBlocks = 1;
 };
-template <>  // shared memory takes two cycles for a fragment, the tensor cores one for each product with it
+template <>  // shared memory takes two cycles per fragment, the tensor cores one per product with it
 struct TensorPolicy<HalfArithmetic, 32> {
   static constexpr int kGroups = 2, kBlocks = 2;
 };
@@ -57,7 +57,7 @@ struct TensorPolicy<HalfArithmetic, 128> {
   static constexpr int kGroups = 1, kBlocks = 1;
 };
 
-// What a block holds in shared memory: TensorShape::shared_bytes().
+// The shared memory of a block: TensorShape::shared_bytes().
 template <class Arithmetic>
 struct Shared {
   using T = typename Arithmetic::Value;
@@ -135,7 +135,7 @@ __device__ void load_alpha(const PairLosses<typename Arithmetic::Value>& pairs, 
   }
 }
 
-// A lane's values of a block of A_d, packed.
+// A lane's values in a packed block of A_d.
 template <class Arithmetic>
 __device__ __forceinline__ void load_samples(const typename Arithmetic::Value* fragment,
                                              typename Arithmetic::Value (&x)[2][Arithmetic::kValues]) {
@@ -157,7 +157,7 @@ __device__ __forceinline__ void load_samples(const typename Arithmetic::Value* f
   }
 }
 
-// The block's α of the joint layer, in shared memory, and B, in global memory; the points of a warp's groups.
+// The α of the block's joint layer in shared memory, B in global memory, and the points of a warp's groups.
 template <class T, int kGroups>
 struct GroupPoints {
   const T* alpha;  // (points, moving)
@@ -165,7 +165,7 @@ struct GroupPoints {
   int point[kGroups];
 };
 
-// Inputs of the first later layer: a block of φ(A_0 + Σ_d α_d A_d + B) for one tile of samples, in a stage, at each
+// Inputs of the first later layer: one block of φ(A_0 + Σ_d α_d A_d + B) for one tile of samples in a stage, at each
 // group's point.
 template <class Arithmetic, int kGroups>
 __device__ __forceinline__ void joint_inputs(const PairLosses<typename Arithmetic::Value>& pairs,
@@ -208,8 +208,8 @@ __device__ __forceinline__ void joint_inputs(const PairLosses<typename Arithmeti
   }
 }
 
-// The sums of the first later layer: A_d of the warp's tile, stage after stage. A warp without a tile only passes the
-// barriers.
+// The sums of the first later layer, from the A_d of the warp's tile, stage after stage. A warp without a tile only
+// passes the barriers.
 template <class Arithmetic, int kTiles, int kGroups>
 __device__ __forceinline__ void first_layer(const PairLosses<typename Arithmetic::Value>& pairs,
                                             const TensorLayer<Arithmetic>& layer, const WarpGrid& grid,
@@ -233,7 +233,8 @@ __device__ __forceinline__ void first_layer(const PairLosses<typename Arithmetic
   }
 }
 
-// From the sums of the first later layer to the outputs. in_range: of each group, of all activations.
+// From the sums of the first later layer to the outputs. in_range: for each group, whether all activations are in
+// range.
 template <class Arithmetic, int kTiles, int kGroups>
 __device__ __forceinline__ void other_layers(const TensorLayer<Arithmetic>* layers, int depth,
                                              RowMaxima<Arithmetic, kGroups>& maxima,
@@ -251,7 +252,7 @@ __device__ __forceinline__ void other_layers(const TensorLayer<Arithmetic>* laye
   finish_outputs(layers[depth - 1], sums);
 }
 
-// The losses of tile `tile` of the chunk at each group's point, from `first` on, to the sums in shared memory.
+// Writes the losses of tile `tile` of the chunk at each group's point, from `first` on, to the sums in shared memory.
 template <class Arithmetic, int kTiles, int kGroups>
 __device__ __forceinline__ void store_losses(const PairLosses<typename Arithmetic::Value>& pairs,
                                              const BlockShare& share, const Shared<Arithmetic>& shared, int tile,
@@ -275,7 +276,7 @@ __device__ __forceinline__ void store_losses(const PairLosses<typename Arithmeti
   }
 }
 
-// Pass after pass over the points, in each round after round over the tiles of the chunk.
+// Makes pass after pass over the points and, in each, round after round over the tiles of the chunk.
 template <class Arithmetic, int kWidth>
 __device__ void run_block(const TensorPairs<typename Arithmetic::Value>& args, const BlockShare& share,
                           const Shared<Arithmetic>& shared, const WarpGrid& grid) {
@@ -307,7 +308,7 @@ __device__ void run_block(const TensorPairs<typename Arithmetic::Value>& args, c
   }
 }
 
-// The tiles' sums of the block's points, in order.
+// Adds up the tiles' sums for each of the block's points, in order.
 template <class Arithmetic>
 __device__ void reduce_tiles(const TensorPairs<typename Arithmetic::Value>& args, const BlockShare& share,
                              const Shared<Arithmetic>& shared) {
@@ -329,9 +330,9 @@ __device__ void reduce_tiles(const TensorPairs<typename Arithmetic::Value>& args
   }
 }
 
-// Block b takes block_points points and one chunk of samples, a warp 16 (f64, wide: 8) samples and kGroups points at a
-// time: weights stay in shared memory, A_d come once for all warps, activations stay in registers, nothing but the sums
-// is written.
+// Block b takes block_points points and one chunk of samples, a warp 16 samples (8 in wide f64) and kGroups points at a
+// time. Weights stay in shared memory, A_d are copied once for all warps, activations stay in registers, and only the
+// sums are written.
 template <class Arithmetic, int kWidth>
 __global__ void __launch_bounds__(kThreads, TensorPolicy<Arithmetic, kWidth>::kBlocks)
     tensor_pairs(const TensorPairs<typename Arithmetic::Value> args, const WarpGrid grid) {
@@ -367,7 +368,7 @@ cudaError_t launch_narrow(const TensorPairs<typename Arithmetic::Value>& args, c
   return args.shape.width <= 32 ? launch<Arithmetic, 32>(args, stream) : launch<Arithmetic, 64>(args, stream);
 }
 
-// to[(tile · blocks + block) · fragment + value], in the order in which load_samples reads.
+// Writes to[(tile · blocks + block) · fragment + value], in the order in which load_samples() reads.
 template <class T>
 struct PackSamples {
   const double* from;

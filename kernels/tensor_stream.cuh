@@ -1,8 +1,8 @@
-// The kernels of tensor_stream.hpp. A block has R rows of a chunk at a time, samples of one grid point or grid points,
-// and its warps share the outputs of a layer.
+// The kernels of tensor_stream.hpp. A block has R rows of a chunk at a time, either samples of a grid point or grid
+// points, and its warps divide the outputs of each layer.
 //
-// Activations lie in an arena in shared memory, in which a layer's outputs take the place of its inputs if one pass
-// over the outputs computes all of them, and otherwise lie at its other end.
+// Activations lie in an arena in shared memory. If one pass computes all outputs of a layer, they replace its inputs;
+// otherwise they go to the other end of the arena.
 #pragma once
 
 #include <type_traits>
@@ -16,13 +16,13 @@
 
 namespace lossatlas::kernels {
 
-/// In place of a SampleReader where rows are grid points.
+/// Replaces SampleReader where rows are grid points.
 struct NoReader {
   template <class Source>
   __device__ NoReader(const Source&, int) {}
 };
 
-/// What the threads of a block do together; one object a thread.
+/// What the threads of a block do together; each thread has one object.
 template <class Tile, StreamRows kRowsOf>
 class StreamBlock {
  public:
@@ -52,10 +52,10 @@ class StreamBlock {
     start_layer(0, 0);
     if (layout.resident) device::copy_async_wait<0>();
     begin_samples(first_chunk() * kChunkFragments);
-    __syncthreads();  // biases, α, zero maxima and resident weights are there
+    __syncthreads();  // biases, α, zeroed maxima and resident weights are ready
   }
 
-  /// The chunks of the block: block_chunks, or what is left of them.
+  /// Runs the chunks of the block: block_chunks, or as many as are left.
   __device__ void run() {
     const int first = first_chunk(), last = static_cast<int>(min(first + pairs_.block_chunks, pairs_.chunks));
     for (int chunk = first; chunk < last; ++chunk) {
@@ -88,7 +88,7 @@ class StreamBlock {
   static constexpr int kChunkFragments = kChunkSamples / kStreamRows;
   __device__ int first_chunk() const { return static_cast<int>(blockIdx.x * pairs_.block_chunks); }
 
-  // Computed from the arguments each time: registers are for sums.
+  // Computed from the arguments each time, to keep registers free for sums.
   template <class Value>
   __device__ Value* shared(std::int32_t offset) const {
     return reinterpret_cast<Value*>(device::dynamic_shared<unsigned char>() + offset);
@@ -99,14 +99,15 @@ class StreamBlock {
   __device__ T* biases() const { return shared<T>(layout_.biases); }
   __device__ T* alpha() const { return shared<T>(layout_.alpha); }  // (points, moving): of the joint layer
   __device__ Weight* weights() const { return shared<Weight>(layout_.weights); }  // resident, or queues
-  // Where `bytes` of activations or outputs lie in the arena: from its begin on, or up to its end.
+  // Where `bytes` of activations or outputs lie in the arena: at its beginning, or (`high`) at its end.
   __device__ Plane* arena(bool high, std::int64_t bytes) const {
     return shared<Plane>(layout_.arena + (high ? layout_.arena_bytes - static_cast<std::int32_t>(bytes) : 0));
   }
 
   __device__ bool hidden(int l) const { return l + 1 < pairs_.depth; }
 
-  // All weights into shared memory, the fixed ones first: those are copied, while those of the point are formed.
+  // Brings all weights into shared memory. The fixed ones come first: they are copied while those of the point are
+  // formed.
   __device__ void load_weights() const {
     const auto fixed = static_cast<std::int64_t>(problem_.fixed_fragments * kFragmentWeights * sizeof(Weight));
     const auto* from = static_cast<const unsigned char*>(problem_.fixed_weights);
@@ -120,7 +121,7 @@ class StreamBlock {
     }
   }
 
-  // A moving layer's weights at the point.
+  // Forms a moving layer's weights at the point.
   __device__ void form_weights(const LayerParts<T>& parts, const StreamLayer& layer) const {
     const double* alpha = pairs_.alpha + point(0) * pairs_.rank;
     T scale = 1;
@@ -131,19 +132,19 @@ class StreamBlock {
                   weights() + (problem_.fixed_fragments + layer.fragments) * kFragmentWeights);
   }
 
-  // This warp's tiles of the pass that begins with tile `first`.
+  // This warp's tiles in the pass that begins with tile `first`.
   template <int kFragments>
   struct Place {
     static constexpr int kRowGroups = Shape::kRowFragments / kFragments;
     static constexpr int kPassTiles = Shape::kWarps / kRowGroups * Shape::kTiles;
-    int row, tile, tiles;  // the first fragment of rows; the first of the tiles that there are
+    int row, tile, tiles;  // the first fragment of rows; the first tile, and how many tiles there are
     __device__ Place(const StreamLayer& layer, int first)
         : row(warp() % kRowGroups * kFragments),
           tile(first + warp() / kRowGroups * Shape::kTiles),
           tiles(max(0, min(layer.tiles - tile, Shape::kTiles))) {}
   };
 
-  // Starts the copies for a pass.
+  // Starts the copies for one pass.
   __device__ void start_layer(int l, int first) {
     const StreamLayer& layer = problem_.layers[l];
     if (is_slim<Shape>(layer.tiles, hidden(l))) {
@@ -170,8 +171,8 @@ class StreamBlock {
                   place.tiles, weights());
   }
 
-  // Samples from `row` of the chunk on through all layers, and their losses to the totals. `last`: the block's chunks
-  // end before it.
+  // Runs the samples from `row` of the chunk on through all layers and adds their losses to the totals. `last` is the
+  // end of the block's chunks.
   __device__ void run_tile(int chunk, int row, int last) {
     const int tile = chunk * kChunkFragments + row / static_cast<int>(kStreamRows);
     joint_layer(tile);
@@ -209,7 +210,7 @@ class StreamBlock {
     if constexpr (kOfSamples) add_partial();
   }
 
-  // Loops over the points of a tile, here and below, are loops of their own: with one point nothing is left of them.
+  // Loops over the points of a tile, here and below, are kept separate so that they vanish if there is one point.
   __device__ void add_partial() const {
     constexpr int kParts = Tile::kSamples / 8;
     for (int p = 0; p < kPoints; ++p) {
@@ -221,8 +222,8 @@ class StreamBlock {
     }
   }
 
-  // By the threads that cleared the totals and added to them. The flags have been complete since the barrier before the
-  // losses.
+  // Run by the threads that cleared the totals and added to them. The flags have been complete since the barrier before
+  // the losses.
   __device__ void store_chunk(int chunk) const {
     for (int p = 0; p < kPoints && exists(p); ++p) {
       const std::int64_t place = point(p) * pairs_.chunks + chunk;
@@ -241,7 +242,7 @@ class StreamBlock {
 
   __device__ SampleSource<Tile> source() const { return {problem_, layout_}; }
 
-  // The samples of a tile are copied ahead while the one before goes through the layers: one piece with each group of
+  // The samples of a tile are copied while the previous tile goes through the layers: one piece with each group of
   // weights, so that weights need not wait, or all at once where registers are short: in half precision, and with
   // several points.
   static constexpr bool kCopiesAmongWeights = kOfSamples && !A::kChecksRange && kPoints == 1;
@@ -263,7 +264,7 @@ class StreamBlock {
     }
   }
 
-  // Activations = φ(A_0 + Σ_d α_d A_d + B), of grid points φ(b(α)); rows past the last repeat it.
+  // Activations = φ(A_0 + Σ_d α_d A_d + B), for grid points φ(b(α)); rows past the last repeat it.
   __device__ void joint_layer(int tile) {
     if constexpr (kCopiesAmongWeights) finish(copies_);
     std::conditional_t<kOfSamples, SampleReader<Tile>, NoReader> rows(source(), tile);
@@ -289,7 +290,7 @@ class StreamBlock {
     }
   }
 
-  // Of 16 samples and 8 units.
+  // Computes 16 samples and 8 units.
   __device__ __forceinline__ void joint_units(SampleReader<Tile>& samples, std::int64_t first, int half,
                                               T (&v)[kPoints][2][A::kValues]) {
     const auto base = samples.take(source());
@@ -314,7 +315,7 @@ class StreamBlock {
     }
   }
 
-  // Of 16 grid points and 8 units.
+  // Computes 16 grid points and 8 units.
   __device__ __forceinline__ void point_units(std::int64_t row, std::int64_t first, T (&v)[A::kValues]) const {
     const std::int64_t unit = first + 2 * member(), last = pairs_.samples - 1;
     const double* alpha[2] = {pairs_.alpha + min(row + group(), last) * pairs_.rank,
@@ -346,8 +347,8 @@ class StreamBlock {
     }
   }
 
-  // Sides alternate with the layers: a side is read here while the next layer adds to the other. Behind them are the
-  // flags of the chunk.
+  // Layers alternate between two sides: one is read here while the next layer adds to the other. The flags of the chunk
+  // follow them.
   __device__ void check_range(int side) const {
     if constexpr (A::kChecksRange) {
       for (int p = 0; p < kPoints; ++p) {
@@ -360,7 +361,7 @@ class StreamBlock {
     }
   }
 
-  // Outputs of a layer; high: at which end of the arena its inputs, then its outputs are.
+  // Computes the outputs of a layer. `high` tells at which end of the arena its inputs are, and on return its outputs.
   template <int kFragments>
   __device__ void run_layer(const StreamLayer& layer, int l, bool& high) {
     using Here = Place<kFragments>;
@@ -418,8 +419,8 @@ class StreamBlock {
     T v[2][A::kValues];
   };
 
-  // Half precision activates in registers, as pre-activations may be out of its range. Others leave the pre-activations
-  // to be activated by all warps alike.
+  // Half precision activates in registers, since pre-activations may be out of its range. The other precisions leave
+  // pre-activations, which all warps then activate in equal shares.
   template <int kFragments>
   __device__ void store_hidden(const StreamLayer& layer, const Place<kFragments>& place, int side,
                                const T (&sums)[kFragments][Shape::kTiles][A::kValues], Plane* outputs) {
@@ -458,7 +459,7 @@ class StreamBlock {
     }
   }
 
-  // outputs (out, rows).
+  // Writes outputs (out, rows).
   __device__ void store_outputs(const StreamLayer& layer, const Place<1>& place,
                                 const T (&sums)[1][Shape::kTiles][A::kValues], T* outputs) {
     const T* bias = biases() + layer.biases;
@@ -484,8 +485,8 @@ class StreamBlock {
     __syncthreads();  // the outputs are activated
   }
 
-  // partial (H, R/8) = Σ of the losses of 8 samples, four lanes a row; or the losses of grid points. Rows past the last
-  // have none.
+  // partial (H, R/8) = Σ of the losses of 8 samples, four lanes a row; or stores the losses of grid points. Rows past
+  // the last count nothing.
   __device__ void losses(std::int64_t first, const T* outputs) {
     constexpr int kParts = kRows / 8;
     const LossOfRows<T> of{pairs_.loss, static_cast<int>(pairs_.classes), pairs_.samples, pairs_.targets};
@@ -513,10 +514,10 @@ class StreamBlock {
   const PairLosses<T>& pairs_;
   const StreamLayout& layout_;
   WeightReader<Shape> reader_;
-  SampleCopies<Tile> copies_;  // those among weights
+  SampleCopies<Tile> copies_;  // the copies made among weights
 };
 
-// Block (b, p) takes block_chunks chunks of point p, or of as many points as its tile has: those of one point run
+// Block (b, p) takes block_chunks chunks of point p, or of as many points as its tile has. The blocks of one point run
 // together and share its weights in L2.
 template <class Tile>
 __global__ void __launch_bounds__(Tile::Shape::kThreads, 1)

@@ -1,4 +1,4 @@
-// The tile that a block of the streaming kernel takes, and its launch.
+// Chooses the tile of a block of the streaming kernel, and launches it.
 #pragma once
 
 #include <algorithm>
@@ -31,7 +31,7 @@ StreamLayout layout_of(const TensorStream<T>& problem, StreamRows rows, const St
   const std::int64_t biases = maxima + (A::kChecksRange ? aligned(4 * (2 * Shape::kRows + Tile::kPoints)) : 0);
   const std::int64_t alpha = biases + aligned(static_cast<std::int64_t>(sizeof(T)) * problem.bias_values);
   const std::int64_t begin = alpha + aligned(static_cast<std::int64_t>(sizeof(T)) * Tile::kPoints * pairs.moving);
-  // The last group of a layer may read fragments past it, for sums that nobody stores.
+  // The last group of a layer may read fragments past its end, for sums that nobody stores.
   const std::int64_t fragments = problem.fixed_fragments + problem.moving_fragments + Shape::kGroup - 1;
   const std::int64_t all = fragments * kFragmentWeights * static_cast<std::int64_t>(sizeof(typename A::Weight));
   const bool of_samples = rows == StreamRows::samples;
@@ -40,7 +40,7 @@ StreamLayout layout_of(const TensorStream<T>& problem, StreamRows rows, const St
   layout.resident = begin + arena + all + least <= shared_limit;
   const std::int64_t samples = begin + arena + (layout.resident ? all : Shape::queue_bytes());
   if (samples + least > shared_limit) return {};
-  // As many as there is room for, up to the next tile's.
+  // As many slots as fit, up to all pieces of the next tile.
   const std::int64_t pieces = of_samples ? SampleSource<Tile>::pieces(layers[0].blocks, 1 + pairs.moving) : 0;
   const std::int64_t slots = std::min((shared_limit - samples) / slot, pieces);
   layout.slots = static_cast<std::int32_t>(slots);
@@ -57,7 +57,7 @@ StreamLayout layout_of(const TensorStream<T>& problem, StreamRows rows, const St
   return layout;
 }
 
-// The first shape that takes the layers in place, or else the first that takes them.
+// The first shape that takes the layers in place, or else the first that takes them at all.
 template <bool kHalf, class T>
 StreamLayout first_layout(const TensorStream<T>& problem, StreamRows rows, const StreamLayer* layers,
                           std::int64_t shared_limit) {
@@ -77,7 +77,7 @@ StreamLayout first_layout(const TensorStream<T>& problem, StreamRows rows, const
   return found;
 }
 
-// kernel(shape): the kernel for a shape.
+// Launches kernel(shape).
 template <bool kHalf, class T, class Kernel>
 cudaError_t launch_shape(const TensorStream<T>& problem, const StreamLayout& layout, cudaStream_t stream,
                          const Kernel& kernel) {

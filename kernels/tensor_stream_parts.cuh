@@ -1,8 +1,8 @@
-// What the streaming tensor kernel is made of: shapes of its tiles, activations in shared memory, the queues of weights
-// and samples.
+// Parts of the streaming tensor kernel: shapes of its tiles, activations in shared memory, queues of weights and
+// samples.
 //
-// Activations are (R/16, blocks of 16 units, planes, 32 lanes, 16 bytes): what a lane computed it reads again as its
-// operand, see tensor_arithmetic.cuh.
+// Activations are (R/16, blocks of 16 units, planes, 32 lanes, 16 bytes): each lane reads back as its operand what it
+// computed; see tensor_arithmetic.cuh.
 #pragma once
 
 #include <algorithm>
@@ -18,9 +18,9 @@
 
 namespace lossatlas::kernels {
 
-/// How a block shares its work. A pass of a layer computes kPassTiles tiles of outputs for all rows: warps are arranged
-/// as kRowWarps × kColumnWarps, each with kTiles tiles. Layers of at most kSlimTiles tiles have their rows spread over
-/// as many warps as possible.
+/// How a block divides its work. One pass of a layer computes kPassTiles tiles of outputs for all rows: warps form a
+/// grid kRowWarps × kColumnWarps, each with kTiles tiles. In layers of at most kSlimTiles tiles the rows are spread
+/// over as many warps as possible.
 template <class Arithmetic_, int kRows_, int kRowWarps, int kColumnWarps, int kTiles_, int kGroup_>
 struct StreamShape {
   using Arithmetic = Arithmetic_;
@@ -28,10 +28,10 @@ struct StreamShape {
   static constexpr int kRowFragments = kRows / 16;
   static constexpr int kWarps = kRowWarps * kColumnWarps;
   static constexpr int kThreads = 32 * kWarps;
-  static constexpr int kFragments = kRowFragments / kRowWarps;  ///< of 16 rows, of a warp
+  static constexpr int kFragments = kRowFragments / kRowWarps;  ///< fragments of 16 rows per warp
   static constexpr int kTiles = kTiles_;
   static constexpr int kGroup = kGroup_;  ///< tiles whose weights are in registers together
-  static constexpr int kStages = 3;       ///< groups in a warp's queue: one read, two on their way from L2
+  static constexpr int kStages = 3;       ///< groups in a warp's queue: one being read, two on their way from L2
   static constexpr int kPassTiles = kColumnWarps * kTiles;
   static constexpr int kSlimTiles = kWarps / kRowFragments * kTiles;
   static constexpr int kOutputStride = kRows + 4;  ///< network outputs are (out, rows): lanes write different banks
@@ -42,8 +42,8 @@ struct StreamShape {
   }
 };
 
-/// The rows of a tile: kPoints grid points whose later layers are the same, each with the same kSamples samples, so
-/// that A_d are read once for all. Fragments of one point follow each other.
+/// The rows of a tile: kPoints grid points that share their later layers, each with the same kSamples samples, so that
+/// A_d are read once for all. The fragments of one point are consecutive.
 template <class Shape_, int kPoints_>
 struct StreamTile {
   using Shape = Shape_;
@@ -57,11 +57,11 @@ using OnePoint = StreamTile<Shape, 1>;
 template <class Shape>
 using SharedPoints = StreamTile<Shape, std::min(Shape::kRowFragments, 4)>;
 
-// One block has a multiprocessor to itself. In f64 and f32 its 8 warps have 255 registers a thread, up to half of them
-// sums, so that one pass computes a layer in place: 64 × 256, 32 × 512 or 16 × 1024 activations in f64, 64 × 512,
-// 32 × 1024 in f32; there 64 × 256 keep all warps busy at the widths below. In half, where 128 rows of 256 units and a
-// layer of 256 × 256 fit in shared memory, 16 warps hide the latency of activations. One table serves all
-// architectures: their registers are the same, and of the shapes the first is taken that fits their shared memory.
+// One block has a multiprocessor to itself. In f64 and f32 its 8 warps have 255 registers per thread, up to half of
+// them sums, so that one pass computes a layer in place: 64 × 256, 32 × 512 or 16 × 1024 activations in f64; 64 × 512
+// or 32 × 1024 in f32, where 64 × 256 also keeps all warps busy at the widths below. In half, where 128 rows of 256
+// units and a layer of 256 × 256 fit in shared memory, 16 warps hide the latency of activations. One table serves all
+// architectures: they have the same registers, and the first shape that fits their shared memory is taken.
 template <class T, bool kHalf>
 struct StreamShapes;
 template <>
@@ -102,7 +102,7 @@ struct StreamShapes<float, true> {
 using Plane = uint4;  // of a lane
 
 template <class Arithmetic>
-inline constexpr int kPlanes = sizeof(typename Arithmetic::Inputs) / sizeof(Plane);  // of a block of 16 × 16
+inline constexpr int kPlanes = sizeof(typename Arithmetic::Inputs) / sizeof(Plane);  // per block of 16 × 16
 template <class Arithmetic>
 inline constexpr int kBlockPlanes = 32 * kPlanes<Arithmetic>;
 
@@ -133,7 +133,7 @@ constexpr std::int64_t output_bytes(std::int64_t out) {
   const std::int64_t values = out * Shape::kOutputStride;
   return (values * std::int64_t{sizeof(typename Shape::Arithmetic::Value)} + 15) / 16 * 16;
 }
-/// Whether a layer's rows are spread over the warps: the network's outputs always are, however many passes it takes.
+/// Whether a layer's rows are spread over the warps. The network's outputs always are, however many passes they take.
 template <class Shape>
 constexpr bool is_slim(std::int64_t tiles, bool hidden) {
   return tiles <= Shape::kSlimTiles || !hidden;
@@ -145,15 +145,15 @@ constexpr bool single_pass(std::int64_t tiles, bool hidden) {
 
 // ---- Weights
 
-/// A warp's weights of one pass, a group of tiles at a time. Every lane copies just what it will read itself, some
-/// groups ahead, so that its queue in shared memory needs no barrier. Where all weights are resident it only counts.
+/// A warp's weights of one pass, one group of tiles at a time. Each lane copies only what it will read itself, a few
+/// groups ahead, so the queue in shared memory needs no barrier. If all weights are resident, it only counts.
 template <class Shape>
 class WeightReader {
  public:
   using Weight = typename Shape::Arithmetic::Weight;
 
-  /// Starts with `tiles` tiles of a layer whose blocks are `step` weights long. The first are at `from` in global
-  /// memory, or `resident` weights from the begin of the resident ones, which is negative if there are none.
+  /// Starts on `tiles` tiles of a layer whose blocks are `step` weights long. The first weights are at `from` in global
+  /// memory or, unless `resident` is negative, `resident` weights past the beginning of the resident ones.
   __device__ __forceinline__ void start(const Weight* from, int resident, int blocks, int step, int tiles,
                                         Weight* queue) {
     from_ = from;
@@ -168,14 +168,14 @@ class WeightReader {
     for (int s = 1; s < Shape::kStages; ++s) fetch(queue, s - 1);
   }
 
-  /// Where the next group is, in weights from the begin of the queue, or of the resident weights.
+  /// The position of the next group, in weights from the beginning of the queue or of the resident weights.
   __device__ __forceinline__ int take(Weight* queue) {
     if (resident_ >= 0) {
       const int group = resident_ + next_ * static_cast<int>(kFragmentWeights);
       advance();
       return group;
     }
-    // Into the slot read last, whose weights have gone through the tensor cores.
+    // Into the slot read last, whose weights the tensor cores have already used.
     fetch(queue, slot_ == 0 ? Shape::kStages - 1 : slot_ - 1);
     device::copy_async_wait<Shape::kStages - 1>();
     const int group = slot(slot_);
@@ -217,22 +217,22 @@ class WeightReader {
       }
       advance();
     }
-    device::copy_async_commit();  // empty at the end, so that the count of groups stays
+    device::copy_async_commit();  // possibly empty, so that the count of groups stays right
   }
 
-  const Weight* from_ = nullptr;  // the block that is next
+  const Weight* from_ = nullptr;  // the next block
   int resident_ = -1;
   int step_ = 0;
   int tiles_ = 0;
-  int left_ = 0;  // blocks
-  int next_ = 0;  // tile
+  int left_ = 0;  // blocks left
+  int next_ = 0;  // the next tile
   int slot_ = 0;
 };
 
 // ---- Samples
 
-/// The packed A_d and a warp's queue for them in shared memory. The warp takes pieces in turn: of each of its blocks of
-/// 16 × 16 in a tile's samples the two halves of 8 units, of each half all parts.
+/// The packed A_d, and a warp's queue for them in shared memory. The warp takes pieces in turn: for each of its blocks
+/// of 16 × 16 in a tile's samples the two halves of 8 units, and for each half all parts.
 template <class Tile>
 struct SampleSource {
   using Shape = typename Tile::Shape;
@@ -247,7 +247,7 @@ struct SampleSource {
   const StreamLayout& layout;
 
   static constexpr std::int64_t slot_bytes() { return std::int64_t{Shape::kThreads} * sizeof(Piece); }
-  /// Pieces of a tile for the warp that has most.
+  /// Pieces per tile for the warp with the most.
   static constexpr std::int64_t pieces(std::int64_t blocks, std::int64_t parts) {
     return (Tile::kSampleFragments * blocks + Shape::kWarps - 1) / Shape::kWarps * 2 * parts;
   }
@@ -257,7 +257,7 @@ struct SampleSource {
   __device__ int blocks() const { return static_cast<int>(blocks_of(problem.pairs.units)); }
   __device__ int items() const { return Tile::kSampleFragments * blocks(); }
   __device__ int parts() const { return 1 + problem.pairs.moving; }
-  /// Pieces of a tile for this warp.
+  /// Pieces per tile for this warp.
   __device__ int own_pieces() const {
     return max(0, items() - warp() + Shape::kWarps - 1) / Shape::kWarps * 2 * parts();
   }
@@ -270,7 +270,7 @@ struct SampleSource {
     auto* queue = reinterpret_cast<Plane*>(device::dynamic_shared<unsigned char>() + layout.samples);
     return queue + (warp() * layout.slots + number) * kPlanes + lane();
   }
-  /// The lane's values of a block of A_0. Fragments past the last sample's repeat it.
+  /// The lane's values in a block of A_0. Fragments past the last sample's repeat it.
   __device__ const Plane* block(int tile, int item) const {
     const std::int64_t row = min(tile + item / blocks(), fragments() - 1);
     return reinterpret_cast<const Plane*>(problem.pairs.base) + (row * blocks() + item % blocks()) * 2 * kPlanes +
@@ -285,7 +285,7 @@ class SampleCopies {
   using Source = SampleSource<Tile>;
 
   SampleCopies() = default;
-  /// `count` pieces from `first` on; the tile begins with fragment `tile`.
+  /// Copies `count` pieces from `first` on, in the tile that begins with fragment `tile`.
   __device__ SampleCopies(const Source& source, int tile, int first, int count)
       : tile_(tile), left_(count), slot_(first % max(1, source.slots())) {
     item_ = source.warp() + first / (2 * source.parts()) * Tile::Shape::kWarps;
@@ -299,7 +299,7 @@ class SampleCopies {
   /// Pieces that have not been copied yet.
   __device__ int left() const { return left_; }
 
-  /// Every lane copies just what it will read itself, so that the queue needs no barrier. Leaves the commit.
+  /// Each lane copies only what it will read itself, so the queue needs no barrier. The caller commits.
   __device__ __forceinline__ void copy(const Source& source) {
     Plane* to = source.slot(slot_);
 #pragma unroll
@@ -320,11 +320,11 @@ class SampleCopies {
  private:
   const Plane* from_ = nullptr;
   int tile_ = 0, left_ = 0, slot_ = 0;
-  int item_ = 0, piece_ = 0;  // the block of the piece that is next, and its place there
+  int item_ = 0, piece_ = 0;  // the block of the next piece, and the piece's place in it
 };
 
-/// Takes the pieces of a tile out of the warp's queue, whose first slots() pieces have been copied, each in a group of
-/// its own, and copies the others.
+/// Takes the pieces of a tile out of the warp's queue. The first slots() pieces have been copied already, each in a
+/// group of its own; it copies the others.
 template <class Tile>
 class SampleReader {
  public:
@@ -337,7 +337,7 @@ class SampleReader {
   __device__ __forceinline__ Piece take(const Source& source) {
     // Into the slot read last, whose values have been used.
     if (slot_ >= 0 && copies_.left() > 0) copies_.copy(source);
-    device::copy_async_commit();  // with or without a copy: as many groups follow each piece
+    device::copy_async_commit();  // with or without a copy, so that each piece is followed by as many groups
     if (source.slots() > Source::kLeastSlots) {
       device::copy_async_wait<Source::kLeastSlots>();
     } else {

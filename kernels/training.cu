@@ -39,7 +39,7 @@ struct MultiplySlope {
 constexpr int kColumns = 32;
 constexpr int kSlices = 8;
 
-// Block b sums 32 columns: thread (x, y) rows y, y + 8, .. of column x, then the eight slices in order.
+// Block b sums 32 columns: thread (x, y) adds rows y, y + 8, .. of column x; the eight slices are then added in order.
 __global__ void __launch_bounds__(kColumns* kSlices)
     add_column_sums(const double* values, std::int64_t rows, std::int64_t columns, double* sums) {
   auto& partial = *device::dynamic_shared<double[kSlices][kColumns]>();

@@ -44,12 +44,12 @@ cudaError_t launch_curvature(const OutputRows& rows, double* u, cudaStream_t str
 /// y (rows, H·C): the targets of every head.
 cudaError_t launch_targets(const OutputRows& rows, double* y, cudaStream_t stream);
 
-/// Values of a piece of launch_square_sums.
+/// Values in one piece of launch_square_sums().
 inline constexpr std::int64_t kSquarePiece = 4096;
 /// sums (count / kSquarePiece, rounded up) = Σ values² of each piece.
 cudaError_t launch_square_sums(const double* values, std::int64_t count, double* sums, cudaStream_t stream);
 
-/// matrix[i · stride] += value for i < count: a shift of a diagonal.
+/// matrix[i · stride] += value for i < count: shifts a diagonal.
 cudaError_t launch_add_strided(double* matrix, std::int64_t count, std::int64_t stride, double value,
                                cudaStream_t stream);
 /// to[i · stride] = value for i < count.

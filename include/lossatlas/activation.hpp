@@ -25,7 +25,7 @@ LOSSATLAS_API double activate_second_derivative(Activation activation, double x)
 
 /// The lower-case name: "identity", "relu", "leaky_relu", "tanh", "sigmoid", "softplus", "gelu", "sine".
 LOSSATLAS_API std::string_view name(Activation activation);
-/// The inverse of name(); throws InvalidArgument and lists the names.
+/// The inverse of name(). Throws InvalidArgument with a list of the names.
 LOSSATLAS_API Activation parse_activation(std::string_view text);
 /// All activations, in the order of the enumeration.
 LOSSATLAS_API std::span<const Activation> all_activations();

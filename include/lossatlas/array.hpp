@@ -21,7 +21,7 @@ struct Array {
 /// Reads .npy version 1–3 of f2, f4, f8, i1..i8, u1..u8 or bool, either byte order, C or Fortran order.
 /// Throws FileError on anything malformed or truncated; no allocation exceeds what the file's size justifies.
 LOSSATLAS_API Array read_npy(const std::filesystem::path& file);
-/// Writes <f8 in C order; complete or not at all. Throws FileError.
+/// Writes <f8 in C order. The file appears complete or not at all. Throws FileError.
 LOSSATLAS_API void write_npy(const std::filesystem::path& file, std::span<const std::int64_t> shape,
                              std::span<const double> values);
 

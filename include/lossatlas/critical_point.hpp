@@ -13,7 +13,7 @@
 
 namespace lossatlas {
 
-/// A point with its certificate (theory section 6).
+/// A point and its certificate (docs/theory.md, section 6).
 struct CriticalPoint {
   std::vector<double> theta;  ///< (M)
   double loss = 0;
@@ -22,41 +22,43 @@ struct CriticalPoint {
   Inertia inertia;          ///< of the Hessian; its zeros are the degeneracy
   ZeroRule zero;
   std::string device;  ///< what computed the Hessian's spectrum; empty where there is none
-  /// ‖∇R‖₁ is within the tolerance asked for, and the point is finite.
+  /// True if ‖∇R‖₁ is within the requested tolerance and the point is finite.
   bool critical = false;
-  /// False when the point lies at infinity. A neuron with non-zero output weights is saturated (|φ'| < 1e-6 on all
-  /// samples, or on all but too few to fix its weights) or nearly constant on the data (a range of 1e-9 of its size; of
-  /// 1e-2 where the whole output is constant, as a small gradient does not tell such neurons' weights from 0); exactly
-  /// constant ones, without input weights or dead ReLU neurons, are finite. Or the cross entropy goes on falling in a
-  /// direction that changes, to first order, only probabilities below 1e-8, as it does on data that are separated
-  /// wholly or in part. Or further Newton steps go on moving θ by more than 1e-6 relative.
+  /// False if the point lies at infinity, for one of three reasons. (1) A neuron with non-zero output weights is
+  /// saturated (|φ'| < 1e-6 on all samples, or on all but too few to fix its weights) or nearly constant on the data (a
+  /// range of 1e-9 of its size; of 1e-2 if the whole output is constant, since a small gradient cannot tell such
+  /// neurons' weights from 0). Exactly constant neurons (no input weights, or dead ReLU neurons) count as finite. (2)
+  /// The cross entropy keeps falling in a direction that changes, to first order, only probabilities below 1e-8, as on
+  /// data that are separated wholly or in part. (3) Further Newton steps keep moving θ by more than 1e-6 relative.
   bool finite = false;
   std::string remark;  ///< why it is not finite or not critical; empty otherwise
 };
 
-/// Descent by Adam; then Newton, kept if it stays near where the descent ended; else Levenberg–Marquardt and Newton.
+/// Adam descends; then Newton runs and is kept if it stays near the end of the descent; else Levenberg–Marquardt, then
+/// Newton.
 struct CriticalPointOptions {
   double tolerance = 1e-12;                 ///< on ‖∇R‖₁
   std::int64_t descent_iterations = 20000;  ///< of Adam, before Levenberg–Marquardt and Newton
   double descent_rate = 0.02;
-  std::int64_t polish_iterations = 200;  ///< each, of Levenberg–Marquardt and of Newton
+  std::int64_t polish_iterations = 200;  ///< at most, for Levenberg–Marquardt and for Newton each
   Control control = {};
 };
 
-/// The critical point that descent from `start` and a polish lead to; on CUDA the device solves for the eigenvalues.
-/// Not an error when there is none: see `critical`. Throws InvalidArgument, before any work, on a θ of the wrong size
-/// or not finite, on a bad option, and on the CPU on more than 32766 parameters (Newton takes eigenvectors).
+/// Finds the critical point that descent from `start`, followed by a polish, leads to. On CUDA the device computes the
+/// eigenvalues. Finding none is not an error: see `critical`. Throws InvalidArgument, before any work, for a θ of the
+/// wrong size or not finite, for a bad option and, on the CPU, for more than 32766 parameters (Newton needs
+/// eigenvectors).
 LOSSATLAS_API CriticalPoint find_critical_point(const Landscape& landscape, std::span<const double> start,
                                                 const CriticalPointOptions& options = {});
-/// The certificate of θ as it is, nothing moved but by the Newton steps that test finiteness. Throws as
+/// The certificate of θ as it is; only the Newton steps that test finiteness move away from it. Throws as
 /// find_critical_point() does.
 LOSSATLAS_API CriticalPoint certify_critical_point(const Landscape& landscape, std::span<const double> theta,
                                                    double tolerance = 1e-12);
 
-/// Starts 0, 2, 4, ... are followed as find_critical_point() does, to minima for the most part. The others look for
-/// what their descent passes, saddles for the most part: they leave it after ⌊2^u⌋ − 1, ⌊2^(u+1)⌋ − 1, ⌊2^(u+2)⌋ − 1,
-/// ... iterations up to `descent_iterations`, u uniform in [0, 1), and each time go on by Newton alone, until that
-/// leads to a minimum or the descent to infinity. So one start may lead to several points.
+/// Even starts (0, 2, 4, ...) run find_critical_point() and mostly reach minima. Odd starts look for what their descent
+/// passes, mostly saddles: they leave the descent after ⌊2^u⌋ − 1, ⌊2^(u+1)⌋ − 1, ⌊2^(u+2)⌋ − 1, ... iterations up to
+/// `descent_iterations`, u uniform in [0, 1), and continue from each of these points by Newton alone, until Newton
+/// reaches a minimum or the descent heads for infinity. So one start may lead to several points.
 struct CriticalSearchOptions {
   std::int64_t starts = 64;
   InitOptions init = {.seed = 1, .scale = {}, .power = 3};  ///< each start has a seed of its own, drawn from this one
@@ -64,28 +66,27 @@ struct CriticalSearchOptions {
   CriticalPointOptions each = {};
 };
 
-/// Points that are the same function reached in the same way: equal after dropping neurons without output weights (dead
-/// ReLU neurons, too), moving those that are constant on the data into the next bias and merging equal neurons, up to
-/// permutation, for odd activations and for sigmoids below a bias signs, for relu and leaky relu positive factors
-/// between input and output weights, and under cross entropy a common shift of a head's outputs. All points with a
-/// constant output are one class, however they reach it.
+/// Points that realise the same function in the same way. They are equal once neurons without output weights and dead
+/// ReLU neurons are dropped, neurons constant on the data are folded into the next bias, and equal neurons are merged,
+/// up to permutation; signs (odd activations, and sigmoids below a bias); positive factors between input and output
+/// weights (relu, leaky relu); and a common shift of a head's outputs (cross entropy). All points with a constant
+/// output form one class, however they arise.
 struct CriticalClass {
-  /// The member with the smallest gradient, of those whose ZeroRule::gap supports the inertia (1000 or more) if there
-  /// are any.
+  /// The member with the smallest gradient, if possible among those whose ZeroRule::gap supports the inertia (1000 or
+  /// more).
   CriticalPoint representative;
   std::int64_t count = 0;         ///< starts that led here; some of them may have led to other classes, too
-  std::vector<Inertia> inertias;  ///< distinct ones of the members
-  /// The output is the same on all of the data, to 1e-5 of the targets: then it is the mean target (cross entropy: the
-  /// label frequencies), since Σ_j a_ij ∂R/∂a_kj = c_i Σ_n e_nk for the constant c ≠ 0, output weights a and
-  /// e = ∂R/∂output.
+  std::vector<Inertia> inertias;  ///< the distinct inertias of the members
+  /// The output is the same on all data, to 1e-5 of the targets. It is then the mean target (cross entropy: the label
+  /// frequencies), since Σ_j a_ij ∂R/∂a_kj = c_i Σ_n e_nk for the constant c ≠ 0, output weights a and e = ∂R/∂output.
   bool constant = false;
 };
 
-/// Each start is counted in exactly one of `found`, `vanishing_output`, `at_infinity` and `not_converged`: the first in
-/// this order that one of its points belongs to. A start that led to several classes is in the count of each.
+/// Each start counts in exactly one of `found`, `vanishing_output`, `at_infinity` and `not_converged`: the first in
+/// this order that one of its points belongs to. A start that leads to several classes adds to the count of each.
 struct CriticalSearch {
-  /// Finite critical points by the representative's loss, ascending. Left out: the constant zero output (under cross
-  /// entropy: equal probabilities of all classes where the labels are not equally frequent).
+  /// Finite critical points, ascending in the representative's loss. Omits the constant zero output (under cross
+  /// entropy: equal probabilities of all classes, unless the labels are equally frequent).
   std::vector<CriticalClass> classes;
   std::int64_t found = 0;             ///< starts that led to at least one class
   std::int64_t not_converged = 0;     ///< starts without a critical point
@@ -93,9 +94,9 @@ struct CriticalSearch {
   std::int64_t vanishing_output = 0;  ///< starts that led to the constant zero output
 };
 
-/// Many starts in parallel on the CPU (one after the other on another device), the same result for any number of
-/// threads. Progress counts starts. Throws as find_critical_point() does, and OutOfMemory with the bytes that the
-/// points of all starts and the matrices of those that run at the same time need (4·8·M² a thread).
+/// Runs many starts in parallel on the CPU, one after another on other devices. The result does not depend on the
+/// number of threads. Reports progress in starts. Throws as find_critical_point() does, and OutOfMemory with the bytes
+/// for the points of all starts and for the matrices of those that run at the same time (4·8·M² per thread).
 LOSSATLAS_API CriticalSearch search_critical_points(const Landscape& landscape,
                                                     const CriticalSearchOptions& options = {});
 

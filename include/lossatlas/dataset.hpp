@@ -26,7 +26,8 @@ class LOSSATLAS_API Dataset {
   std::int64_t outputs() const;   ///< C: classes, or the width of the targets
   bool has_labels() const;
   const std::string& name() const;
-  /// Of class 0, 1, ...; empty when the labels came as numbers, fewer than outputs() when with_classes added some.
+  /// Names of classes 0, 1, ...; empty if the labels came as numbers, fewer than outputs() if with_classes() added
+  /// classes.
   const std::vector<std::string>& class_names() const;
 
   std::span<const double> inputs() const;  ///< (N, d)
@@ -38,13 +39,14 @@ class LOSSATLAS_API Dataset {
 
   /// Samples first..last−1; throws InvalidArgument unless 0 ≤ first < last ≤ N.
   Dataset slice(std::int64_t first, std::int64_t last) const;
-  /// Inputs shifted and scaled per feature to mean 0 and population variance 1; constant features become 0.
+  /// Inputs shifted and scaled per column to mean 0 and population variance 1; constant columns become 0.
   Dataset standardised() const;
   /// The same samples and labels with other inputs (N, features).
   Dataset with_inputs(std::vector<double> inputs, std::int64_t features) const;
-  /// The same labels as some of `classes` ones; throws InvalidArgument for real targets or fewer classes than now.
+  /// The same labels, now among `classes` classes; throws InvalidArgument for real targets or fewer classes than
+  /// before.
   Dataset with_classes(std::int64_t classes) const;
-  /// The same labels with a name for each class; throws InvalidArgument on another number of names.
+  /// The same labels with a name for each class; throws InvalidArgument if the number of names differs.
   Dataset with_class_names(std::vector<std::string> names) const;
   Dataset renamed(std::string name) const;
 
@@ -54,7 +56,7 @@ class LOSSATLAS_API Dataset {
   std::shared_ptr<const Data> data_;
 };
 
-/// What a loss that does not depend on the inputs needs to know of the targets.
+/// The statistics of the targets that fix a loss independent of the inputs.
 struct LabelStatistics {
   std::vector<double> mean;  ///< (C): class frequencies π, or the mean target ȳ
   double mean_square = 0;    ///< (1/N) Σ ‖y_n‖²; 1 for labels
@@ -64,12 +66,13 @@ struct LabelStatistics {
 /// Label frequencies or target moments of a data set.
 LOSSATLAS_API LabelStatistics label_statistics(const Dataset& data);
 
+/// Options of glyphs().
 struct GlyphOptions {
   std::uint64_t seed = 0;
 };
 
 /// A built-in ten-class data set: N drawn digits, 28×28 grey values in [0, 1], with random shift, rotation, size,
-/// stroke width and noise. Classes are drawn uniformly; the same for one seed on every machine.
+/// stroke width and noise. Classes are drawn uniformly. A seed gives the same data on every machine.
 LOSSATLAS_API Dataset glyphs(std::int64_t samples, GlyphOptions options = {});
 
 /// The 1-D regression data of [Z21] Figures 1, 3a, 4: x = linspace(−15, 15, 50), y = tanh(x+7) + tanh(x) + tanh(x−7).

@@ -8,23 +8,26 @@
 
 namespace lossatlas {
 
+/// Options of Device::cpu().
 struct CpuOptions {
-  int threads = 0;  ///< 0: all that this process may use
+  int threads = 0;  ///< 0: all processors that this process may use
 };
 
+/// Options of Device::cuda().
 struct CudaOptions {
   int index = 0;           ///< CUDA device number
-  void* stream = nullptr;  ///< a cudaStream_t to work on; null: one of its own
+  void* stream = nullptr;  ///< a cudaStream_t to work on; null: the library's own
 };
 
-/// Where a Landscape computes. A small value; copying it copies no device state.
+/// Where a Landscape computes. A small value type; copies share no device state.
 class LOSSATLAS_API Device {
  public:
+  /// The kinds of devices.
   enum class Kind : std::uint8_t { cpu, cuda };
 
   /// The host. Throws InvalidArgument on a negative number of threads.
   static Device cpu(CpuOptions options = {});
-  /// A CUDA GPU. Throws DeviceError that says whether the module, the driver or the GPU is missing; never falls back.
+  /// A CUDA GPU. Throws DeviceError saying whether the module, the driver or the GPU is missing; never falls back.
   static Device cuda(CudaOptions options = {});
   /// A CUDA GPU if there is one, else the CPU; reason() then says why.
   static Device best();
@@ -35,7 +38,7 @@ class LOSSATLAS_API Device {
   void* stream() const { return stream_; }
   /// Why best() chose the CPU, in one line; empty otherwise.
   const std::string& reason() const { return reason_; }
-  /// "cpu, 2 threads, AVX3".
+  /// Such as "cpu, 2 threads, AVX3".
   std::string describe() const;
 
  private:

@@ -2,12 +2,13 @@
 
 namespace lossatlas {
 
-/// What a device does at most in a second, in one precision. SectionCost::floor_seconds() makes a time of it.
+/// What a device can do in one second at most, in one precision. SectionCost::floor_seconds() turns it into a time.
 struct DeviceRates {
-  double flop = 0;     ///< of products: multiply-adds, 2 FLOP each
-  double special = 0;  ///< special functions, all counted as tanh
-  double bytes = 0;    ///< read and written by copies that no cache holds
-  /// Products and special functions at the same time, in units of their own, as on a GPU; on a CPU they take turns.
+  double flop = 0;     ///< in products; a multiply-add is 2 FLOP
+  double special = 0;  ///< special functions, each charged as tanh
+  double bytes = 0;    ///< read plus written, by copies that fit no cache
+  /// True if products and special functions run at the same time, in separate units, as on a GPU. On a CPU they take
+  /// turns.
   bool overlap = false;
 };
 

@@ -19,8 +19,8 @@ struct Split {
   double alpha = 0.5;
 };
 
-/// Splits a neuron into weights.size() copies with these shares of its output weights, which sum to 1 within 1e-12: the
-/// first replaces the neuron, the others are appended. {1 − α, α} is the Split of α.
+/// Splits a neuron into weights.size() copies that take these shares of its output weights; the shares sum to 1 within
+/// 1e-12. The first copy replaces the neuron, the others are appended. The Split of α is {1 − α, α}.
 struct WeightedSplit {
   std::int64_t layer = 1;
   std::int64_t neuron = 0;
@@ -38,23 +38,24 @@ struct Embedding {
   std::vector<std::vector<double>> share;
 };
 
-/// One split; any real α, any hidden layer, any depth and activation. Throws InvalidArgument on a layer or neuron out
-/// of range, a non-finite α or a θ of the wrong size.
+/// Makes one split, for any real α, hidden layer, depth and activation. Throws InvalidArgument for a layer or neuron
+/// out of range, a non-finite α or a θ of the wrong size.
 LOSSATLAS_API Embedding split_neuron(const Network& network, std::span<const double> theta, const Split& split);
-/// One WeightedSplit.
+/// Makes one WeightedSplit.
 LOSSATLAS_API Embedding split_neuron(const Network& network, std::span<const double> theta, std::int64_t layer,
                                      std::int64_t neuron, std::span<const double> weights);
-/// The splits one after the other; neuron numbers refer to the network as it is by then ([Z21], multi-step embedding).
+/// Makes the splits one after another; neuron numbers refer to the network of that moment ([Z21], multi-step
+/// embedding).
 LOSSATLAS_API Embedding embed(const Network& network, std::span<const double> theta, std::span<const Split> splits);
 LOSSATLAS_API Embedding embed(const Network& network, std::span<const double> theta,
                               std::span<const WeightedSplit> splits);
-/// To the given hidden widths: neurons are copied round-robin, equal shares to the copies of one neuron. Throws
-/// InvalidArgument when a width is smaller than the network's.
+/// Widens to the given hidden widths: neurons are copied round-robin, and the copies of one neuron get equal shares.
+/// Throws InvalidArgument if a width is smaller than the network's.
 LOSSATLAS_API Embedding embed(const Network& network, std::span<const double> theta,
                               std::span<const std::int64_t> hidden_widths);
-/// To the hidden widths shares[l].size(), with given shares: neuron j of wide hidden layer l + 1 copies neuron j mod m
-/// of the m narrow ones and takes shares[l][j] of its output weights. Throws InvalidArgument when a layer gets fewer
-/// neurons than it has, or the shares of the copies of one neuron do not sum to 1 within 1e-12.
+/// Widens hidden layer l + 1 to shares[l].size() neurons with given shares: wide neuron j copies neuron j mod m of the
+/// m narrow ones and takes shares[l][j] of its output weights. Throws InvalidArgument if a layer gets fewer neurons
+/// than it has, or if the shares of one neuron's copies do not sum to 1 within 1e-12.
 LOSSATLAS_API Embedding embed(const Network& network, std::span<const double> theta,
                               std::span<const std::vector<double>> shares);
 /// Adds `count` neurons without input and output weights to a hidden layer, with this bias ([Z21], null embedding).
@@ -62,14 +63,14 @@ LOSSATLAS_API Embedding embed(const Network& network, std::span<const double> th
 LOSSATLAS_API Embedding null_embedding(const Network& network, std::span<const double> theta, std::int64_t layer,
                                        std::int64_t count = 1, double bias = 0);
 
-/// The affine family of embeddings ([Z21], Theorem 2): base + span of directions, on all of which the network is the
-/// same function; all of it is critical if the narrow point is.
+/// The affine family of embeddings ([Z21], Theorem 2): base + span of the directions. The network is the same function
+/// on all of it, and all of it is critical if the narrow point is.
 struct EmbeddingFamily {
   Embedding base;                  ///< every split at α = 0
   std::vector<double> directions;  ///< (K, M_wide): derivative with respect to each α at 0
   std::int64_t rank = 0;           ///< of the directions
 };
-/// The family of splitting original neurons (layer, neuron); the α of the splits are ignored.
+/// The family of splitting original neurons (layer, neuron); ignores the α of the splits.
 LOSSATLAS_API EmbeddingFamily embedding_family(const Network& network, std::span<const double> theta,
                                                std::span<const Split> splits);
 
@@ -77,13 +78,14 @@ LOSSATLAS_API EmbeddingFamily embedding_family(const Network& network, std::span
 struct EmbeddingCertificate {
   double output_change = 0;  ///< max over samples and outputs of |f_wide − f_narrow|
   double loss_change = 0;    ///< |R_wide − R_narrow|
-  /// max |∇R_wide − its prediction from ∇R_narrow| (theory section 4: share·∂R/∂w for the inputs of a copy, ∂R/∂a for
-  /// its outputs)
+  /// max |∇R_wide − its prediction from ∇R_narrow| (docs/theory.md, section 4: share·∂R/∂w for the inputs of a copy,
+  /// ∂R/∂a for its outputs)
   double gradient_residual = 0;
   double narrow_gradient_l1 = 0;  ///< ‖∇R‖₁ before
   double wide_gradient_l1 = 0;    ///< ‖∇R‖₁ after
 };
-/// `narrow` is the landscape that `theta` and `embedding` were made from. Throws Interrupted.
+/// Compares both networks on the data of `narrow`, the landscape that `theta` and `embedding` belong to. Throws
+/// Interrupted.
 LOSSATLAS_API EmbeddingCertificate certify(const Landscape& narrow, std::span<const double> theta,
                                            const Embedding& embedding, const Control& control = {});
 

@@ -20,7 +20,7 @@ class LOSSATLAS_API InvalidArgument : public Error {
   using Error::Error;
 };
 
-/// A Hessian with an entry that is not finite has no spectrum: the loss or a derivative overflows there, or θ is not
+/// A Hessian with a non-finite entry, which has no spectrum: the loss or a derivative overflows there, or θ is not
 /// finite.
 class LOSSATLAS_API NonFiniteHessian : public Error {
  public:
@@ -46,8 +46,8 @@ class LOSSATLAS_API DeviceError : public Error {
   using Error::Error;
 };
 
-/// Memory ran out even for the smallest tile; `bytes()` says how much was needed, 0 where that is not known: for a
-/// stream, an event or a library's handle.
+/// Memory ran out even for the smallest tile. bytes() is how much was needed, or 0 where that is unknown: for a stream,
+/// an event or a library's handle.
 class LOSSATLAS_API OutOfMemory : public Error {
  public:
   OutOfMemory(const std::string& message, std::int64_t bytes) : Error(message), bytes_(bytes) {}

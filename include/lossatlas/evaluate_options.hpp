@@ -10,20 +10,22 @@ namespace lossatlas {
 
 /// How a section is evaluated.
 ///
-/// automatic: what does not depend on the point or on the sample is computed once (see explain()).
-/// direct: every layer and every sample at every point; to check a shortcut against.
+/// automatic: computes once what depends on no grid point or on no sample (see explain()).
+/// direct: runs every layer for every sample at every point; a reference for the shortcuts.
 enum class Plan : std::uint8_t { automatic, direct };
 
-/// How the losses of a surface come about: each by itself, or by interpolation between Chebyshev nodes.
+/// How the losses of a surface are computed: each by itself, or by interpolation between Chebyshev nodes.
 enum class Method : std::uint8_t { pointwise, chebyshev };
 
+/// "pointwise" or "chebyshev".
 LOSSATLAS_API const char* name(Method method);
 
+/// How to evaluate a section.
 struct EvaluateOptions {
   Precision precision = Precision::f64;
   Plan plan = Plan::automatic;
   Method method = Method::pointwise;
-  double tolerance = 1e-6;  ///< of Method::chebyshev: the largest error relative to the largest |L| of the head
+  double tolerance = 1e-6;  ///< for Method::chebyshev: largest error, relative to the largest |L| of the head
   Control control = {};
 };
 

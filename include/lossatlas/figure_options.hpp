@@ -9,14 +9,15 @@
 
 namespace lossatlas {
 
-/// What a value becomes: viridis over a range with colour bar, or three heads as red, green, blue.
+/// How values become colours: viridis over a range, with a colour bar, or three heads as red, green and blue.
 enum class Colouring : std::uint8_t { automatic, viridis, heads };
 
+/// Options of render() and write_png().
 struct RenderOptions {
   std::string title = {};
   Colouring colouring = Colouring::automatic;  ///< automatic: heads when there are three, else viridis of the sum
   std::optional<Range> range = std::nullopt;   ///< viridis: values at the ends of the colour bar; absent: finite range
-  /// heads: loss of each head that is drawn as 0; absent: so that the smallest value is 0.
+  /// heads: the loss drawn as 0 for each head; absent: the smallest one.
   std::vector<double> offset = {};
   bool sigmoid = false;    ///< heads: draw sigmoid(L − offset) ([C19] Figure 1)
   std::int64_t scale = 0;  ///< pixels per grid point; 0: chosen so that the plot is about 512 wide
@@ -28,8 +29,9 @@ struct Curve {
   std::vector<double> x;
   std::vector<double> y;
 };
+/// Options of plot(), plot_spectrum() and plot_spectra().
 struct PlotOptions {
-  std::string title = {};  ///< broken where it is too long, and at line ends
+  std::string title = {};  ///< wrapped where it is too long, and at line ends
   std::string x_label = {};
   std::string y_label = {};
   std::int64_t width = 560;

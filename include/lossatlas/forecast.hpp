@@ -11,10 +11,10 @@
 
 namespace lossatlas {
 
-/// The two small matrices that decide what splitting a neuron does to the Hessian, at any θ (theory section 4, block
-/// theorem): In(H_wide) = In(H_narrow) + In([[α(1−α) B, D], [Dᵀ, 0]]).
+/// The two small matrices that decide what splitting a neuron does to the Hessian, at any θ (docs/theory.md, section 4,
+/// block theorem): In(H_wide) = In(H_narrow) + In([[α(1−α) B, D], [Dᵀ, 0]]).
 struct SplitForecast {
-  std::int64_t inputs = 0;   ///< D_l: inputs of the neuron, with its bias
+  std::int64_t inputs = 0;   ///< d_l: inputs of the neuron, with its bias
   std::int64_t outputs = 0;  ///< units of the next layer
   std::vector<double> b;     ///< B (inputs, inputs) = Σ_n (e_n·a) φ''(z_n) x̃_n x̃_nᵀ
   std::vector<double> d;     ///< D (inputs, outputs) = Σ_n φ'(z_n) x̃_n e_nᵀ
@@ -32,9 +32,9 @@ struct SplitForecast {
   LOSSATLAS_API Inertia wide(std::span<const double> weights) const;
 };
 
-/// Forecast for splitting `neuron` of hidden layer `layer` (from 1) at θ; the sums B and D are taken on the host.
-/// Each matrix has its own zero rule, or all of them `options.zero_threshold`. Throws InvalidArgument as split_neuron
-/// does, or when B or D is not finite; Interrupted.
+/// Forecast for splitting `neuron` of hidden layer `layer` (from 1) at θ; the host sums up B and D. Each matrix has its
+/// own zero rule unless `options.zero_threshold` is given. Throws InvalidArgument as split_neuron does, or when B or D
+/// is not finite; Interrupted.
 LOSSATLAS_API SplitForecast split_forecast(const Landscape& landscape, std::span<const double> theta,
                                            std::int64_t layer, std::int64_t neuron,
                                            const SpectrumOptions& options = {}, const Control& control = {});
@@ -42,7 +42,8 @@ LOSSATLAS_API SplitForecast split_forecast(const Landscape& landscape, std::span
 LOSSATLAS_API Inertia forecast_split(const Landscape& landscape, std::span<const double> theta, const Split& split,
                                      const Control& control = {});
 
-/// A neuron and the smallest eigenvalue of its B: the most negative one's splitting lowers the loss fastest.
+/// A neuron and the smallest eigenvalue of its B. Splitting the neuron with the most negative one lowers the loss
+/// fastest.
 struct SplitCandidate {
   std::int64_t layer = 1;
   std::int64_t neuron = 0;

@@ -17,7 +17,7 @@ namespace lossatlas {
 /// only one class occurs, an absent one; base = ȳ and direction = 1/√C for mean squared error.
 class LOSSATLAS_API ImplicitActivation {
  public:
-  /// Throws InvalidArgument when cross entropy is asked for and the mean target is not a distribution.
+  /// Throws InvalidArgument for cross entropy if the mean target is not a distribution.
   ImplicitActivation(Loss loss, LabelStatistics statistics);
   ImplicitActivation(Loss loss, const Dataset& data);
 

@@ -35,13 +35,13 @@ struct Evaluation {
 
 class DeviceLandscape;
 
-/// The function R: R^M → R of one network, data set and loss: R(θ) = (1/N) Σ_n ℓ(f_θ(x_n), y_n), summed over heads.
-/// It lives on one device, to which the data are brought once. Const calls may run in several threads at once.
+/// The function R: R^M → R of one network, data set and loss: R(θ) = (1/N) Σ_n ℓ(f_θ(x_n), y_n), summed over heads. It
+/// lives on one device, and the data move there once. Const calls may run in several threads at once.
 class LOSSATLAS_API Landscape {
  public:
-  /// Labels may be of fewer classes than the network has outputs per head: the others then do not occur.
-  /// Throws InvalidArgument when the data do not fit the network (inputs, outputs per head) or the loss (cross entropy
-  /// on targets that are no distributions), DeviceError when the device fails.
+  /// Labels may have fewer classes than the network has outputs per head; the other classes then never occur.
+  /// Throws InvalidArgument if the data do not fit the network (inputs, outputs per head) or the loss (cross entropy
+  /// with targets that are not distributions), and DeviceError if the device fails.
   Landscape(Network network, Dataset data, Loss loss, Device device = Device::best());
   ~Landscape();
   Landscape(Landscape&&) noexcept;
@@ -52,32 +52,33 @@ class LOSSATLAS_API Landscape {
   Loss loss() const;
   const Device& device() const;
 
-  /// Losses and accuracy at θ (M), in f64. Reports progress in samples. Throws InvalidArgument on another size,
+  /// Losses and accuracy at θ (M), in f64. Reports progress in samples. Throws InvalidArgument for a wrong size,
   /// Interrupted.
   Evaluation evaluate(std::span<const double> theta, const Control& control = {}) const;
-  /// ∇R(θ) (M), in f64. Reports and throws as evaluate().
+  /// ∇R(θ) (M), in f64. Reports and throws as evaluate() does.
   std::vector<double> gradient(std::span<const double> theta, const Control& control = {}) const;
 
   /// L(α) = R(θ₀ + Σ αᵢθᵢ) at every point of a grid with as many axes as the section has directions. At the ends of a
-  /// line or plane through given parameters it is R of exactly those, in f64, whatever the method. Where what a plan
-  /// adds up overflows though θ₀ + Σ αᵢθᵢ does not, that is formed first and R computed there, in f64.
+  /// line or plane through given parameters, the loss is R of exactly those, in f64, whatever the method. If a sum in
+  /// the plan overflows although θ₀ + Σ αᵢθᵢ does not, these parameters are formed and R is computed there, in f64.
   /// With Method::chebyshev the losses come from an interpolant wherever that takes fewer evaluations; the surface's
-  /// report says whether it did, and how large the error is thought to be. See fit_chebyshev().
-  /// Throws InvalidArgument when the section does not fit, OutOfMemory with the bytes needed, Interrupted.
+  /// report says whether it did and estimates the error. See fit_chebyshev().
+  /// Throws InvalidArgument if the section does not fit, OutOfMemory with the bytes needed, Interrupted.
   Surface evaluate(const Section& section, const Grid& grid, const EvaluateOptions& options = {}) const;
-  /// The same at a list of points (G, z) row-major; throws InvalidArgument on an empty list or non-finite points, too.
+  /// The same at a list of points (G, z), row-major. Throws InvalidArgument for an empty list or a non-finite point,
+  /// too.
   Surface evaluate(const Section& section, std::span<const double> points, const EvaluateOptions& options = {}) const;
 
   /// The network's output p(α) (G, H·C) at a list of points (G, z), in f64, for a section on which it does not depend
-  /// on the input (Theorem 1 of [C19]); throws InvalidArgument where it does.
+  /// on the input (Theorem 1 of [C19]). Throws InvalidArgument for other sections.
   std::vector<double> outputs(const Section& section, std::span<const double> points,
                               const Control& control = {}) const;
 
-  /// The plan for a section at G points: stages, FLOP, bytes, special functions, workspace, one line each. Nothing is
-  /// measured: the text is always the same. Of the options' control it heeds a requested stop.
+  /// Describes the plan for a section at G points: stages, FLOP, bytes, special functions and workspace, one line each.
+  /// Nothing is measured, so the text is always the same. Heeds a requested stop in the options' control.
   std::string explain(const Section& section, std::int64_t points, const EvaluateOptions& options = {}) const;
-  /// The same with a line for the time that it takes at least at such rates, and how that comes about; with
-  /// Method::chebyshev also for each number of nodes. Throws InvalidArgument unless the rates are positive.
+  /// The same, with a line for the lower bound on its time at these rates and how it arises; with Method::chebyshev
+  /// also for each number of nodes. Throws InvalidArgument unless the rates are positive.
   std::string explain(const Section& section, std::int64_t points, const EvaluateOptions& options,
                       const DeviceRates& rates) const;
 
@@ -87,7 +88,8 @@ class LOSSATLAS_API Landscape {
   std::unique_ptr<State> state_;
 };
 
-/// Counted before any work, for all of G points, whatever the method. Heeds and throws as Landscape::explain().
+/// Counts the cost of all G points before any work, whatever the method. Heeds a stop and throws as
+/// Landscape::explain().
 LOSSATLAS_API SectionCost section_cost(const Landscape& landscape, const Section& section, std::int64_t points,
                                        const EvaluateOptions& options = {});
 

@@ -15,7 +15,7 @@ enum class Loss : std::uint8_t { mean_squared_error, cross_entropy };
 
 /// "mse" or "ce".
 LOSSATLAS_API std::string_view name(Loss loss);
-/// The inverse of name(); "mean_squared_error" and "cross_entropy" too. Throws InvalidArgument.
+/// The inverse of name(), which also takes "mean_squared_error" and "cross_entropy". Throws InvalidArgument.
 LOSSATLAS_API Loss parse_loss(std::string_view text);
 
 }  // namespace lossatlas

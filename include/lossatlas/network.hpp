@@ -31,9 +31,9 @@ struct ParameterBlock {
 
 /// A feed-forward network: a sequence of layers, and a number of heads on its output.
 ///
-/// Its parameters are one flat vector θ = (W₁, b₁, ..., W_L, b_L) of M doubles, each W row-major. With H heads
-/// the output has H·C entries and head k is the entries kC..(k+1)C−1; each head has its own loss on the same labels.
-/// The last layer is linear. A value: copying is cheap enough, comparing compares the architecture.
+/// Its parameters are one flat vector θ = (W₁, b₁, ..., W_L, b_L) of M doubles, each W row-major. With H heads the
+/// output has H·C entries and head k has the entries kC..(k+1)C−1; each head has its own loss on the same labels. The
+/// last layer is linear. A value type: copies are cheap, and == compares architectures.
 class LOSSATLAS_API Network {
  public:
   Network() = default;
@@ -70,6 +70,7 @@ class LOSSATLAS_API Network {
 /// Which layers have a bias.
 enum class Bias : std::uint8_t { all, hidden, none };
 
+/// Options of mlp().
 struct MlpOptions {
   Bias bias = Bias::all;
   std::int64_t heads = 1;
@@ -79,21 +80,21 @@ struct MlpOptions {
 /// Throws InvalidArgument as Network does, or when fewer than two widths are given.
 LOSSATLAS_API Network mlp(std::vector<std::int64_t> widths, Activation activation, MlpOptions options = {});
 
-/// `activation` names every hidden layer of a dense network; throws when it has none or they differ.
+/// The activation of all hidden layers of a dense network; throws InvalidArgument if there is none or they differ.
 LOSSATLAS_API Activation hidden_activation(const Network& network);
 
-/// How parameters are drawn: N(0, s²) with s of each layer given, s² = 1/m^power, or s = 1/√in.
+/// How parameters are drawn: N(0, s²), with s given for each layer, with s² = 1/m^power, or with s = 1/√in.
 struct InitOptions {
   std::uint64_t seed = 0;
   /// Standard deviations s of weights and biases: of each layer, or one for all.
   std::vector<double> scale = {};
-  /// Unless scale is given: the variance of all parameters is 1/m^power with m the widest hidden layer. The N(0, 1/m^p)
-  /// of [Z21], who took powers of 3 and 6.
+  /// Without scale: the variance of all parameters is 1/m^power, m the widest hidden layer. This is the N(0, 1/m^p) of
+  /// [Z21], which takes the powers 3 and 6.
   std::optional<double> power = std::nullopt;
 };
 
-/// θ (M) with independent normal entries N(0, s_l²), the same for one seed on every machine whose log, sin and cos
-/// agree. Throws InvalidArgument on scales that are neither one nor as many as layers, negative or not finite, and on a
+/// θ (M) of independent normal entries N(0, s_l²). A seed gives the same θ on every machine whose log, sin and cos
+/// agree. Throws InvalidArgument for scales that are negative, not finite, or neither one nor one per layer, and for a
 /// power that is not finite.
 LOSSATLAS_API std::vector<double> random_parameters(const Network& network, InitOptions options = {});
 

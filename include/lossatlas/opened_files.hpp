@@ -9,11 +9,11 @@
 
 namespace lossatlas {
 
-/// While it lives, keeps which files the library's readers open on the thread that made it: models, data sets, arrays,
-/// pictures and shards. A program that must not write over its input compares with it before it writes; the library's
-/// writers do not, for a caller may well read a file and replace it.
+/// While it lives, records which files the library's readers open on the thread that made it: models, data sets,
+/// arrays, pictures and shards. A program that must not overwrite its input checks here before it writes. The library's
+/// writers do not check, since a caller may well read a file and replace it.
 ///
-/// Of several on one thread the youngest keeps them; they end in the reverse order.
+/// If a thread has several, the youngest records; they must end in reverse order.
 class LOSSATLAS_API OpenedFiles {
  public:
   OpenedFiles();
@@ -21,8 +21,8 @@ class LOSSATLAS_API OpenedFiles {
   OpenedFiles(const OpenedFiles&) = delete;
   OpenedFiles& operator=(const OpenedFiles&) = delete;
 
-  /// The path under which the file that `file` names was opened, whatever links lead to either; nothing when it was not
-  /// or `file` names none.
+  /// The path under which a reader opened the file that `file` names, whatever links lead to either; nothing if no
+  /// reader did or if `file` names none.
   std::optional<std::filesystem::path> find(const std::filesystem::path& file) const;
 
  private:

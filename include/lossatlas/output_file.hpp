@@ -7,15 +7,15 @@
 
 namespace lossatlas {
 
-// All writers of the library treat a name alike: the file appears complete or not at all, and lasts when the call
-// returns; symbolic links are followed, also to a file that is not there yet, and stay; a device or pipe is written to
-// directly. What a name ends in does not matter to them.
+// All writers of the library treat a name alike. The file appears complete or not at all, and is durable when the call
+// returns. Symbolic links are followed, even to a file that does not exist yet, and stay. A device or pipe is written
+// to directly. The ending of the name does not matter.
 
-/// Where a writer puts what it is told to write to `file`: links followed, the rest as given. Throws FileError when
-/// they lead nowhere: in a loop, or to a file that has lost its name.
+/// Where a writer given `file` really writes: links are followed, the rest stays as given. Throws FileError if the
+/// links lead nowhere: in a loop, or to a file that has lost its name.
 LOSSATLAS_API std::filesystem::path followed(const std::filesystem::path& file);
 
-/// Throws FileError when the file cannot be made, WriteError when writing it fails.
+/// Writes `text`. Throws FileError if the file cannot be made, WriteError if writing it fails.
 LOSSATLAS_API void write_text(const std::filesystem::path& file, std::string_view text);
 
 }  // namespace lossatlas

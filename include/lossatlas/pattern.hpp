@@ -23,7 +23,7 @@ class LOSSATLAS_API Pattern {
   /// T(α) = function(α)[channel] on the unit grid; `function` fills its second argument (channels).
   static Pattern sample(const std::function<void(std::span<const double> alpha, std::span<double> value)>& function,
                         std::vector<std::int64_t> shape, std::int64_t channels = 1, std::string name = "function");
-  /// A function of one channel.
+  /// The same for a function of one channel.
   static Pattern sample(const std::function<double(std::span<const double> alpha)>& function,
                         std::vector<std::int64_t> shape, std::string name = "function");
 
@@ -45,26 +45,28 @@ class LOSSATLAS_API Pattern {
   std::string name_;
 };
 
-/// A PNG as a pattern: grey 1 channel, RGB 3; alpha is composited on white; 8 or 16 bits, values in [0, 1].
+/// Reads a PNG as a pattern: 1 channel for grey, 3 for RGB; alpha is composited on white; 8 or 16 bits become values in
+/// [0, 1].
 /// Throws FileError on a file that is not a readable PNG, is larger than 16384 pixels on a side or than 2^24 in all, or
 /// needs more memory than there is.
 LOSSATLAS_API Pattern read_picture(const std::filesystem::path& file);
-/// An .npy array (n₁, ..., n_z) of one channel or, with `channels` > 1, (n₁, ..., n_z, channels).
+/// Reads an .npy array (n₁, ..., n_z) of one channel or, with `channels` > 1, (n₁, ..., n_z, channels).
 LOSSATLAS_API Pattern read_pattern_npy(const std::filesystem::path& file, std::int64_t channels = 1);
-/// Either of the two, by the file's ending; "demo" is demo_picture(). A trailing axis of 3 of a 3-D .npy is taken as
-/// channels.
+/// Reads either, chosen by the file's ending; "demo" is demo_picture(). In a 3-D .npy array, a trailing axis of 3
+/// counts as channels.
 LOSSATLAS_API Pattern read_pattern(const std::string& source);
 /// The library's own RGB picture: smooth shading, sharp shapes and lettering.
 LOSSATLAS_API Pattern demo_picture(std::int64_t size = 128);
 
-/// How far a surface is from a pattern after the best constant of each head a_k = mean(L_k − T_k) ([C19] eq. 8).
+/// How far a surface is from a pattern, less the best constant of each head, a_k = mean(L_k − T_k) ([C19] eq. 8).
 struct PatternError {
   std::vector<double> offset;  ///< a_k (H)
   double rms = 0;              ///< over all points and heads
   double max = 0;
-  double psnr_db = 0;  ///< −20 log₁₀ rms: peak 1
+  double psnr_db = 0;  ///< −20 log₁₀ rms, for peak 1
 };
-/// Throws InvalidArgument when the shapes or the heads differ. A non-finite loss makes the errors NaN.
+/// Compares a surface with a pattern. Throws InvalidArgument if shapes or heads differ. A non-finite loss makes the
+/// errors NaN.
 LOSSATLAS_API PatternError pattern_error(const Surface& surface, const Pattern& pattern);
 
 }  // namespace lossatlas

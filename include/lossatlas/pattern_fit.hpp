@@ -16,14 +16,17 @@
 
 namespace lossatlas {
 
-/// How the network above the first layer is found (theory: "ways to fit q").
+/// How the network above the first layer is found (docs/theory.md, section 1, "Ways to fit q").
 ///
-/// features: hidden layers drawn and placed once, the last layer by regularised least squares.
-/// adam: all of θ' by Adam from random parameters. refine: features, then Levenberg–Marquardt on all of θ'.
+/// features: draws and places the hidden layers once, then fits the last layer by regularised least squares.
+/// adam: trains all of θ' by Adam from random parameters. refine: features, then Levenberg–Marquardt on all of θ'.
 enum class FitMethod : std::uint8_t { features, adam, refine };
+/// "features", "adam" or "refine".
 LOSSATLAS_API std::string_view name(FitMethod method);
+/// The inverse of name(). Throws InvalidArgument.
 LOSSATLAS_API FitMethod parse_fit_method(std::string_view text);
 
+/// Options of fit_pattern().
 struct FitOptions {
   std::vector<std::int64_t> hidden = {64, 2048};  ///< widths of the hidden layers; the first carries h in its biases
   Activation activation = Activation::tanh;
@@ -31,22 +34,22 @@ struct FitOptions {
   FitMethod method = FitMethod::features;
   /// δ > 0: the least loss lies δ above the infimum of σ, away from the square-root singularity of its inverse.
   double margin = 1.0;
-  /// Width of the finest features, where the box is 1 wide; absent: from the pattern.
+  /// Width of the narrowest hidden activations, in a box of width 1; absent: taken from the pattern.
   std::optional<double> feature_width = std::nullopt;
-  /// Share of the features placed where the pattern has detail, 0..1, the others being spread evenly; absent: 0 for a
-  /// pattern that even features reproduce, otherwise nearly all.
+  /// Share of the hidden units placed where the pattern has detail, 0..1; the others are spread evenly. Absent: 0 for a
+  /// pattern that evenly spread units reproduce, otherwise nearly all.
   std::optional<double> placed_share = std::nullopt;
-  /// Ridge of the least squares relative to the mean square of a feature; absent: chosen.
+  /// Ridge of the least squares, relative to the mean square of a hidden activation; absent: chosen automatically.
   std::optional<double> ridge = std::nullopt;
   std::uint64_t seed = 1;
-  /// Steps of adam (minibatches of 1024 pixels) or refine (damped Gauss–Newton); 0: 4000 or 12. refine also ends when
-  /// it no longer gains. A count and not a time, so that a fit gives the same bits on a slower machine.
+  /// Steps of adam (minibatches of 1024 pixels) or refine (damped Gauss–Newton); 0: 4000 or 12. refine also ends once
+  /// it gains nothing more. A count, not a time, so a fit gives the same bits on a slower machine.
   std::int64_t iterations = 0;
   Device device = Device::best();
   Control control = {};
 };
 
-/// Seconds of the stages of a fit.
+/// Seconds spent in the stages of a fit.
 struct FitSeconds {
   double features = 0;
   double solve = 0;
@@ -54,7 +57,7 @@ struct FitSeconds {
   double total = 0;
 };
 
-/// One report of an iterative fit.
+/// One progress record of an iterative fit.
 struct FitStep {
   double seconds = 0;
   double psnr_db = 0;
@@ -71,7 +74,7 @@ struct PatternFit {
   std::vector<FitStep> steps;  ///< of refine or adam: seconds and PSNR, never falling
 };
 
-/// Puts `pattern` into the loss surface of a network on `train`. Any finite inputs give the same surface.
+/// Finds a network whose loss surface on `train` shows `pattern`. Any finite inputs give the same surface.
 /// Throws InvalidArgument on options out of their domain, Interrupted, OutOfMemory.
 LOSSATLAS_API PatternFit fit_pattern(const Pattern& pattern, const Dataset& train, const FitOptions& options = {});
 

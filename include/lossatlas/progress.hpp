@@ -12,14 +12,14 @@ struct ProgressEvent {
   std::string_view stage;  ///< a few words such as "section" or "features"; a string literal
   std::int64_t done = 0;
   std::int64_t total = 0;
-  std::string_view unit = {};  ///< of done and total, such as "points"; empty where a rate would say nothing
+  std::string_view unit = {};  ///< of done and total, such as "points"; empty if a rate is meaningless
 };
 
-/// Called from one thread at a time, often; it must return quickly and must not throw.
+/// Called often, from one thread at a time; it must return quickly and must not throw.
 using Progress = std::function<void(const ProgressEvent&)>;
 
-/// What a long call reports to and is ended by. A requested stop makes the call throw Interrupted
-/// at its next tile (at most 100 ms later; a LAPACK call in flight finishes first).
+/// How a long call reports progress and is stopped. Once a stop is requested, the call throws Interrupted at its next
+/// tile (at most 100 ms later; a LAPACK call in flight finishes first).
 struct Control {
   Progress progress;
   std::stop_token stop;

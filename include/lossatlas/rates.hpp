@@ -8,15 +8,15 @@
 
 namespace lossatlas {
 
-/// Measured on the device by this call, in about a fifth of a second: the best of several runs of each. Whatever else
-/// runs there makes them smaller.
+/// Measures the device now, in about a fifth of a second; each rate is the best of several runs. Other work on the
+/// device lowers the result.
 ///
-/// On a CPU, on all of the device's threads: multiply-adds in registers, the library's own tanh on values in the
-/// first-level cache, copies between arrays of 64 MiB for each thread (of all threads 2 GiB at most); `fast` as f32. On
-/// CUDA: products by the instructions of the section kernels (f64: fp64 tensor cores; f32: three TF32 products for one;
-/// fast: half precision), or by ordinary multiply-adds where those are faster; the kernels' own tanh; copies of up to 1
-/// GiB. Heeds a requested stop between the three, and reports no progress. Throws DeviceError, and OutOfMemory with the
-/// bytes of the copies.
+/// On a CPU, with all of the device's threads: multiply-adds in registers, the library's own tanh on values in the
+/// first-level cache, and copies between arrays of 64 MiB per thread (at most 2 GiB in all); `fast` as f32. On CUDA:
+/// products by the instructions of the section kernels (f64: fp64 tensor cores; f32: three TF32 products for one; fast:
+/// half precision), or by ordinary multiply-adds where those are faster; the kernels' own tanh; copies of up to 1 GiB.
+/// Heeds a requested stop between the three and reports no progress. Throws DeviceError, and OutOfMemory with the bytes
+/// of the copies.
 LOSSATLAS_API DeviceRates measure_rates(const Device& device, Precision precision, const Control& control = {});
 
 }  // namespace lossatlas

@@ -15,7 +15,7 @@ struct Image {
   std::vector<std::uint8_t> rgb;  ///< (height, width, 3)
 };
 
-/// Writes a PNG; complete or not at all. Throws FileError.
+/// Writes a PNG file, which appears complete or not at all. Throws FileError.
 LOSSATLAS_API void write_png(const std::filesystem::path& file, const Image& image);
 
 }  // namespace lossatlas

@@ -31,11 +31,12 @@ LOSSATLAS_API Section line_section(const Network& network, std::span<const doubl
 LOSSATLAS_API Section plane_section(const Network& network, std::span<const double> a, std::span<const double> b,
                                     std::span<const double> c);
 
-/// What a random direction is scaled by: nothing; per layer; or per filter, that is per row of W ([Li et al. 2018]).
+/// What scales a random direction: nothing, each layer, or each filter, that is each row of W ([Li et al. 2018]).
 enum class Normalisation : std::uint8_t { none, layer, filter };
 /// Biases of a random direction: zero; a copy of θ's own bias; or random, scaled to the norm of θ's bias.
 enum class BiasDirection : std::uint8_t { zero, copy, scaled };
 
+/// Options of random_directions().
 struct RandomDirectionOptions {
   std::int64_t count = 2;  ///< z
   std::uint64_t seed = 0;
@@ -48,10 +49,10 @@ struct RandomDirectionOptions {
 LOSSATLAS_API std::vector<double> random_directions(const Network& network, std::span<const double> theta,
                                                     RandomDirectionOptions options = {});
 
-/// Cosines between the directions (z, z); 0 with a zero direction off the diagonal.
+/// Cosines between the directions (z, z); off the diagonal, 0 for a zero direction.
 LOSSATLAS_API std::vector<double> direction_cosines(const Section& section);
-/// The same origin with directions made orthogonal in order (Gram–Schmidt, twice), each keeping its length.
-/// Throws InvalidArgument when they are linearly dependent.
+/// The same origin with the directions made orthogonal in order (Gram–Schmidt, twice); each keeps its length. Throws
+/// InvalidArgument if they are linearly dependent.
 LOSSATLAS_API Section orthogonalised(const Section& section);
 
 }  // namespace lossatlas

@@ -33,6 +33,7 @@ struct ZeroRule {
   double gap = 0;
 };
 
+/// Options of every function that returns a Spectrum.
 struct SpectrumOptions {
   bool vectors = false;
   std::optional<double> zero_threshold = std::nullopt;
@@ -44,7 +45,7 @@ struct Spectrum {
   std::vector<double> eigenvectors;  ///< (n, n), row i belongs to eigenvalue i; empty unless asked for
   Inertia inertia;
   ZeroRule zero;
-  double residual = 0;  ///< max |H v − λ v| over all pairs, when vectors were computed; NaN if one is
+  double residual = 0;  ///< max |H v − λ v| over all pairs, if vectors were asked for; NaN if any is
   std::string device;   ///< what computed it
 };
 

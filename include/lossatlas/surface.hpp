@@ -13,9 +13,9 @@
 
 namespace lossatlas {
 
-/// What became of Method::chebyshev. Errors are relative to `scale`, the largest |L| of the head that was met; estimate
-/// and held-out error are an estimate and a measurement of the largest error, not a proof, against losses evaluated one
-/// by one in the precision that ran, whose own error is no part of them (see fit_chebyshev()).
+/// The outcome of Method::chebyshev. Errors are relative to `scale`, the largest |L| of the head that was met.
+/// `estimate` and `held_out_error` estimate and measure the largest error; neither is a proof. They compare with losses
+/// evaluated one by one in the precision that ran, whose own error they exclude (see fit_chebyshev()).
 struct ChebyshevReport {
   Method method = Method::pointwise;  ///< what ran in the end; pointwise: given up, and every loss was evaluated
   std::string reason;                 ///< why it ended so, in a few words
@@ -25,9 +25,9 @@ struct ChebyshevReport {
   double estimate = 0;                ///< of the last interpolant; NaN when none was made
   double held_out_error = 0;          ///< its largest error at the held-out points; NaN when none was made
   std::int64_t held_out_points = 0;   ///< how many those are
-  /// (z) The largest gap between neighbouring coordinates of all evaluated points along each axis, in units of α: what
-  /// is narrower may have been missed, with more than one axis also what is wider but confined in all of them. NaN when
-  /// no interpolant was made.
+  /// (z) The largest gap between neighbouring coordinates of all evaluated points along each axis, in units of α. A
+  /// narrower structure may have been missed, with more than one axis also a wider one that is confined along all of
+  /// them. NaN when no interpolant was made.
   std::vector<double> resolution;
   std::vector<double> scale;             ///< (H) the largest |L|
   std::int64_t evaluations = 0;          ///< spent: nodes, held-out points, and for pointwise all G
@@ -61,6 +61,7 @@ struct Range {
   double lo = 0;
   double hi = 0;
 };
+/// The range of the finite values.
 LOSSATLAS_API Range finite_range(std::span<const double> values);
 
 }  // namespace lossatlas

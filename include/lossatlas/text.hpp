@@ -7,9 +7,9 @@
 
 namespace lossatlas {
 
-/// Text of unknown origin (a path, a name in a file) as part of one line of a terminal or a log. Valid UTF-8 stays as
-/// it is; control characters, line ends, marks that turn the direction of writing and bytes that are no UTF-8 become
-/// \xNN. Of more than 1000 bytes the middle is left out ("..."). Messages of every Error have passed through it.
+/// Makes text of unknown origin (a path, a name in a file) fit for one line of a terminal or a log. Valid UTF-8 stays
+/// as it is; control characters, line ends, marks that turn the direction of writing and bytes that are not UTF-8
+/// become \xNN. Text above 1000 bytes loses its middle ("..."). The message of every Error has passed through it.
 LOSSATLAS_API std::string one_line(std::string_view text);
 
 }  // namespace lossatlas

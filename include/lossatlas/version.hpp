@@ -6,7 +6,7 @@
 
 namespace lossatlas {
 
-/// Such as "0.2.0".
+/// The version of the library, such as "0.2.0".
 LOSSATLAS_API const char* version();
 /// The SIMD target that the CPU backend runs on this machine ("AVX3", "AVX2", "SSE4", "SCALAR").
 LOSSATLAS_API const char* simd_target();

@@ -1,4 +1,4 @@
-// The PTX of this library, one instruction a function. (Seam: the emulated device has a twin of this file, found
+// The PTX of this library, one instruction per function. (Seam: the emulated device has a twin of this file, found
 // first.)
 //
 // Fragments as in the PTX ISA, "Matrix fragments for mma": a warp holds A (M×K), B (K×N) and D (M×N); lane l is member

@@ -19,11 +19,11 @@ struct LaunchShape {
   cudaStream_t stream = nullptr;
 };
 
-/// The shared memory that a kernel gets without asking.
+/// The shared memory that every kernel may use without asking for more.
 inline constexpr std::size_t kDefaultSharedBytes = 48 * 1024;
 
-/// Always all that the device allows: the limit belongs to the kernel, and launches of several threads must not lower
-/// it under each other.
+/// Always raises the kernel's limit to all that the device allows. The limit belongs to the kernel, so launches from
+/// several threads must not lower it for each other.
 template <class... Params>
 [[nodiscard]] cudaError_t allow_shared(void (*kernel)(Params...), std::size_t bytes) {
   if (bytes <= kDefaultSharedBytes) return cudaSuccess;

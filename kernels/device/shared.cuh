@@ -9,8 +9,8 @@
 
 namespace lossatlas::device {
 
-/// The block's dynamic shared memory. One untyped declaration serves every kernel: differently typed
-/// `extern __shared__` arrays of one name do not compile together.
+/// The block's dynamic shared memory. One untyped declaration serves every kernel, because `extern __shared__` arrays
+/// of one name but different types do not compile together.
 template <class T>
 __device__ __forceinline__ T* dynamic_shared() {
   extern __shared__ __align__(128) unsigned char bytes[];

@@ -1,5 +1,5 @@
-// Compaction by Thrust, off the hot path. (Seam: the emulated device has a twin of this file, found first.)
-// Half a minute of compile time: one source includes it.
+// Compaction by Thrust, off the hot path. (Seam: the emulated device has a twin of this file, found first.) Takes half
+// a minute to compile, so only one source includes it.
 #pragma once
 
 #ifndef __CUDACC__
@@ -18,10 +18,10 @@
 
 namespace lossatlas::device {
 
-/// Device memory that is enough to find indices among `count`: a state of at most 16 bytes for each group of elements.
+/// Bytes of device memory sufficient to find indices among `count`: at most 16 bytes of state per group of elements.
 constexpr std::int64_t index_workspace(std::int64_t count) { return 16 * count + 4096; }
 
-/// Hands out pieces of one memory, in turn.
+/// Hands out consecutive pieces of one memory block.
 class WorkspaceAllocator {
  public:
   using value_type = unsigned char;
@@ -44,9 +44,9 @@ class WorkspaceAllocator {
   std::int64_t bytes_;
 };
 
-/// The indices, ascending, of the elements of `values` (count) that satisfy the predicate, a functor for host and
-/// device, to `to`; waits for the stream and returns how many. `workspace`: index_workspace(count) bytes of device
-/// memory. Throws thrust::system_error.
+/// Writes the indices, ascending, of the elements of `values` (count) that satisfy the predicate, a functor for host
+/// and device, to `to`; waits for the stream and returns how many there are. `workspace` is index_workspace(count)
+/// bytes of device memory. Throws thrust::system_error.
 template <class T, class Predicate>
 std::int64_t indices_if(cudaStream_t stream, const T* values, std::int64_t count, std::int32_t* to, void* workspace,
                         Predicate predicate) {

@@ -1,4 +1,4 @@
-// The whole boundary between the library and a device. A backend brings a problem to its device and does the few
+// The whole boundary between the library and a device. A backend brings a problem to its device and performs the few
 // operations on whole problems that devices do differently; everything else is host code, written once.
 #pragma once
 
@@ -38,23 +38,24 @@ struct MatrixSize {
   double frobenius = 0;  ///< ‖H‖_F
   double diagonal = 0;   ///< Σ |h_ii|
 };
-/// ε for a matrix of that size.
+/// Computes ε for a matrix of that size.
 using ShiftRule = std::function<double(const MatrixSize&)>;
+/// Whether a matrix with a shifted diagonal has a Cholesky factor.
 struct ShiftedFactor {
   bool exists = false;
-  std::string device;  ///< what looked for it
+  std::string device;  ///< what tried to factor
 };
 
-/// A section plan made ready: what does not depend on the point is computed and stays on the device. Used by one thread
-/// at a time; its landscape and its plan outlive it.
+/// A section plan that is ready to run: what does not depend on the point has been computed and stays on the device.
+/// Used by one thread at a time; its landscape and its plan outlive it.
 class DeviceSection {
  public:
   virtual ~DeviceSection() = default;
 
-  /// That runs: f64 for a quadratic plan, f32 for `fast` where no kernel in half precision takes the plan.
+  /// The precision actually used: f64 for a quadratic plan, f32 for `fast` if no half-precision kernel takes the plan.
   virtual Precision precision() const = 0;
-  /// losses (G, H) at points. Bits do not depend on how points are cut into calls or tiles, nor on whether they are a
-  /// grid's or the same numbers in a list.
+  /// losses (G, H) at points. Bits depend neither on how points are divided into calls or tiles, nor on whether they
+  /// come as a grid or as a list of the same numbers.
   virtual void losses(const SectionPoints& points, const Control& control, std::span<double> losses) = 0;
 };
 
@@ -63,25 +64,25 @@ class DeviceLandscape {
  public:
   virtual ~DeviceLandscape() = default;
 
-  /// Sets a plan up; heeds a requested stop, reports no progress.
+  /// Prepares a plan; heeds a requested stop, reports no progress.
   virtual std::unique_ptr<DeviceSection> section(const SectionPlan& plan, Precision precision,
                                                  const Control& control) const = 0;
   /// outputs (G, H·C) of a sample-free plan at points (G, z), f64.
   virtual void section_outputs(const SectionPlan& plan, std::span<const double> points, const Control& control,
                                std::span<double> outputs) const = 0;
-  // The next three report progress in samples where they are asked to.
+  // The next three report progress in samples if asked to.
 
   /// losses (H) and accuracy (H; NaN for real targets) at θ (M).
   virtual void evaluate(std::span<const double> theta, const Control& control, std::span<double> losses,
                         std::span<double> accuracy) const = 0;
-  /// ∇R (M) over samples first..last−1, averaged over those.
+  /// ∇R (M), averaged over samples first..last−1.
   virtual void gradient(std::span<const double> theta, std::int64_t first, std::int64_t last, const Control& control,
                         std::span<double> gradient) const = 0;
   /// product (M) = (1/N) Σ_n J_nᵀ (∇²ℓ_n) J_n v: the Gauss–Newton matrix at θ times v (M).
   virtual void gauss_newton_product(std::span<const double> theta, std::span<const double> v, const Control& control,
                                     std::span<double> product) const = 0;
-  /// Last layer that minimises the mean squared error plus ridge, hidden layers as in θ; mean squared error only.
-  /// ridge < 0: chosen by the backend from rounding (as small as a stable solve allows).
+  /// The last layer that minimises the mean squared error plus ridge, with hidden layers as in θ; mean squared error
+  /// only. ridge < 0: the backend chooses the smallest that allows a stable solve.
   virtual LastLayer solve_last_layer(std::span<const double> theta, double ridge, const Control& control) const = 0;
   /// hessian (M, M) at θ (M), row-major, symmetric to the bit.
   virtual void hessian(std::span<const double> theta, HessianPart part, const Control& control,
@@ -89,24 +90,24 @@ class DeviceLandscape {
   /// products (k, M) = H V of vectors (k, M). Reports progress in vectors.
   virtual void hessian_products(std::span<const double> theta, HessianPart part, std::span<const double> vectors,
                                 const Control& control, std::span<double> products) const = 0;
-  /// Bytes of the device's memory besides the data that assembling one Hessian and solving for its spectrum take at the
-  /// peak.
+  /// Peak bytes of the device's memory, without the data, for assembling one Hessian and solving for its spectrum.
   virtual double hessian_spectrum_bytes(HessianPart part, bool vectors) const = 0;
-  /// Eigenvalues of the Hessian, and eigenvectors with their residual if asked for, where the device solves for them
-  /// without handing out the matrix; nothing: hessian() and LAPACK do it. Leaves inertia and zero rule to the caller.
+  /// Eigenvalues of the Hessian and, if asked for, eigenvectors with their residual, if the device computes them
+  /// without handing out the matrix; otherwise nothing, and hessian() and LAPACK do the work. The caller adds inertia
+  /// and zero rule.
   virtual std::optional<Spectrum> hessian_spectrum(std::span<const double> theta, HessianPart part, bool vectors,
                                                    const Control& control) const {
     (void)theta, (void)part, (void)vectors, (void)control;
     return std::nullopt;
   }
-  /// The same at points thetas (k, M), k ≥ 1. The bits of a spectrum do not depend on the other points.
+  /// The same at the points thetas (k, M), k ≥ 1. The bits of a spectrum do not depend on the other points.
   virtual std::optional<std::vector<Spectrum>> hessian_spectra(std::span<const double> thetas, HessianPart part,
                                                                bool vectors, const Control& control) const {
     (void)thetas, (void)part, (void)vectors, (void)control;
     return std::nullopt;
   }
-  /// Whether H + εI has a Cholesky factor, where the device factors without handing out the matrix; nothing: hessian()
-  /// and LAPACK do it.
+  /// Whether H + εI has a Cholesky factor, if the device factors without handing out the matrix; otherwise nothing, and
+  /// hessian() and LAPACK do the work.
   virtual std::optional<ShiftedFactor> hessian_factor(std::span<const double> theta, HessianPart part,
                                                       const ShiftRule& shift, const Control& control) const {
     (void)theta, (void)part, (void)shift, (void)control;
@@ -115,17 +116,17 @@ class DeviceLandscape {
 };
 
 class Landscape;
-/// The landscape's own data on its device.
+/// The landscape's representation on its device.
 const DeviceLandscape& on_device(const Landscape& landscape);
 
-/// One device.
+/// One device, as the library sees it.
 class Backend {
  public:
   virtual ~Backend() = default;
 
   virtual std::string describe() const = 0;
   virtual std::unique_ptr<DeviceLandscape> landscape(const Network& network, const Dataset& data, Loss loss) const = 0;
-  /// Measured now. Heeds a requested stop.
+  /// Measures the rates now. Heeds a requested stop.
   virtual DeviceRates rates(Precision precision, const Control& control) const = 0;
 };
 

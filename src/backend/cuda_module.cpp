@@ -33,7 +33,7 @@ std::filesystem::path file_beside_library() {
   return std::filesystem::path(info.dli_fname).parent_path() / kFileName;
 }
 
-/// Absolute: what has no slash dlopen() looks for elsewhere.
+/// An absolute path: dlopen() would search elsewhere for a name without a slash.
 std::filesystem::path module_file() {
   std::error_code ignored;
   return named_module() ? std::filesystem::absolute(named_module(), ignored) : file_beside_library();
@@ -44,7 +44,7 @@ bool is_there(const std::filesystem::path& file) {
   return std::filesystem::exists(file, ignored);
 }
 
-/// Looks for the driver before the module is opened, which takes seconds.
+/// Checks for the driver before the module is opened, which takes seconds.
 void require_driver() {
   void* driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
   require<DeviceError>(driver != nullptr, "Device::cuda",

@@ -12,11 +12,11 @@ namespace lossatlas {
 
 /// What the module hands out. Calls throw the library's exceptions.
 struct CudaModule {
-  std::uint64_t abi = 0;          ///< kBackendAbi that the module was built with; read first
+  std::uint64_t abi = 0;          ///< kBackendAbi at the module's build; read first
   const char* version = nullptr;  ///< version() of the library it was built with
-  /// Devices of the driver; throws DeviceError where the driver or a GPU is missing.
+  /// Number of the driver's devices; throws DeviceError if the driver or a GPU is missing.
   int (*device_count)() = nullptr;
-  /// "cuda 0, NVIDIA H200, sm_90, 139.7 GiB, driver 13.0, runtime 13.0".
+  /// Such as "cuda 0, NVIDIA H200, sm_90, 139.7 GiB, driver 13.0, runtime 13.0".
   std::string (*describe)(int index) = nullptr;
   std::shared_ptr<const Backend> (*make_backend)(int index, void* stream) = nullptr;
 };
@@ -26,7 +26,7 @@ inline constexpr const char* kCudaModuleSymbol = "lossatlas_cuda_module";
 using CudaModuleEntry = const CudaModule* (*)();
 
 /// The module beside this library, or the file named by LOSSATLAS_CUDA_MODULE; opened once and kept. Throws DeviceError
-/// that says whether the module or the driver is missing, or which versions disagree.
+/// saying whether the module or the driver is missing, or which versions disagree.
 const CudaModule& cuda_module();
 
 }  // namespace lossatlas

@@ -36,7 +36,7 @@ Device Device::cuda(CudaOptions options) {
                        options.index, ", expected 0 to ", count - 1, "; use Device::best()");
   Device device;
   device.kind_ = Kind::cuda;
-  device.threads_ = usable_processors();  // host-side work, such as choosing features
+  device.threads_ = usable_processors();  // for host-side work, such as placing hidden units
   device.index_ = options.index;
   device.stream_ = options.stream;
   return device;

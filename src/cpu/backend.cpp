@@ -20,7 +20,7 @@ namespace {
                     bytes);
 }
 
-/// operation(), with a failed allocation made into an OutOfMemory that says what was needed.
+/// Returns operation(); turns a failed allocation into an OutOfMemory with the bytes needed.
 template <class Operation>
 auto allocating(const char* function, std::int64_t bytes, Operation&& operation) {
   try {

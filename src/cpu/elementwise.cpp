@@ -14,7 +14,7 @@ namespace lossatlas::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 namespace {
 
-/// result (count) ← f(d, inputs...), the last values one by one: a lane has the bits of a full vector's.
+/// result (count) ← f(d, inputs...). The last values go one by one, with the bits that a full vector would give.
 template <class F, class... Inputs>
 HWY_INLINE void transform(std::int64_t count, const F& f, double* result, const Inputs*... inputs) {
   const hn::ScalableTag<double> d;
@@ -25,7 +25,7 @@ HWY_INLINE void transform(std::int64_t count, const F& f, double* result, const 
   for (; i < count; ++i) hn::StoreU(f(one, hn::LoadU(one, inputs + i)...), one, result + i);
 }
 
-/// c, and NaN where x is NaN.
+/// c, except NaN where x is NaN.
 template <class V>
 HWY_INLINE V UnlessNan(V c, V x) {
   return hn::IfThenElse(hn::Eq(x, x), c, x);

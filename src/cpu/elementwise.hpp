@@ -1,5 +1,5 @@
-// Activations and their derivatives over contiguous doubles, vectorised. The bits of a value do not depend on its
-// neighbours or on the count.
+// Vectorised activations and their derivatives over contiguous doubles. The bits of a value depend neither on its
+// neighbours nor on the count.
 #pragma once
 
 #include <cstdint>

@@ -30,7 +30,7 @@ std::int64_t total_width(const Network& network) {
   return sum;
 }
 
-/// Reports samples as threads finish them.
+/// Reports samples as the threads finish them.
 class SampleProgress {
  public:
   SampleProgress(const Control& control, std::int64_t total) : control_(control), total_(total) {}
@@ -56,8 +56,8 @@ double pairwise_sum(const double* values, std::int64_t count, std::int64_t strid
   return pairwise_sum(values, half, stride) + pairwise_sum(values + half * stride, count - half, stride);
 }
 
-/// result (M) = mean over samples first..last−1 of Jᵀ of what `cotangent(pass)` leaves in
-/// pass.cotangent(). Chunk c goes to accumulator c mod A, in order, and the accumulators are added in order.
+/// result (M) = mean over samples first..last−1 of Jᵀ applied to what `cotangent(pass)` leaves in pass.cotangent().
+/// Chunk c goes to accumulator c mod A, in order, and the accumulators are added in order.
 template <class Cotangent>
 void mean_vjp(const Problem& problem, std::span<const double> theta, std::int64_t first, std::int64_t last,
               const Control& control, std::span<double> result, Cotangent&& cotangent) {

@@ -1,4 +1,4 @@
-// Losses, gradients and Gauss–Newton products on the CPU: products by BLAS over fixed chunks of samples, chunks in
+// Losses, gradients and Gauss–Newton products on the CPU: BLAS products over fixed chunks of samples, chunks in
 // parallel, partial results added in an order that depends on the problem only.
 #pragma once
 
@@ -13,9 +13,9 @@
 
 namespace lossatlas::cpu {
 
-/// losses (H) and accuracy (H) at θ (M). A sample is right when its first largest output is the label, wrong when an
-/// output of the head is NaN; NaN for real targets. This and the next two report progress in samples, and throw
-/// Interrupted between layers.
+/// losses (H) and accuracy (H) at θ (M). A sample is right if its first largest output is the label, and wrong if an
+/// output of the head is NaN; the accuracy is NaN for real targets. This and the next two functions report progress in
+/// samples and throw Interrupted between layers.
 void evaluate(const Problem& problem, std::span<const double> theta, const Control& control, std::span<double> losses,
               std::span<double> accuracy);
 
@@ -27,14 +27,14 @@ void gradient(const Problem& problem, std::span<const double> theta, std::int64_
 void gauss_newton_product(const Problem& problem, std::span<const double> theta, std::span<const double> v,
                           const Control& control, std::span<double> product);
 
-/// Units of the last hidden layer (the inputs, if there is none).
+/// Units of the last hidden layer (or inputs, if there is none).
 std::int64_t feature_count(const Network& network);
 
-/// Activations (rows, F) of the last hidden layer for samples first..first+rows−1 by the layers below the last of
-/// `pass`.
+/// Writes activations (rows, F) of the last hidden layer for samples first..first+rows−1, computed by the layers of
+/// `pass` below the last.
 void hidden_features(Pass& pass, const Network& network, std::int64_t first, std::int64_t rows, Matrix features);
 
-/// Bytes that evaluate, and gradient or gauss_newton_product, hold at once.
+/// Bytes that evaluate() and that gradient() or gauss_newton_product() hold at once.
 std::int64_t evaluate_bytes(const Problem& problem);
 std::int64_t gradient_bytes(const Problem& problem);
 

@@ -19,11 +19,11 @@ constexpr double kItemFlop = 5e7;
 constexpr double kSerialFlop = 1e6;  // less than this is done before a second thread has started
 constexpr std::int64_t kMirror = 64;
 constexpr std::int64_t kUnits = 128;  // units of the sparse rest in one item
-// A product of inner width D reaches about D / (D + kThin) of the rate of a large one.
+// A product of inner width d reaches about d / (d + kThin) of the rate of a large one.
 constexpr double kThin = 24;
 
-/// The cheaper way. JᵀJ has the rank of all outputs, but it is one large product; it leaves out φ'' and residuals,
-/// which are sparse when there is no more than one hidden layer.
+/// Chooses the cheaper method. JᵀJ sums over all outputs, but it is one large product. It leaves out φ'' and the
+/// residuals, which are sparse if there is at most one hidden layer.
 HessianMethod choose_method(const Network& network, HessianPart part) {
   const std::vector<PlacedLayer> layers = placed_layers(network);
   if (part == HessianPart::full && layers.size() > 2) return HessianMethod::blocks;
@@ -47,17 +47,17 @@ struct Tile {
   std::int64_t last;
 };
 
-/// What the bends of φ, or the residuals, of units first..last−1 of one hidden layer add in `count` pairs.
+/// What the φ'' terms, or the residuals, of units first..last−1 of one hidden layer add at `count` pairs.
 struct Rest {
   bool bend;
   std::int64_t first;
   std::int64_t last;
-  std::int64_t row;  ///< the first pair: inputs (j, q) for the bends, output and input (p, j) for the residuals
+  std::int64_t row;  ///< the first pair: inputs (j, q) for φ'', output and input (p, j) for the residuals
   std::int64_t column;
   std::int64_t count;
 };
 
-/// Memory of one thread.
+/// The memory of one thread.
 struct Workspace {
   Scratch bracket;  ///< (n; (p, q)) of one unit i, or (n; pairs)
   Scratch product;  ///< (j; (p, q)), or (units; pairs)
@@ -83,7 +83,7 @@ std::vector<Tile> all_tiles(const std::vector<PlacedLayer>& layers) {
   return tiles;
 }
 
-/// Upper triangle of the Hessian, from one chunk after another.
+/// Sums the upper triangle of the Hessian over one chunk after another.
 class Assembly {
  public:
   Assembly(const Problem& problem, std::span<const double> theta, HessianPart part, Matrix sum)
@@ -186,7 +186,8 @@ class Assembly {
     }
   }
 
-  /// Adds values (D_l) to H[(k; i,j), (l; p,·)]. Only the upper triangle counts: what falls below it is overwritten.
+  /// Adds values (d_l) to H[(k; i,j), (l; p,·)]. Only the upper triangle counts; what falls below it is overwritten
+  /// later.
   void add_row(const Tile& tile, std::int64_t j, std::int64_t p, const double* values) {
     const PlacedLayer& k = layers_[tile.k];
     const PlacedLayer& l = layers_[tile.l];
@@ -201,7 +202,7 @@ class Assembly {
     if (l.layer.bias) *sum_.at(row, l.bias + p).data += values[in];
   }
 
-  /// What JᵀJ leaves out of the Hessian with one hidden layer: φ'' in its own block and residuals between the two
+  /// Adds what JᵀJ leaves out of the Hessian with one hidden layer: φ'' in its own block and residuals between the two
   /// layers, each only where both parameters meet in one hidden unit.
   void add_sparse_rest(const Control& control) {
     parallel_for(static_cast<std::int64_t>(rests_.size()), threads_, control, "", [&](std::int64_t item, int thread) {
@@ -215,7 +216,7 @@ class Assembly {
     for (std::int64_t unit = 0; unit < units; unit += kUnits) {
       const std::int64_t end = std::min(units, unit + kUnits);
       for (const bool bend : {true, false}) {
-        // Row j of the bends has the columns q ≥ j; row p of the residuals has every j.
+        // Row j of the φ'' terms has the columns q ≥ j; row p of the residuals has every j.
         const std::int64_t rows = bend ? inputs : layers_[1].layer.out;
         Rest rest{bend, unit, end, 0, 0, 0};
         for (std::int64_t r = 0; r < rows; ++r) {
@@ -232,7 +233,7 @@ class Assembly {
     }
   }
 
-  /// visit(row, column) for the columns of one item's right factor.
+  /// Calls visit(row, column) for the columns of one item's right factor.
   template <class Visit>
   void for_each_column(const Rest& rest, Visit&& visit) const {
     const std::int64_t inputs = layers_[0].augmented();
@@ -245,8 +246,8 @@ class Assembly {
     }
   }
 
-  /// Σ_n bend[i] ã[j] ã[q] for H[(0; i,j), (0; i,q)], or Σ_n φ'[i] δ[p] ã[j] for H[(0; i,j), (1; p,i)]: one product for
-  /// many units i and many pairs.
+  /// Adds Σ_n bend[i] ã[j] ã[q] to H[(0; i,j), (0; i,q)], or Σ_n φ'[i] δ[p] ã[j] to H[(0; i,j), (1; p,i)]: one product
+  /// for many units i and many pairs.
   void add_rest(const Rest& rest, Workspace& scratch) {
     const std::int64_t samples = factors_.rows(), units = rest.last - rest.first;
     scratch.reserve(samples * rest.count, units * rest.count);
@@ -326,7 +327,7 @@ std::int64_t hessian_bytes(const Problem& problem, HessianPart part) {
 
 double hessian_spectrum_bytes(const Problem& problem, HessianPart part, bool vectors) {
   const auto size = static_cast<double>(problem.network.parameter_count());
-  const double matrix = 8 * size * size, solving = vectors ? 3 * matrix : 16 * size;  // dsyevd's, the vectors among it
+  const double matrix = 8 * size * size, solving = vectors ? 3 * matrix : 16 * size;  // dsyevd's, including the vectors
   return matrix + std::max(solving, static_cast<double>(hessian_bytes(problem, part)));
 }
 

@@ -1,10 +1,10 @@
 // The exact Hessian and its products with vectors on the CPU. The Hessian is a sum of products over fixed chunks of
-// samples, cut into tiles that depend on the problem only (theory section 5):
+// samples, cut into tiles that depend on the problem only (docs/theory.md, section 5):
 //
 //   H[(k; i,j), (l; p,q)] = mean_n ã_{k−1}[j] (S_kl[i,p] ã_{l−1}[q] + 1{k<l} δ_l[p] J_{l−1,k}[q,i]),   k ≤ l.
 //
-// Either as one product for each unit i, ã_{k−1}ᵀ (n; j) times the bracket (n; (p,q)), or, where few outputs feed one
-// hidden layer, as JᵀJ plus the sparse rest.
+// It is computed either as one product per unit i, ã_{k−1}ᵀ (n; j) times the bracket (n; (p,q)), or, if few outputs
+// follow one hidden layer, as JᵀJ plus the sparse rest.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@ void hessian(const Problem& problem, std::span<const double> theta, HessianPart 
 /// Bytes that hessian() holds besides its result.
 std::int64_t hessian_bytes(const Problem& problem, HessianPart part);
 
-/// Bytes of assembling it and of LAPACK's solution, at the peak.
+/// Peak bytes of assembling the Hessian and of LAPACK's solution.
 double hessian_spectrum_bytes(const Problem& problem, HessianPart part, bool vectors);
 
 /// products (k, M) = H V of vectors (k, M), forward over reverse. The bits of a product do not depend on the other

@@ -11,11 +11,11 @@
 namespace lossatlas::cpu {
 namespace {
 
-constexpr std::int64_t kDepth = 1024;                           // rows of a product
+constexpr std::int64_t kDepth = 1024;                           // rows of one product
 constexpr std::int64_t kFactorEntries = std::int64_t{1} << 26;  // 512 MiB
 constexpr std::int64_t kSlab = 32;                              // samples whose factors one thread computes at a time
 
-/// Entries of all factors of one sample, and a unit's in a pass.
+/// Entries of all factors of one sample, including the pass's values for each unit.
 std::int64_t sample_entries(const std::vector<PlacedLayer>& layers, std::int64_t parameters, HessianMethod method) {
   std::int64_t sum = 0, below = 0;
   for (const PlacedLayer& placed : layers) {
@@ -27,7 +27,8 @@ std::int64_t sample_entries(const std::vector<PlacedLayer>& layers, std::int64_t
   return sum + (method == HessianMethod::jacobian ? layers.back().layer.out * parameters : 0);
 }
 
-/// block (C, C) ← diag p − ppᵀ of one head with the outputs logits. 1 − p_c is the sum of the others: exact near 1.
+/// block (C, C) ← diag p − ppᵀ of one head with outputs `logits`. 1 − p_c is summed from the others, hence exact near
+/// 1.
 void softmax_curvature(const double* logits, std::int64_t classes, std::int64_t stride, double* block) {
   const auto norm = scalar::logsumexp(logits, classes, 1);
   std::vector<double> p(static_cast<std::size_t>(classes));
@@ -169,7 +170,7 @@ void HessianFactors::output_curvature(ConstMatrix logits, std::int64_t begin, st
   }
 }
 
-/// S_{k−1,l} = D_{k−1} W_kᵀ S_kl, and from S_{l−1,l} the diagonal block below.
+/// Computes S_{k−1,l} = D_{k−1} W_kᵀ S_kl and, from S_{l−1,l}, the diagonal block below.
 void HessianFactors::curvature_blocks(std::int64_t begin, std::int64_t rows, const Control& control) {
   for (std::size_t l = layers_.size(); l-- > 0;) {
     const std::int64_t units = layers_[l].layer.out;
@@ -250,7 +251,7 @@ void HessianFactors::jacobian_rows(ConstMatrix logits, std::int64_t begin, std::
   }
 }
 
-/// The columns of layer l: cotangent[i] ã[j].
+/// Writes the columns of layer l: cotangent[i] ã[j].
 void HessianFactors::write_jacobian(std::size_t l, std::int64_t begin, std::int64_t rows, const double* cotangents) {
   const PlacedLayer& placed = layers_[l];
   const std::int64_t outputs = network_.outputs(), in = placed.layer.in, out = placed.layer.out;

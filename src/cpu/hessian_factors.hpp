@@ -1,4 +1,4 @@
-// What the Hessian's products are made of, for one chunk of samples (theory section 5).
+// The factors of the Hessian's products, for one chunk of samples (docs/theory.md, section 5).
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@
 
 namespace lossatlas::cpu {
 
-/// A dense layer and where its parameters lie in θ. Its inputs with the constant 1 of the bias are D = in + bias.
+/// A dense layer and its offsets in θ. With the constant 1 of the bias it has d = in + bias inputs.
 struct PlacedLayer {
   Dense layer;
   std::int64_t weight = 0;  ///< first entry in θ
@@ -23,24 +23,24 @@ struct PlacedLayer {
 
   std::int64_t augmented() const { return layer.in + (layer.bias ? 1 : 0); }
   std::int64_t parameters() const { return layer.out * augmented(); }
-  /// Where in θ unit i takes the input j; its bias is the input `in`.
+  /// Index in θ of unit i's parameter for input j; the bias is the input `in`.
   std::int64_t at(std::int64_t i, std::int64_t j) const { return j == layer.in ? bias + i : weight + i * layer.in + j; }
 };
 
 std::vector<PlacedLayer> placed_layers(const Network& network);
 
-/// How the curvature of the loss enters.
+/// How the curvature of the loss enters the Hessian.
 enum class HessianMethod : std::uint8_t {
   jacobian,  ///< JᵀJ with J (samples·H·C, M): the Gauss–Newton part as one large product
-  blocks,    ///< S_kl of every pair of layers, in one product for each unit
+  blocks,    ///< S_kl of every pair of layers, in one product per unit
 };
 
-/// The factors of one chunk. For mean squared error they are those of half the loss.
+/// The factors of one chunk. For the mean squared error they are those of half the loss.
 class HessianFactors {
  public:
   HessianFactors(const Problem& problem, std::span<const double> theta, HessianPart part, HessianMethod method);
 
-  /// Samples of a full chunk, and the bytes that its factors take; both depend on the problem only.
+  /// Samples of a full chunk, and the bytes of its factors; both depend on the problem only.
   static std::int64_t capacity(const Problem& problem, HessianMethod method);
   static std::int64_t bytes(const Problem& problem, HessianMethod method);
   std::int64_t capacity() const { return capacity_; }

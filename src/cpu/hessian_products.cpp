@@ -1,4 +1,4 @@
-// Products with the Hessian: lanes of chunks, in parallel.
+// Products with the Hessian: lanes of chunks run in parallel.
 #include <algorithm>
 #include <vector>
 
@@ -13,11 +13,11 @@ namespace {
 
 constexpr std::int64_t kLanes = 16;
 constexpr std::int64_t kBatch = 64;                            // vectors that run together
-constexpr std::int64_t kSumEntries = std::int64_t{1} << 24;    // of all lanes for one vector
-constexpr std::int64_t kBatchEntries = std::int64_t{1} << 27;  // of all lanes for a batch: 1 GiB
+constexpr std::int64_t kSumEntries = std::int64_t{1} << 24;    // of all lanes, for one vector
+constexpr std::int64_t kBatchEntries = std::int64_t{1} << 27;  // of all lanes, for a batch: 1 GiB
 constexpr std::int64_t kReducePiece = std::int64_t{1} << 14;
 
-/// Sums over samples: chunk c goes to lane c mod lanes, in order.
+/// Number of sums over samples kept in parallel: chunk c goes to lane c mod lanes, in order.
 std::int64_t lane_count(const Problem& problem) {
   const std::int64_t chunks = (problem.data.size() + kChunk - 1) / kChunk;
   const std::int64_t fit = kSumEntries / problem.network.parameter_count();
@@ -46,7 +46,7 @@ class Products {
         lanes_(lane_count(problem)),
         passes_(problem, theta, {.slopes = true}) {}
 
-  /// Looks for a stop request between chunks; `quiet` reports no progress.
+  /// Checks for a stop between chunks; `quiet` reports no progress.
   void run(Batch batch, const Control& quiet) {
     sums_.assign(static_cast<std::size_t>(lanes_ * batch.count * size_), 0.0);
     // Vectors of one group share a forward and a backward pass; a product's bits do not depend on its group.

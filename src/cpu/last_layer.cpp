@@ -14,18 +14,19 @@
 namespace lossatlas::cpu {
 namespace {
 
-constexpr std::int64_t kGroup = 4 * kChunk;                   // samples of one update of the Gram matrix
-constexpr std::int64_t kStoredBytes = std::int64_t{1} << 30;  // features up to this size are kept
+constexpr std::int64_t kGroup = 4 * kChunk;                   // samples per update of the Gram matrix
+constexpr std::int64_t kStoredBytes = std::int64_t{1} << 30;  // hidden activations up to this size are kept
 constexpr std::int64_t kQrBytes = std::int64_t{1} << 31;
 constexpr std::int64_t kQrFeatures = 1024;
 constexpr int kRefinements = 3;
 constexpr double kEpsilon = std::numeric_limits<double>::epsilon();
 constexpr double kLeastCondition = 64 * kEpsilon;  // below it a solution of the normal equations has no correct digit
-constexpr double kRegularised = 2;   // refinement that gains more than this in Σr² was held back by the ridge
+constexpr double kRegularised = 2;   // a refinement that lowers Σr² by a larger factor was held back by the ridge
 constexpr double kFlat = 1 + 1e-13;  // near its minimum the objective cannot tell a better solution from rounding
-constexpr double kQrRidge = 1e-18;   // chosen for QR: larger weights would spoil an evaluation in f32
+constexpr double kQrRidge = 1e-18;   // the ridge chosen for QR: larger weights would spoil an evaluation in f32
 
-/// The columns [a, 1] (N, n) of the least squares problem, a group of samples at a time: kept, or made anew each time.
+/// The columns [a, 1] (N, n) of the least squares problem, a group of samples at a time: kept, or computed anew each
+/// time.
 class Features {
  public:
   Features(const Problem& problem, std::span<const double> theta, const Control& control)
@@ -41,7 +42,7 @@ class Features {
   bool has_bias() const { return has_bias_; }
   std::int64_t columns() const { return units_ + (has_bias_ ? 1 : 0); }  ///< n
 
-  /// body(first, rows, features (rows, n)) for each group in order.
+  /// Calls body(first, rows, columns (rows, n)) for each group in order.
   template <class Body>
   void for_each_group(Body&& body) {
     for (std::int64_t first = 0; first < samples(); first += kGroup) {
@@ -80,7 +81,7 @@ struct Residual {
   std::vector<double> projected;  ///< Φᵀ (Y − Φ W) (n, K)
 };
 
-/// Adds one group to the residual of coefficients (n, K). `scratch` (kGroup, K) is the group's residual.
+/// Adds one group to the residual of coefficients (n, K). `scratch` (kGroup, K) receives the group's residual.
 void add_residual(const Problem& problem, std::int64_t n, std::int64_t first, std::int64_t rows, ConstMatrix features,
                   const std::vector<double>& coefficients, std::vector<double>& scratch, Residual& residual) {
   const std::int64_t outputs = problem.network.outputs();
@@ -122,12 +123,12 @@ class NormalEquations {
     });
     for (std::int64_t i = 0; i < features.units(); ++i) mean_diagonal_ += gram_[static_cast<std::size_t>(i * n_ + i)];
     mean_diagonal_ /= static_cast<double>(features.units());
-    if (mean_diagonal_ == 0) mean_diagonal_ = 1;  // all features vanish, so any ridge gives zero weights
+    if (mean_diagonal_ == 0) mean_diagonal_ = 1;  // all hidden activations vanish, so any ridge gives zero weights
   }
 
   double shift(double ridge) const { return ridge * mean_diagonal_; }  ///< λ N d
 
-  /// Factors with the relative ridge λ; false when the matrix is not numerically positive definite.
+  /// Factors with the relative ridge λ; false if the matrix is not numerically positive definite.
   bool factor(double ridge) {
     factor_ = gram_;
     for (std::int64_t i = 0; i < features_.units(); ++i) factor_[static_cast<std::size_t>(i * n_ + i)] += shift(ridge);
@@ -142,8 +143,8 @@ class NormalEquations {
     double gain = 1;                   ///< Σr² before the refinement over Σr² after it
   };
 
-  /// Refines by up to kRefinements corrections, each kept unless the objective rises. `penalty` is the λ of the
-  /// objective in units of the Gram matrix; with 0 the ridge of the factor only damps the corrections.
+  /// Refines by up to kRefinements corrections and keeps each unless the objective rises. `penalty` is the λ of the
+  /// objective in units of the Gram matrix; if it is 0, the ridge of the factor only damps the corrections.
   Solution solve(double penalty) {
     const std::int64_t outputs = problem_.network.outputs();
     std::vector<double> best = initial_.projected;
@@ -199,12 +200,12 @@ class NormalEquations {
   std::int64_t n_;
   std::vector<double> gram_;    ///< ΦᵀΦ, upper triangle
   std::vector<double> factor_;  ///< U
-  Residual initial_;            ///< of zero coefficients: Σ ‖y‖² and ΦᵀY
+  Residual initial_;            ///< at zero coefficients: Σ ‖y‖² and ΦᵀY
   double mean_diagonal_ = 0;
   double norm_ = 0;
 };
 
-/// Coefficients (n, K) by Householder QR of [Φ; √(λ N d) I], the identity without the bias; empty when R is singular.
+/// Coefficients (n, K) by Householder QR of [Φ; √(λ N d) I], where I leaves out the bias; empty if R is singular.
 std::vector<double> solve_by_qr(const Problem& problem, Features& features, double shift) {
   const std::int64_t n = features.columns(), outputs = problem.network.outputs(), samples = features.samples();
   const std::int64_t rows = samples + features.units();
@@ -230,7 +231,7 @@ std::vector<double> solve_by_qr(const Problem& problem, Features& features, doub
   return coefficients;
 }
 
-/// (n, K) coefficients as weights (K, F) and bias (K).
+/// Splits coefficients (n, K) into weights (K, F) and bias (K).
 LastLayer unpack(const Features& features, const std::vector<double>& coefficients, double ridge, bool by_qr) {
   const std::int64_t units = features.units();
   const std::int64_t outputs = static_cast<std::int64_t>(coefficients.size()) / features.columns();
@@ -294,7 +295,7 @@ LastLayer solve_last_layer(const Problem& problem, std::span<const double> theta
   const SingleThreadedBlas guard;
   Features features(problem, theta, control);
   NormalEquations equations(problem, features, control);
-  // Rounding perturbs the Gram matrix by about n ε times its mean diagonal at worst; a quarter of it is what holds.
+  // At worst, rounding perturbs the Gram matrix by about n ε times its mean diagonal; a quarter of that proved enough.
   const double least_ridge = 0.25 * kEpsilon * static_cast<double>(features.columns());
   return ridge < 0 ? solve_with_chosen_ridge(problem, features, equations, least_ridge)
                    : solve_with_ridge(problem, features, equations, ridge, least_ridge);

@@ -17,7 +17,7 @@ class LossRows {
   LossRows(Loss loss, const Dataset& data, std::int64_t heads, std::int64_t classes)
       : loss_(loss), data_(data), heads_(heads), classes_(classes) {}
 
-  /// ℓ(p, y_n) of each head into `losses` (H), for outputs p (H·C).
+  /// Writes ℓ(p, y_n) of each head to `losses` (H), for outputs p (H·C).
   void losses(const double* p, std::int64_t n, double* losses) const {
     const bool entropy = loss_ == Loss::cross_entropy;
     for (std::int64_t k = 0; k < heads_; ++k, p += classes_) {
@@ -32,7 +32,7 @@ class LossRows {
     }
   }
 
-  /// Adds 1 to `right` (H) where the first largest output is the label and no output of the head is NaN.
+  /// Adds 1 to `right` (H) if the first largest output is the label and no output of the head is NaN.
   void count_right(const double* p, std::int64_t n, std::int64_t* right) const {
     if (!data_.has_labels()) return;
     const std::int64_t label = data_.labels()[static_cast<std::size_t>(n)];
@@ -42,7 +42,7 @@ class LossRows {
     }
   }
 
-  /// ∂ℓ/∂p of all heads into `result` (H·C).
+  /// Writes ∂ℓ/∂p of all heads to `result` (H·C).
   void gradient(const double* p, std::int64_t n, double* result) const {
     for (std::int64_t k = 0; k < heads_; ++k, p += classes_, result += classes_) {
       if (loss_ == Loss::mean_squared_error) {

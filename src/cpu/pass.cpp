@@ -15,7 +15,7 @@
 namespace lossatlas::cpu {
 namespace {
 
-/// Values for every layer, unless they are there.
+/// Allocates values for every layer, unless that has been done.
 void make(std::vector<std::vector<double>>& values, const Network& network, std::int64_t capacity) {
   if (!values.empty()) return;
   for (const Layer& layer : network.layers()) values.emplace_back(static_cast<std::size_t>(capacity * width(layer)));

@@ -1,5 +1,5 @@
-// The passes over a chunk of samples on the CPU: forward, and derivatives forward and backward. Everything in f64 that
-// sums over samples is built on them; sections have fused kernels instead.
+// The passes over a chunk of samples on the CPU: forward, and derivatives forward and backward. They underlie
+// everything in f64 that sums over samples, except sections, which have fused kernels.
 #pragma once
 
 #include <algorithm>
@@ -17,26 +17,26 @@
 
 namespace lossatlas::cpu {
 
-/// Samples of one product.
+/// Samples in one matrix product.
 inline constexpr std::int64_t kChunk = 512;
 
 struct PassOptions {
   std::int64_t capacity = kChunk;  ///< samples at most
-  /// Computes φ'(z) with the forward pass and keeps it: for many directions at the same samples.
+  /// Computes φ'(z) in the forward pass and keeps it; pays for many directions at the same samples.
   bool slopes = false;
 };
 
-/// What the layers compute for samples first..first+rows−1 of the last forward(), with what was asked for since. Layers
-/// are indices into Network::layers(); values of a layer l are (rows, m_l). Single-threaded; the caller holds a
-/// SingleThreadedBlas, and network, data, θ and the control outlive the pass. Heeds a requested stop between layers.
+/// The values of the layers for samples first..first+rows−1 of the last forward(), and whatever was computed from them
+/// since. Layers are indices into Network::layers(); values of layer l are (rows, m_l). Single-threaded. The caller
+/// holds a SingleThreadedBlas; network, data, θ and control outlive the pass. Heeds a requested stop between layers.
 class Pass {
  public:
   Pass(const Problem& problem, std::span<const double> theta, PassOptions options = {}, const Control& control = {});
 
-  /// z and a of the layers 0..layers−1.
+  /// Computes z and a of the layers 0..layers−1.
   void forward(std::int64_t first, std::int64_t rows, std::int64_t layers);
   void forward(std::int64_t first, std::int64_t rows) { forward(first, rows, network_.depth()); }
-  /// The same for inputs (rows, d) that are not the data's, for all layers.
+  /// The same, through all layers, for inputs (rows, d) that are not from the data.
   void forward(ConstMatrix inputs, std::int64_t rows);
 
   std::int64_t first() const { return first_; }
@@ -50,21 +50,21 @@ class Pass {
   /// J v (rows, H·C) for a direction v (M) and J the derivative of the outputs in θ.
   ConstMatrix jvp(std::span<const double> v);
 
-  /// A cotangent of the outputs (rows, H·C), to be filled in before pull_down() or vjp().
+  /// The cotangent of the outputs (rows, H·C); the caller fills it in before pull_down() or vjp().
   Matrix cotangent() { return of(delta_, network_.depth() - 1); }
-  /// The cotangent of the outputs ← that of the samples' losses, ∂ℓ/∂p / divisor.
+  /// Sets the cotangent of the outputs to that of the samples' losses, ∂ℓ/∂p / divisor.
   void fill_loss_cotangent(double divisor = 1);
-  /// δ_l, the cotangent of z_l, of the layers from `lowest` up, from that of the outputs.
+  /// Computes δ_l, the cotangent of z_l, for the layers from `lowest` up, from the cotangent of the outputs.
   void pull_down(std::int64_t lowest);
   ConstMatrix delta(std::int64_t l) const { return of(delta_, l); }
   /// sum (M) += Jᵀ cotangent.
   void vjp(std::span<double> sum);
 
-  /// As pull_down(0), and φ''(z_l) ⊙ W_{l+1}ᵀ δ_{l+1} of the layers below the last. Needs PassOptions::slopes.
+  /// Does pull_down(0) and computes φ''(z_l) ⊙ W_{l+1}ᵀ δ_{l+1} below the last layer. Needs PassOptions::slopes.
   void pull_down_bends();
   ConstMatrix bend(std::int64_t l) const { return of(bend_, l); }
-  /// sum (M) += rows·H v for the Hessian of the mean loss of the samples, forward over reverse. The whole Hessian needs
-  /// fill_loss_cotangent() and pull_down_bends(). See pass.cpp.
+  /// sum (M) += rows·H v, forward over reverse, for the Hessian of the samples' mean loss. The whole Hessian first
+  /// needs fill_loss_cotangent() and pull_down_bends(). See pass.cpp.
   void add_hessian_product(HessianPart part, std::span<const double> v, std::span<double> sum);
 
  private:
@@ -89,13 +89,13 @@ class Pass {
   std::int64_t first_ = 0;
   std::int64_t rows_ = 0;
   Values pre_, post_, slope_;
-  Values delta_, bend_, tangent_, pre_tangent_, moved_delta_;  ///< made when they are first needed
+  Values delta_, bend_, tangent_, pre_tangent_, moved_delta_;  ///< made on first use
 };
 
-/// One Pass for each thread, made when the thread first works.
+/// One Pass per thread, made when the thread first works.
 class Passes {
  public:
-  /// Problem, θ and control outlive it.
+  /// Problem, θ and control outlive this object.
   Passes(const Problem& problem, std::span<const double> theta, PassOptions options = {}, const Control& control = {})
       : problem_(problem),
         theta_(theta),
@@ -117,7 +117,7 @@ class Passes {
   std::vector<std::unique_ptr<Pass>> passes_;
 };
 
-/// body(pass) after the forward pass of each chunk of all samples, in order.
+/// Calls body(pass) after the forward pass of each chunk, for all samples in order.
 template <class Body>
 void for_each_chunk(Pass& pass, std::int64_t samples, Body&& body) {
   for (std::int64_t first = 0; first < samples; first += kChunk) {

@@ -13,9 +13,9 @@ namespace lossatlas::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 namespace {
 
-constexpr int kChains = 12;  // more than latency times units, and few enough for 16 registers
+constexpr int kChains = 12;  // more than latency times number of units, yet few enough for 16 registers
 
-// The FLOP of a round, which is a multiply-add of each chain; `result` keeps them from being optimised away.
+// Returns the FLOP of a round, which is one multiply-add per chain; `result` keeps the work from being optimised away.
 template <class T>
 double multiply_add(std::int64_t rounds, T* result) {
   const hn::ScalableTag<T> d;
@@ -71,7 +71,7 @@ constexpr std::int64_t kTanhUnits = 64;
 
 double array_bytes(int threads) { return std::min(kMostArrayBytes, kMostCopyBytes / (2.0 * threads)); }
 
-/// Rounds per second of work(thread, rounds), of all threads together, each after prepare(thread). Neither throws.
+/// Rounds per second of work(thread, rounds), all threads together, each after prepare(thread). Neither may throw.
 template <class Prepare, class Work>
 double rounds_per_second(int threads, const Prepare& prepare, const Work& work) {
   RatePace pace;
@@ -114,7 +114,7 @@ double flop_rate(int threads) {
   return flop * rate;
 }
 
-/// Of the kernels' own tanh, with nothing beside it.
+/// Rate of the kernels' own tanh, with nothing else running.
 template <class T>
 double tanh_rate(int threads) {
   const SectionKernels<T>& kernels = section_kernels<T>();
@@ -135,7 +135,7 @@ double tanh_rate(int threads) {
   return static_cast<double>(size) * rate;
 }
 
-/// Between arrays of each thread's own, which it has touched first.
+/// Copies between arrays that belong to each thread, which has touched them first.
 double copy_rate(int threads) {
   double bytes = array_bytes(threads);
   while (bytes > 0x1p20 && !fits_host_memory(2 * bytes * threads)) bytes /= 2;
@@ -150,7 +150,7 @@ double copy_rate(int threads) {
     const char* source = from[static_cast<std::size_t>(thread)].data();
     for (std::int64_t round = 0; round < rounds; ++round) {
       std::copy_n(source, size, to[static_cast<std::size_t>(thread)].data());
-      std::atomic_signal_fence(std::memory_order_seq_cst);  // else one copy would do for all
+      std::atomic_signal_fence(std::memory_order_seq_cst);  // otherwise one copy would do for all
     }
   };
   return 2 * static_cast<double>(size) * rounds_per_second(threads, prepare, copy);

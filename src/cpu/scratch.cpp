@@ -14,10 +14,10 @@ struct FreeBlock {
   std::int64_t size;
 };
 
-/// Free blocks, the longest unused one first.
+/// The free blocks, ordered from longest to shortest time unused.
 class Pool {
  public:
-  /// The smallest block with `entries` or more; one without memory when there is none.
+  /// Takes the smallest block with at least `entries` entries; returns one without memory if there is none.
   FreeBlock take(std::int64_t entries) {
     const std::lock_guard lock(mutex_);
     auto best = free_.end();
@@ -31,7 +31,7 @@ class Pool {
     return taken;
   }
 
-  /// Frees a block that finds no place, be it for want of memory to note it down.
+  /// Keeps a block; frees it if the pool has no room, or no memory to record it.
   void give(FreeBlock one) noexcept try {
     constexpr std::int64_t limit = Scratch::kKeptBytes / sizeof(double);
     if (one.size > limit) return;

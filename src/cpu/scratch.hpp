@@ -1,5 +1,5 @@
-// Scratch memory that outlives its use. The pages of a fresh block cost a small problem more than its arithmetic, so
-// blocks go back to a pool for the next call, up to a limit.
+// Scratch memory that is reused. In a small problem, the pages of a fresh block cost more than the arithmetic, so
+// blocks return to a pool for the next call, up to a limit.
 #pragma once
 
 #include <cstdint>
@@ -8,10 +8,10 @@
 
 namespace lossatlas::cpu {
 
-/// A block of doubles that holds whatever was written there last. Made and destroyed from any thread.
+/// A block of doubles that holds whatever was written there last. May be made and destroyed on any thread.
 class Scratch {
  public:
-  /// Bytes that the pool keeps at most while nobody uses them.
+  /// Most bytes that the pool keeps while nobody uses them.
   static constexpr std::int64_t kKeptBytes = std::int64_t{1} << 26;
   /// Bytes in the pool now.
   static std::int64_t kept_bytes();

@@ -1,5 +1,5 @@
-// The two chains below the joint layer: units that depend on the grid point alone (lanes are points), and units that
-// depend on the sample alone (lanes are samples, once per call, in f64).
+// The two chains below the joint layer: units that depend only on the grid point (lanes are points), and units that
+// depend only on the sample (lanes are samples; computed once per call, in f64).
 #pragma once
 
 #include <cstdint>
@@ -41,7 +41,7 @@ class PointChain {
   std::int64_t width_ = 0;  ///< rows of the widest input or output
 };
 
-/// alpha (z, R) of at most R points (·, z); rows past the last repeat it.
+/// Writes at most R points (·, z) to alpha (z, R); rows past the last repeat it.
 template <class T>
 void load_points(std::span<const double> points, std::int64_t rank, std::int64_t rows, T* alpha);
 
@@ -53,7 +53,8 @@ class SampleChain {
   std::int64_t rows() const { return kernels_->rows; }  ///< R
   std::int64_t scratch() const { return 2 * width_ * rows(); }
 
-  /// use(d, A_d (units, R)) for d = 0..parts−1 at samples first..first+R−1; rows past the data repeat the last sample.
+  /// Calls use(d, A_d (units, R)) for d = 0..parts−1 at samples first..first+R−1; rows past the data repeat the last
+  /// sample.
   template <class Use>
   void tile(std::int64_t first, const Control& control, double* scratch, Use&& use) const {
     const auto [inputs, outputs] = activations(first, control, scratch);
@@ -65,7 +66,7 @@ class SampleChain {
   }
 
  private:
-  /// a_{j−1} (m_{j−1}, R) in one half of the scratch memory, and the other half.
+  /// a_{j−1} (m_{j−1}, R) in one half of the scratch memory, and the other half, still free.
   std::pair<const double*, double*> activations(std::int64_t first, const Control& control, double* scratch) const;
 
   const SectionKernels<double>* kernels_;
@@ -76,7 +77,7 @@ class SampleChain {
   std::int64_t width_;
 };
 
-/// x (d, R) of samples first..first+R−1; rows past the data repeat the last sample.
+/// Writes samples first..first+R−1 to x (d, R); rows past the data repeat the last sample.
 template <class T>
 void load_inputs(const Dataset& data, std::int64_t first, std::int64_t rows, T* x);
 

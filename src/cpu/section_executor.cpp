@@ -19,7 +19,7 @@ std::int64_t chain_bytes(const SectionPlan& plan) {
   return 2 * count_values(plan.point_chain) * static_cast<std::int64_t>(sizeof(T));
 }
 
-// use(first, last, outputs (H·C, R), scratch) for every tile of R points of a sample-free plan; scratch (H, R).
+// Calls use(first, last, outputs (H·C, R), scratch) for every tile of R points of a sample-free plan; scratch (H, R).
 template <class T, class Use>
 void for_point_tiles(const SectionPlan& plan, const PointChain<T>& chain, const SectionPoints& points, int threads,
                      const Control& control, Use&& use) {

@@ -1,5 +1,5 @@
 // Section plans on the CPU: fused SIMD kernels on several threads. Bits depend on the plan, the data and the SIMD
-// target, never on the number of threads or on how points are cut into calls.
+// target, never on the number of threads or on how points are divided among calls.
 #pragma once
 
 #include <memory>
@@ -14,8 +14,8 @@
 
 namespace lossatlas::cpu {
 
-/// A plan made ready on `threads` threads; the arguments but `control` outlive it. A quadratic plan is f64 whatever was
-/// asked for; fast is f32. This and the section's calls throw Interrupted, OutOfMemory.
+/// Prepares a plan for `threads` threads; the arguments other than `control` outlive it. A quadratic plan is always
+/// f64; fast is f32. This and the section's calls throw Interrupted, OutOfMemory.
 std::unique_ptr<DeviceSection> make_section(const SectionPlan& plan, const Dataset& data,
                                             const LabelStatistics& statistics, Precision precision, int threads,
                                             const Control& control);

@@ -12,13 +12,13 @@
 namespace lossatlas::cpu {
 namespace {
 
-constexpr std::int64_t kChunkSamples = 1024;  // a partial sum covers at most this many samples
+constexpr std::int64_t kChunkSamples = 1024;  // at most, in one partial sum
 constexpr std::int64_t kChunkStep = 64;       // a multiple of every target's row tile
 constexpr double kItemFlop = 1e9;             // tens of milliseconds on one core, so that a stop is quick
 constexpr double kActivationFlop = 30;
-constexpr std::int64_t kPartialSums = std::int64_t{1} << 20;  // held at a time, 8 MiB
+constexpr std::int64_t kPartialSums = std::int64_t{1} << 20;  // held at a time: 8 MiB
 
-// Work for one point and sample.
+// FLOP of one point and sample.
 double pair_flop(const SectionPlan& plan) {
   double flop = static_cast<double>(plan.outputs) * kActivationFlop;
   if (plan.kind == PlanKind::joint) {
@@ -31,7 +31,7 @@ double pair_flop(const SectionPlan& plan) {
   return flop;
 }
 
-// B: the point-only units up to the joint layer's pre-activation.
+// The layers of B: the point-only units up to the joint layer's pre-activation.
 std::vector<ChainLayer> point_layers(const SectionPlan& plan) {
   std::vector<ChainLayer> layers = plan.point_chain;
   layers.push_back(plan.joint_point);
@@ -39,7 +39,8 @@ std::vector<ChainLayer> point_layers(const SectionPlan& plan) {
   return layers;
 }
 
-// How G × N is cut. Chunks decide the order of sums and follow from the plan and N; items only who computes what when.
+// How G × N is divided. Chunks fix the order of sums and follow from the plan and N; items only decide who computes
+// what and when.
 struct Cut {
   std::int64_t chunk = 0;         // samples in a partial sum
   std::int64_t chunks = 0;        // of N
@@ -56,7 +57,7 @@ struct Cut {
     const double chunk_flop = flop * static_cast<double>(std::min(chunk, samples));
     const auto fits = std::max<std::int64_t>(1, static_cast<std::int64_t>(kItemFlop / chunk_flop));
     const std::int64_t share = std::clamp<std::int64_t>(ceil_divide(points, std::int64_t{4} * threads), 1, most_points);
-    if (moving) {  // weights formed for a point should serve many samples; else A_d in cache many points
+    if (moving) {  // weights of a point should serve many samples; fixed ones let cached A_d serve many points
       item_chunks = std::min(fits, chunks);
       item_points = std::clamp<std::int64_t>(fits / item_chunks, 1, share);
     } else {
@@ -67,7 +68,7 @@ struct Cut {
   }
 };
 
-// Bytes of A_d (direct: of the inputs), of the targets and of the packed later layers.
+// Bytes of A_d (direct: of the inputs), the targets and the packed later layers.
 template <class T>
 std::int64_t pair_bytes(const SectionPlan& plan, const Dataset& data) {
   const bool direct = plan.kind == PlanKind::direct;
@@ -111,13 +112,13 @@ class PairSection final : public DeviceSection {
     std::int64_t last;
   };
 
-  // What one call is for.
+  // The arguments of one call.
   struct Call {
     const SectionPoints& points;
     const Control& control;
   };
 
-  // Memory of one thread.
+  // The memory of one thread.
   struct Scratch {
     explicit Scratch(const PairSection& section)
         : points(static_cast<std::size_t>(section.plan_.rank * section_kernels<double>().rows)),
@@ -200,7 +201,7 @@ class PairSection final : public DeviceSection {
     });
   }
 
-  // base_ (tiles, 1 + directions, units, R): the inputs of a direct plan, the A_d of a joint one.
+  // Fills base_ (tiles, 1 + directions, units, R): with the inputs of a direct plan or the A_d of a joint one.
   void load_base(const Control& control) {
     base_ = AlignedBuffer<T>(tiles_ * base_size_);
     if (plan_.kind == PlanKind::direct) {
@@ -226,7 +227,7 @@ class PairSection final : public DeviceSection {
     });
   }
 
-  // sums (points, chunks of N, H) += the losses of every pair of the item.
+  // sums (points, chunks of N, H) += the losses of all pairs of the item.
   void run_item(const Call& call, const Cut& cut, Scratch& scratch, Interval points, Interval chunks,
                 double* sums) const {
     const std::int64_t count = points.last - points.first;

@@ -11,7 +11,7 @@
 
 namespace lossatlas::cpu {
 
-/// A joint or direct plan in precision T.
+/// Prepares a joint or direct plan in precision T.
 template <class T>
 std::unique_ptr<DeviceSection> pair_section(const SectionPlan& plan, const Dataset& data, int threads,
                                             const Control& control);

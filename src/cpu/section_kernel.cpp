@@ -15,7 +15,7 @@ namespace lossatlas::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 namespace {
 
-// A panel keeps units × kVectors accumulators in registers, beside kVectors inputs and one broadcast weight.
+// A panel keeps units × kVectors accumulators in registers, besides kVectors inputs and one broadcast weight.
 #if HWY_TARGET == HWY_AVX3
 constexpr int kStep = 4;
 constexpr int kSteps = 3;
@@ -37,7 +37,7 @@ using Vector = hn::Vec<Tag<T>>;
 template <class T>
 constexpr std::int64_t kRows = kVectors* hn::MaxLanes(Tag<T>());
 
-// output (stored, R) = bias + Σ_k weights[k] input[k]; the first `stored` of kUnits units are real.
+// output (stored, R) = bias + Σ_k weights[k] input[k]; only the first `stored` of the kUnits units exist.
 template <class T, int kUnits>
 HWY_INLINE void multiply_panel(const T* HWY_RESTRICT weights, const T* HWY_RESTRICT bias, const T* HWY_RESTRICT input,
                                std::int64_t in, std::int64_t stored, T* HWY_RESTRICT output) {
@@ -144,7 +144,7 @@ void scale(const T* input, const T* factors, std::int64_t units, T* output) {
   }
 }
 
-// log Σ_c exp(p_c − max p) and the maximum, of one head; a NaN or +∞ among p makes the sum NaN.
+// log Σ_c exp(p_c − max p) and the maximum, for one head; a NaN or +∞ among p makes the sum NaN.
 template <class T>
 HWY_INLINE Vector<T> shifted_logsumexp(const T* outputs, std::int64_t classes, Vector<T>& top) {
   const Tag<T> d;
@@ -177,14 +177,14 @@ HWY_INLINE Vector<T> squared_error(const LossTile<T>& tile, const T* outputs, st
   return sum;
 }
 
-// sum + y p, where 0·(−∞) counts as 0: differences of large outputs may overflow.
+// sum + y p, with 0·(−∞) = 0: differences of large outputs may overflow.
 template <class V>
 HWY_INLINE V add_product(V y, V p, V sum) {
   const hn::DFromV<V> d;
   return hn::MulAdd(y, hn::IfThenElseZero(hn::Ne(y, hn::Zero(d)), p), sum);
 }
 
-// logsumexp(p) − y·p, outputs taken relative to the largest: what differs between large ones is not rounded away.
+// logsumexp(p) − y·p, with outputs relative to the largest, so that differences of large ones are not rounded away.
 template <class T>
 HWY_INLINE Vector<T> cross_entropy(const LossTile<T>& tile, const T* outputs, std::int64_t row) {
   const Tag<T> d;

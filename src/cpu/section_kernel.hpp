@@ -1,9 +1,8 @@
 // The inner loops of a section evaluation on the CPU, one table of functions per precision for the best SIMD target.
 //
-// All work is done on row tiles: an array (units, R) of R rows, unit-major, where a row is a sample (or a grid point
-// where nothing depends on the sample). R is a constant of the target. An entry of a result depends on its own row
-// alone and is computed in one fixed order, so that its bits depend neither on the other rows nor on where the row lies
-// in the tile.
+// All work is on row tiles: arrays (units, R) of R rows, unit-major. A row is a sample (or a grid point if nothing
+// depends on the sample), and R is a constant of the target. An entry of a result depends only on its own row and is
+// computed in one fixed order, so its bits depend neither on the other rows nor on the row's place in the tile.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +34,7 @@ struct JointTile {
   Activation activation = Activation::identity;
 };
 
-/// Outputs of a row tile with the targets of its samples, of which the first `valid` count.
+/// Outputs of a row tile with the targets of its samples; only the first `valid` rows count.
 template <class T>
 struct LossTile {
   Loss loss = Loss::mean_squared_error;
@@ -47,7 +46,7 @@ struct LossTile {
   const T* targets = nullptr;  ///< (C, R), when there are no labels
 };
 
-/// Outputs of a tile of grid points where the loss follows from the label statistics.
+/// Outputs of a tile of grid points whose loss follows from the label statistics.
 template <class T>
 struct StatisticTile {
   Loss loss = Loss::mean_squared_error;
@@ -64,7 +63,7 @@ struct SectionKernels {
   const char* target = "";
   std::int64_t rows = 0;   ///< R
   std::int64_t panel = 0;  ///< units of a full panel
-  std::int64_t step = 0;   ///< the last panel is as small a multiple of this as holds its units
+  std::int64_t step = 0;   ///< the last panel is the smallest multiple of this that holds its units
 
   /// output (out, R) = φ(W input + b), input (in, R).
   void (*dense)(const PackedLayer<T>& layer, const T* input, T* output);
@@ -80,7 +79,7 @@ struct SectionKernels {
   void (*statistic_losses)(const StatisticTile<T>& tile, double* losses);
 };
 
-/// The table of the best target of this machine.
+/// The table for the best target of this machine.
 template <class T>
 const SectionKernels<T>& section_kernels();
 

@@ -23,7 +23,7 @@ namespace lossatlas::cpu {
 inline std::int64_t round_up(std::int64_t value, std::int64_t step) { return (value + step - 1) / step * step; }
 inline std::int64_t ceil_divide(std::int64_t value, std::int64_t step) { return (value + step - 1) / step; }
 
-/// work(), with a failed allocation made into an OutOfMemory that says how many bytes the section needs.
+/// Returns work(); turns a failed allocation into an OutOfMemory with the bytes that the section needs.
 template <class Work>
 auto with_memory(std::int64_t bytes, Work&& work) {
   const auto out_of_memory = [bytes] {
@@ -40,14 +40,14 @@ auto with_memory(std::int64_t bytes, Work&& work) {
   }
 }
 
-/// Weights and biases of layers.
+/// Number of weights and biases in the layers.
 inline std::int64_t count_values(std::span<const ChainLayer> layers) {
   std::int64_t sum = 0;
   for (const ChainLayer& layer : layers) sum += static_cast<std::int64_t>(layer.weights.size() + layer.biases.size());
   return sum;
 }
 
-/// `size` values on a cache line; throws std::bad_alloc.
+/// `size` values, aligned to a cache line; throws std::bad_alloc.
 template <class T>
 class AlignedBuffer {
  public:
@@ -80,7 +80,7 @@ class AlignedBuffer {
   T* data_ = nullptr;
 };
 
-/// Units of `out` once its last panel is padded.
+/// Number of units when the last panel of `out` units is padded.
 template <class T>
 std::int64_t padded_units(const SectionKernels<T>& kernels, std::int64_t out) {
   const std::int64_t full = out / kernels.panel * kernels.panel;
@@ -103,7 +103,7 @@ void pack_weights(const SectionKernels<T>& kernels, const double* weights, std::
   }
 }
 
-/// chosen = α_d for the directions d.
+/// Sets `chosen` to α_d for the directions d.
 template <class T>
 void choose(std::span<const T> alpha, const std::vector<std::int32_t>& directions, std::vector<T>& chosen) {
   chosen.clear();
@@ -141,16 +141,16 @@ class PackedParts {
   std::int64_t in() const { return in_; }
   std::int64_t out() const { return out_; }
   bool shared() const { return weight_directions_.empty() && bias_directions_.empty(); }
-  /// Values that form() needs.
+  /// Values of scratch memory that form() needs.
   std::int64_t scratch() const { return shared() ? 0 : weight_size_ + bias_size_; }
 
   /// The layer at θ₀.
   PackedLayer<T> origin() const { return {in_, out_, activation_, weights_.data(), biases_.data()}; }
-  /// W_part alone: no bias (a layer without bias parts), linear.
+  /// W_part alone: linear, without a bias (the layer has no bias parts).
   PackedLayer<T> part(std::int64_t index) const {
     return {in_, out_, Activation::identity, weights_.data() + index * weight_size_, biases_.data()};
   }
-  /// The layer at α (z), in `scratch` if it moves; `chosen` is room for some of α.
+  /// The layer at α (z), formed in `scratch` if it moves; `chosen` is working memory for a part of α.
   PackedLayer<T> form(const SectionKernels<T>& kernels, std::span<const T> alpha, std::vector<T>& chosen,
                       T* scratch) const {
     if (shared()) return origin();

@@ -14,7 +14,7 @@ namespace {
 constexpr std::int64_t kChunkSamples = 256;  // factored by one item; a multiple of every target's row tile
 constexpr std::int64_t kPointsOfItem = 1024;
 
-// ‖x‖ without overflow of the squares; NaN if an entry is not finite.
+// ‖x‖, computed so that squares do not overflow; NaN if an entry is not finite.
 double norm(std::span<const double> x) {
   double scale = 0;
   for (const double value : x) scale = std::max(scale, std::abs(value));
@@ -24,7 +24,7 @@ double norm(std::span<const double> x) {
   return scale * std::sqrt(sum);
 }
 
-// Householder reduction of a column-major matrix (rows, columns), rows ≥ columns, to its triangular factor in place.
+// Reduces a column-major matrix (rows, columns), rows ≥ columns, to its triangular factor in place, by Householder.
 void triangularise(double* matrix, std::int64_t rows, std::int64_t columns) {
   for (std::int64_t k = 0; k < columns; ++k) {
     double* x = matrix + k * rows + k;
@@ -47,7 +47,7 @@ void triangularise(double* matrix, std::int64_t rows, std::int64_t columns) {
   }
 }
 
-// The residual columns of all heads at R samples, above them the factor so far.
+// The residual columns of all heads at R samples, below the factor so far.
 class Residuals {
  public:
   Residuals(const SectionPlan& plan, const Dataset& data, const SampleChain& chain)
@@ -60,7 +60,7 @@ class Residuals {
         scratch_(chain.scratch()),
         matrix_(static_cast<std::size_t>(plan.heads * columns_ * rows_)) {}
 
-  /// factor (H, z+1, z+1), column-major, of samples first..last−1.
+  /// Writes the factor (H, z+1, z+1), column-major, of samples first..last−1.
   void factor(std::int64_t first, std::int64_t last, const Control& control, double* factor) {
     std::fill(matrix_.begin(), matrix_.end(), 0.0);
     for (std::int64_t sample = first; sample < last; sample += chain_.rows()) {
@@ -78,7 +78,7 @@ class Residuals {
 
  private:
   double* at(std::int64_t head, std::int64_t column) { return matrix_.data() + (head * columns_ + column) * rows_; }
-  // Column `column` of all heads below the factor; entry (output, n).
+  // Adds to column `column` of all heads, below the factor; value(output, n) is an entry.
   template <class Value>
   void set_column(std::int64_t column, std::int64_t valid, Value&& value) {
     for (std::int64_t output = 0; output < plan_.outputs; ++output) {
@@ -117,7 +117,7 @@ class Residuals {
   std::vector<double> matrix_;  // (H, z+1, rows_)
 };
 
-// The factors (chunks, H, z+1, z+1) of all chunks, and from them, in order, the one of all samples.
+// Computes the factors (chunks, H, z+1, z+1) of all chunks and merges them, in order, into that of all samples.
 std::vector<double> factor_all(const SectionPlan& plan, const Dataset& data, int threads, const Control& control) {
   const SampleChain chain(plan, data, control);
   const std::int64_t columns = plan.rank + 1;

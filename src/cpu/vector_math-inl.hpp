@@ -1,6 +1,6 @@
-// Elementary functions and activations on Highway vectors of float or double, for every target that the including
-// source is compiled for. NaN stays NaN, infinities give the limits, and the bits of a lane depend on that lane alone.
-// Coefficients: relative minimax fits by the Remez exchange in 50 digits, rounded; the leading ones are exact.
+// Elementary functions and activations on Highway vectors of float or double, for every target for which the including
+// source is compiled. NaN stays NaN, infinities give the limits, and the bits of a lane depend only on that lane.
+// Coefficients are relative minimax fits by the Remez exchange in 50 digits, rounded; the leading ones are exact.
 #if defined(LOSSATLAS_SRC_CPU_VECTOR_MATH_INL_HPP_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LOSSATLAS_SRC_CPU_VECTOR_MATH_INL_HPP_
 #undef LOSSATLAS_SRC_CPU_VECTOR_MATH_INL_HPP_
@@ -23,7 +23,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 template <class D>
 inline constexpr bool kIsFloat = sizeof(hn::TFromD<D>) == sizeof(float);
 
-/// Constants of one floating-point format.
+/// The constants of one floating-point format.
 template <class T>
 struct Format;
 
@@ -31,16 +31,16 @@ template <>
 struct Format<float> {
   static constexpr int kMantissaBits = 23;
   static constexpr int kBias = 127;
-  // Adding it rounds to an integer, which is then in the low bits.
+  // Adding it rounds to an integer, which then sits in the low bits.
   static constexpr float kRounder = 12582912.0f;
   static constexpr float kLog2E = 1.44269504f;
-  // ln 2 and π in parts: products of all but the last with the multipliers that occur are exact.
+  // ln 2 and π in parts: products of all parts but the last with the multipliers that occur are exact.
   static constexpr float kLn2 = 0.693147181f, kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
   static constexpr float kInversePi = 0.318309886f;
   static constexpr float kPi[] = {3.141357421875f, 2.352297306060791e-4f, 1.9836079445667565e-9f,
                                   5.792147943243964e-13f};
   static constexpr float kSinLimit = 3000.0f;
-  // Outside, exp gives 0 and ∞ by itself.
+  // Beyond these, exp gives 0 and ∞ by itself.
   static constexpr float kExpLow = -87.4f, kExpHigh = 89.0f;
   static constexpr float kTanhHigh = 18.1f;  // tanh(kTanhHigh / 2) rounds to 1
   // exp(-kTail²/2), already below the normal numbers, comes out as 0.
@@ -81,7 +81,7 @@ HWY_INLINE V Horner(D d, V x, T c, Rest... rest) {
   return hn::MulAdd(x, Horner(d, x, rest...), hn::Set(d, c));
 }
 
-/// Entries above the limit become the limit; NaN stays.
+/// x, but entries above the limit become the limit; NaN stays.
 template <class D, class V>
 HWY_INLINE V AtMost(D d, hn::TFromD<D> limit, V x) {
 #if HWY_ARCH_X86 && HWY_TARGET != HWY_EMU128 && HWY_TARGET != HWY_SCALAR
@@ -91,7 +91,7 @@ HWY_INLINE V AtMost(D d, hn::TFromD<D> limit, V x) {
 #endif
 }
 
-/// Entries below the limit become the limit; NaN stays.
+/// x, but entries below the limit become the limit; NaN stays.
 template <class D, class V>
 HWY_INLINE V AtLeast(D d, hn::TFromD<D> limit, V x) {
 #if HWY_ARCH_X86 && HWY_TARGET != HWY_EMU128 && HWY_TARGET != HWY_SCALAR
@@ -188,7 +188,7 @@ HWY_INLINE void SplitLog(D d, V x, V& f, V& n) {
   f = hn::Sub(hn::BitCast(d, hn::Add(hn::And(shifted, mantissa), root_half)), hn::Set(d, 1));
 }
 
-/// The finite logarithm where x is positive and finite, and otherwise -∞ at 0, NaN below, ∞ and NaN as they are.
+/// `finite` where x is positive and finite; otherwise -∞ at 0, NaN below 0, and x itself for ∞ and NaN.
 template <class D, class V>
 HWY_INLINE V WithLogLimits(D d, V x, V finite) {
   using Limits = std::numeric_limits<hn::TFromD<D>>;
@@ -216,7 +216,7 @@ template <class D, class V>
 HWY_INLINE V Log1p(D d, V x) {
   const V one = hn::Set(d, 1);
   const V sum = hn::Add(x, one);
-  // What the rounding of the sum lost, taken from the smaller summand.
+  // What the rounded sum lost, computed from the smaller summand.
   const V lost = hn::IfThenElse(hn::Ge(x, one), hn::Sub(one, hn::Sub(sum, x)), hn::Sub(x, hn::Sub(sum, one)));
   V f, n;
   SplitLog(d, sum, f, n);
@@ -231,7 +231,7 @@ HWY_INLINE V Tanh(D d, V x) {
   const V y = AtMost(d, F::kTanhHigh, hn::Abs(hn::Add(x, x)));
   V n, power;
   SplitExponent<0>(d, y, n, power);
-  // ln 2 in one part: the error n ε of r counts for 2 / (e + 2) < 2^(1 - n) of itself.
+  // ln 2 needs only one part: the error n ε of r counts for at most 2 / (e + 2) < 2^(1 - n) of itself.
   const V r = hn::NegMulAdd(n, hn::Set(d, F::kLn2), y);
   const V expm1 = hn::MulAdd(hn::Mul(r, r), ExpTail(d, r, 1), r);
   const V e = hn::MulAdd(power, expm1, hn::Sub(power, hn::Set(d, 1)));
@@ -264,7 +264,7 @@ HWY_INLINE V Softplus(D d, V x) {
   using T = hn::TFromD<D>;
   const V one = hn::Set(d, 1);
   const V t = Exp(d, hn::Neg(hn::Abs(x)));
-  // 1 + t = (1 + f) 2ⁿ without rounding: 1 + t itself would lose the low bits of t.
+  // 1 + t = (1 + f) 2ⁿ without rounding; forming 1 + t would lose the low bits of t.
   const auto halve = hn::Gt(t, hn::Set(d, static_cast<T>(0.41421356237309504880)));
   const V f = hn::IfThenElse(halve, hn::Mul(hn::Set(d, 0.5f), hn::Sub(t, one)), t);
   const V log = LogOnePlus(d, f, hn::IfThenElseZero(halve, one), hn::Zero(d));
@@ -297,7 +297,7 @@ HWY_INLINE V Gelu(D d, V x) {
   const hn::RebindToUnsigned<D> du;
   x = AtLeast(d, -F::kTail, x);
   const V t = AtMost(d, F::kTail, hn::Abs(x));
-  // -t²/2 in two parts, the first exact: its rounding error would be the relative error of the power.
+  // -t²/2 in two parts, the first one exact: a rounding error here would become the relative error of the power.
   const V head = hn::BitCast(d, hn::And(hn::BitCast(du, t), hn::Set(du, F::kUpperHalf)));
   const V minus_half = hn::Set(d, -0.5f);
   const V high = hn::Mul(minus_half, hn::Mul(head, head));
@@ -309,7 +309,7 @@ HWY_INLINE V Gelu(D d, V x) {
   return hn::Mul(x, hn::IfThenElse(hn::Lt(x, hn::Zero(d)), tail, hn::Sub(hn::Set(d, 1), tail)));
 }
 
-/// std::sin in the lanes that `far` marks, `near` in the others.
+/// std::sin(x) in the lanes that `far` marks, `near` in the others.
 template <class D, class V, class M>
 HWY_NOINLINE V SinFar(D d, V x, V near, M far) {
   using T = hn::TFromD<D>;
@@ -341,7 +341,7 @@ HWY_INLINE V Sin(D d, V x) {
                   -7.6429747076257248853e-13, 2.7209947098764232694e-15);
   }
   const V sine = hn::MulAdd(hn::Mul(r, z), tail, r);
-  // sin(r + nπ) = (-1)ⁿ sin r; n's parity is the last bit of the rounded quotient.
+  // sin(r + nπ) = (-1)ⁿ sin r; the parity of n is the last bit of the rounded quotient.
   const auto sign = hn::ShiftLeft<F::kMantissaBits + (kIsFloat<D> ? 8 : 11)>(hn::BitCast(du, rounded));
   const V near = hn::Xor(sine, hn::BitCast(d, sign));
   const auto far = hn::Gt(hn::Abs(x), hn::Set(d, F::kSinLimit));
@@ -367,8 +367,8 @@ LOSSATLAS_VECTOR_FUNCTION(GeluFunction, Gelu(d, x));
 LOSSATLAS_VECTOR_FUNCTION(SineFunction, Sin(d, x));
 #undef LOSSATLAS_VECTOR_FUNCTION
 
-/// Calls visitor(f) with the activation as a function object f(d, v), so that the choice stays outside the loops of
-/// the visitor. A lambda as visitor needs HWY_ATTR after its parameters.
+/// Calls visitor(f) with the activation as a function object f(d, v), which keeps the choice outside the visitor's
+/// loops. A lambda as visitor needs HWY_ATTR after its parameters.
 template <class Visitor>
 HWY_INLINE void DispatchActivation(Activation activation, const Visitor& visitor) {
   switch (activation) {

@@ -20,7 +20,7 @@ namespace {
 
 std::string describe(int index);
 
-/// Everything of one landscape that lives on the device.
+/// Everything that belongs to one landscape on the device.
 struct DeviceState {
   DeviceState(const Network& network, const Dataset& data, Loss loss, int index, cudaStream_t of_caller)
       : stream(of_caller), memory(stream.get()), problem(network, data, loss, memory), pool(index, of_caller) {
@@ -33,7 +33,7 @@ struct DeviceState {
   WorkspacePool pool;
 };
 
-/// Ends an object's life with its device the current one; a destructor cannot report what fails.
+/// Destroys an object while its device is the current one; a destructor cannot report what fails.
 template <class Object>
 void destroy_on(int index, std::unique_ptr<Object>& object) noexcept {
   int previous = 0;
@@ -43,10 +43,10 @@ void destroy_on(int index, std::unique_ptr<Object>& object) noexcept {
   if (known) cudaSetDevice(previous);
 }
 
-/// A section with a workspace of its own for as long as it lives.
+/// A section with a workspace that it keeps for its whole life.
 class CudaSection final : public DeviceSection {
  public:
-  /// The device is the current one.
+  /// The caller has made the device the current one.
   CudaSection(int index, WorkspacePool& pool, const Problem& problem, const SectionPlan& plan, Precision precision,
               const Control& control)
       : index_(index), lease_(pool.lend()), section_(make_section(*lease_, problem, plan, precision, control)) {}
@@ -153,7 +153,7 @@ class CudaLandscape final : public DeviceLandscape {
  private:
   const Problem& problem() const { return state_->problem; }
 
-  /// call(workspace) on this landscape's device.
+  /// Returns call(workspace), run on this landscape's device.
   template <class Call>
   std::invoke_result_t<Call, Workspace&> run(Call&& call) const {
     const DeviceGuard guard(index_);

@@ -1,4 +1,4 @@
-// The device as far as work is cut by it. Plain C++.
+// The limits of the device that decide how work is cut. Plain C++.
 #pragma once
 
 #include <cstdint>
@@ -6,11 +6,11 @@
 namespace lossatlas::cuda {
 
 struct DeviceLimits {
-  std::int64_t shared_bytes = 0;  ///< dynamic shared memory that a block may have
+  std::int64_t shared_bytes = 0;  ///< dynamic shared memory available to a block
   std::int64_t multiprocessors = 1;
-  double f32_per_f64 = 2;  ///< how many times as fast single precision is
+  double f32_per_f64 = 2;  ///< speed of single precision relative to double
 };
 
-inline constexpr double kTileFlop = 5e10;  // of grid points without tensor cores: milliseconds, so that a stop is quick
+inline constexpr double kTileFlop = 5e10;  // for grid points without tensor cores: milliseconds, for a quick stop
 
 }  // namespace lossatlas::cuda

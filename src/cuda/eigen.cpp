@@ -10,14 +10,14 @@
 namespace lossatlas::cuda {
 namespace {
 
-// Row-major upper is column-major lower, and columns of the result are rows of ours.
+// A row-major upper triangle is a column-major lower one, and columns of the result are our rows.
 constexpr cublasFillMode_t kTriangle = CUBLAS_FILL_MODE_LOWER;
 
 cusolverEigMode_t job_of(bool vectors) { return vectors ? CUSOLVER_EIG_MODE_VECTOR : CUSOLVER_EIG_MODE_NOVECTOR; }
 
 }  // namespace
 
-// bufferSize looks at sizes only, so that it can be asked before there are matrices.
+// bufferSize looks only at sizes, so it can be called before there are matrices.
 
 SymmetricEigensolver::SymmetricEigensolver(Workspace& workspace, std::int64_t n, bool vectors)
     : workspace_(workspace), n_(n), job_(job_of(vectors)), params_(make_cusolver_params()) {
@@ -38,7 +38,7 @@ int SymmetricEigensolver::solve(double* matrix, double* values) {
 }
 
 std::int64_t BatchedEigensolver::most_members(std::int64_t n) {
-  constexpr std::int64_t kMost = 16384;  // calls with more than twice as many have been refused
+  constexpr std::int64_t kMost = 16384;  // cuSOLVER refuses calls with more than twice as many
   return std::clamp<std::int64_t>(std::numeric_limits<std::int32_t>::max() / (n * n), 1,
                                   kMost);  // cuSOLVER's own limit
 }
@@ -47,7 +47,7 @@ BatchedEigensolver::BatchedEigensolver(Workspace& workspace, std::int64_t n, std
     : workspace_(workspace), n_(n), members_(members), job_(job_of(vectors)), params_(make_cusolver_params()) {
   memory_.members = members;
   LOSSATLAS_CUDA(cusolverDnSetDeterministicMode(workspace.cusolver(), CUSOLVER_DETERMINISTIC_RESULTS));
-#if CUSOLVER_VERSION >= 12000  // CUDA 13; the default may change the algorithm with the number of members
+#if CUSOLVER_VERSION >= 12000  // CUDA 13; by default the algorithm may change with the number of members
   LOSSATLAS_CUDA(cusolverDnSetAdvOptions(params_.get(), CUSOLVERDN_SYEVBATCHED, CUSOLVER_ALG_1));
 #endif
   LOSSATLAS_CUDA(cusolverDnXsyevBatched_bufferSize(workspace.cusolver(), params_.get(), job_, kTriangle, n, CUDA_R_64F,

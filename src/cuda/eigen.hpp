@@ -12,7 +12,7 @@
 
 namespace lossatlas::cuda {
 
-/// What cuSOLVER works in: its workspace on the device and on the host, and a status for each matrix.
+/// The memory that cuSOLVER works in: its workspace on the device and on the host, and a status per matrix.
 struct SolverMemory {
   std::size_t device_bytes = 0, host_bytes = 0;
   std::int64_t members = 1;
@@ -31,16 +31,17 @@ struct SolverMemory {
   }
 };
 
-/// Solves for one symmetric row-major matrix (n, n), of which the upper triangle is read. It is overwritten, with the
-/// orthonormal eigenvectors in its rows when they are asked for; values (n) are ascending.
+/// Solves one symmetric row-major matrix (n, n), of which it reads the upper triangle. The matrix is overwritten, by
+/// the orthonormal eigenvectors in its rows if they are asked for; values (n) are ascending.
 class SymmetricEigensolver {
  public:
-  /// Asks how much memory it takes.
+  /// Asks cuSOLVER how much memory the solve takes.
   SymmetricEigensolver(Workspace& workspace, std::int64_t n, bool vectors);
 
-  std::int64_t bytes() const { return memory_.bytes(); }  ///< on the device, besides matrix and values
+  std::int64_t bytes() const { return memory_.bytes(); }  ///< on the device, without matrix and values
   void reserve() { memory_.reserve(workspace_.memory()); }
-  /// After reserve(), so that it cannot run out of memory. What the iteration came to: 0 when it converged.
+  /// Call after reserve(), so that it cannot run out of memory. Returns cuSOLVER's status: 0 if the iteration
+  /// converged.
   int solve(double* matrix, double* values);
 
  private:
@@ -51,19 +52,19 @@ class SymmetricEigensolver {
   SolverMemory memory_;
 };
 
-/// The same for `members` matrices (members, n, n) at once; values (members, n). For many small ones.
+/// The same for `members` small matrices (members, n, n) at once; values (members, n).
 class BatchedEigensolver {
  public:
-  /// Larger matrices fill the device one at a time.
+  /// A larger matrix fills the device by itself.
   static constexpr std::int64_t kMostSize = 512;
-  /// The most members of one call: by n alone.
+  /// The most members of one call; depends on n only.
   static std::int64_t most_members(std::int64_t n);
 
   BatchedEigensolver(Workspace& workspace, std::int64_t n, std::int64_t members, bool vectors);
 
   std::int64_t bytes() const { return memory_.bytes(); }
   void reserve() { memory_.reserve(workspace_.memory()); }
-  /// What each member's iteration came to: 0 where it converged.
+  /// cuSOLVER's status for each member: 0 if its iteration converged.
   std::vector<int> solve(double* matrices, double* values);
 
  private:

@@ -56,7 +56,7 @@ const double* Pass::below(std::size_t l) const {
   return l == 0 ? problem_.inputs() + first_ * problem_.features() : layers_[l - 1].post.data();
 }
 
-// y (rows, out) ← x Wᵀ + beta·y: row-major matrices are column-major transposed ones.
+// y (rows, out) ← x Wᵀ + beta·y. A row-major matrix is a transposed column-major one.
 void Pass::multiply(const LayerMemory& layer, const double* weights, const double* x, double beta, double* y) {
   gemm(workspace_, CUBLAS_OP_T, CUBLAS_OP_N, layer.out, rows_, layer.in, weights, layer.in, x, layer.in, beta, y);
 }
@@ -135,13 +135,13 @@ void require_parameters(const Problem& problem, std::size_t size, const char* fu
 
 std::size_t depth(const Problem& problem) { return problem.network().layers().size(); }
 
-/// Looks for a requested stop, and reports progress, whenever about a tile's work has been queued and is done.
+/// Waits, checks for a requested stop and reports progress each time about a tile's work has been queued.
 class SamplePace {
  public:
   SamplePace(const Memory& memory, const Control& control, double sample_flop, std::int64_t samples)
       : memory_(memory), control_(control), sample_flop_(sample_flop), samples_(samples) {}
 
-  /// So many more rows have been queued.
+  /// Notes that `rows` more rows have been queued.
   void add(std::int64_t rows) {
     done_ += rows;
     queued_ += sample_flop_ * static_cast<double>(rows);
@@ -161,7 +161,7 @@ class SamplePace {
   std::int64_t done_ = 0;
 };
 
-/// result (M) = mean over samples first..last−1 of Jᵀ of what `cotangent(pass)` leaves in pass.cotangent().
+/// result (M) = mean over samples first..last−1 of Jᵀ applied to what `cotangent(pass)` leaves in pass.cotangent().
 template <class Cotangent>
 void mean_pull_back(Workspace& workspace, const Problem& problem, std::span<const double> theta, std::int64_t first,
                     std::int64_t last, const Control& control, std::span<double> result, Cotangent&& cotangent) {

@@ -13,7 +13,7 @@
 
 namespace lossatlas::cuda {
 
-/// Samples of one product.
+/// Samples in one matrix product.
 inline constexpr std::int64_t kChunkRows = 2048;
 
 /// losses (H) and accuracy (H; NaN for real targets) at θ (M). Throws Interrupted; reports no progress.
@@ -28,20 +28,20 @@ void gradient(Workspace& workspace, const Problem& problem, std::span<const doub
 void gauss_newton_product(Workspace& workspace, const Problem& problem, std::span<const double> theta,
                           std::span<const double> v, const Control& control, std::span<double> product);
 
-/// Forward, tangent and backward passes over one chunk of samples at a time, with their memory.
+/// Forward, tangent and backward passes over one chunk of samples at a time, with the memory they need.
 class Pass {
  public:
   /// Layers 0..layers−1 of the network at θ (M, device memory).
   Pass(Workspace& workspace, const Problem& problem, const double* theta, std::size_t layers);
 
-  /// All activations for samples first..first+rows−1, rows ≤ kChunkRows.
+  /// Computes all activations for samples first..first+rows−1, rows ≤ kChunkRows.
   void forward_pass(std::int64_t first, std::int64_t rows);
-  /// a (rows, m) of the last layer, or the inputs if there is none.
+  /// a (rows, m) of the last layer, or the inputs if there are no layers.
   const double* last() const { return below(layers_.size()); }
   std::int64_t last_width() const { return width(layers_.size()); }
-  /// J v (rows, H·C) at the activations of the last forward pass, v (M) in device memory; left in cotangent().
+  /// Leaves J v (rows, H·C), at the activations of the last forward pass, in cotangent(); v (M) is in device memory.
   void tangent_pass(const double* v);
-  /// Memory (rows, H·C) that backward_pass() reads.
+  /// The memory (rows, H·C) that backward_pass() reads.
   double* cotangent();
   /// sum (M) += Jᵀ cotangent.
   void backward_pass(double* sum);
@@ -70,7 +70,7 @@ class Pass {
   const Problem& problem_;
   const double* theta_;
   std::vector<LayerMemory> layers_;
-  DeviceBuffer<double> deltas_[2];  // of layers with even and odd index
+  DeviceBuffer<double> deltas_[2];  // of layers with even and with odd index
   std::int64_t first_ = 0;
   std::int64_t rows_ = 0;
 };

@@ -1,4 +1,4 @@
-// Owners of what the CUDA runtime and its libraries hand out, and the current device.
+// Owners of the handles of the CUDA runtime and its libraries, and of the current device.
 #pragma once
 
 #include <memory>
@@ -12,7 +12,7 @@
 
 namespace lossatlas::cuda {
 
-/// Makes a device the current one of this thread, and restores what was.
+/// Makes a device the current one of this thread, and restores the previous one.
 class DeviceGuard {
  public:
   explicit DeviceGuard(int index) {
@@ -27,7 +27,7 @@ class DeviceGuard {
   int previous_ = 0;
 };
 
-/// A stream of its own, or a view of one that the caller owns.
+/// A stream of the library's own, or a view of one that the caller owns.
 class Stream {
  public:
   explicit Stream(cudaStream_t of_caller) : stream_(of_caller), owned_(of_caller == nullptr) {
@@ -46,7 +46,7 @@ class Stream {
   bool owned_;
 };
 
-/// A place in a stream that the host or another stream can wait for.
+/// A point in a stream that the host or another stream can wait for.
 class Event {
  public:
   Event() { LOSSATLAS_CUDA(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming)); }
@@ -55,9 +55,9 @@ class Event {
   Event& operator=(const Event&) = delete;
 
   void record(cudaStream_t stream) { LOSSATLAS_CUDA(cudaEventRecord(event_, stream)); }
-  /// Until everything before the last record() is done; at once without one.
+  /// Waits until everything before the last record() is done; returns at once if there was none.
   void wait() const { LOSSATLAS_CUDA(cudaEventSynchronize(event_)); }
-  /// What is put on the stream from now on waits.
+  /// Makes whatever is queued on the stream from now on wait for the event.
   void hold(cudaStream_t stream) const { LOSSATLAS_CUDA(cudaStreamWaitEvent(stream, event_, 0)); }
 
  private:

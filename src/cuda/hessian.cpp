@@ -16,15 +16,15 @@ namespace {
 
 constexpr std::int64_t kFactorEntries = std::int64_t{1} << 27;  // 1 GiB
 constexpr double kMostBytes = 0x1p62;
-constexpr double kRest = 0.75;  // the Jacobian's sparse rest must not outweigh what it saves
+constexpr double kRest = 0.75;  // the Jacobian must cost at most this share of the blocks, to pay for its sparse rest
 
-/// Rows that the tiles for a group of `rows` have, empty ones included.
+/// Rows of the tiles for a group of `rows` rows, empty ones included.
 double padded(std::int64_t rows) {
   const std::int64_t tile = kernels::tile_rows(rows);
   return static_cast<double>((rows + tile - 1) / tile * tile);
 }
 
-/// S and J of one chunk. l and k are indices of layers, k ≤ l.
+/// S and J of one chunk; k ≤ l are indices of layers.
 class HessianFactors {
  public:
   HessianFactors(Workspace& workspace, const Problem& problem, const double* theta, HessianPart part)
@@ -46,7 +46,7 @@ class HessianFactors {
     }
   }
 
-  /// Samples of a full chunk, and the bytes of its factors: by the problem alone.
+  /// Samples of a full chunk, and the bytes of its factors; both depend on the problem only.
   static std::int64_t capacity(const Problem& problem, HessianPart part) {
     return std::clamp<std::int64_t>(std::min(kFactorEntries / sample_entries(problem, part), kHessianRows), 1,
                                     problem.samples());
@@ -81,7 +81,7 @@ class HessianFactors {
     for (std::size_t k = 0; k + 2 < pass_.depth(); ++k) sensitivity_blocks(k);
   }
 
-  /// matrix (size, size) += the blocks of the chunk, in the upper triangle.
+  /// Adds the blocks of the chunk to matrix (size, size), in the upper triangle.
   void add_blocks(double* matrix, std::int64_t size) const {
     for (std::size_t l = 0; l < pass_.depth(); ++l) {
       for (std::size_t k = 0; k <= l; ++k) {
@@ -180,9 +180,9 @@ class HessianFactors {
   std::vector<DeviceBuffer<double>> curvature_, sensitivity_;  ///< by pair of layers
 };
 
-/// Asks before anything is computed whether so many bytes for Hessians (size, size) and the work on them are free.
+/// Checks, before anything is computed, that `needed` bytes for Hessians (size, size) and the work on them are free.
 void require_memory(Workspace& workspace, std::int64_t size, double needed) {
-  workspace.cublas(), workspace.cusolver();  // what the handles hold is not free either
+  workspace.cublas(), workspace.cusolver();  // the handles' own memory is not free either
   std::size_t free = 0, total = 0;
   LOSSATLAS_CUDA(cudaMemGetInfo(&free, &total));
   if (needed <= static_cast<double>(free)) return;
@@ -239,7 +239,7 @@ void assemble_hessians(Workspace& workspace, const Problem& problem, std::span<c
       check_stop(control);
       factors.compute(first, std::min(step, samples - first));
       factors.add_blocks(matrix, size);
-      synchronise(memory);  // a stop or progress then speaks of work that is done
+      synchronise(memory);  // so that a stop or a progress report refers to finished work
       if (control.progress) control.progress({"hessian", std::min(samples, first + step), samples});
     }
     LOSSATLAS_CUDA(kernels::launch_mirror(matrix, size, static_cast<double>(samples), workspace.stream()));
@@ -258,7 +258,7 @@ void require_finite_matrices(Workspace& workspace, const double* matrices, std::
   download(memory, columns.data(), std::span(found));
   const auto place = std::find_if(found.begin(), found.end(), [&](std::int64_t column) { return column < n; });
   if (place == found.end()) return;
-  const std::int64_t row = place - found.begin();  // of all matrices
+  const std::int64_t row = place - found.begin();  // counted through all matrices
   double entry = 0;
   download(memory, matrices + row * n + *place, std::span(&entry, 1));
   if (caller.point >= 0) caller.point += row / n;

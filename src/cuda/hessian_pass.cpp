@@ -6,7 +6,7 @@
 namespace lossatlas::cuda {
 namespace {
 
-/// Row-major matrices are column-major transposed ones: C and so the order of factors are transposed.
+/// Row-major matrices are transposed column-major ones: C is transposed, and so the factors swap places.
 void gemm(Workspace& workspace, cublasOperation_t op_a, cublasOperation_t op_b, std::int64_t m, std::int64_t n,
           std::int64_t k, ConstDeviceMatrix a, ConstDeviceMatrix b, double beta, DeviceMatrix c) {
   const double one = 1;

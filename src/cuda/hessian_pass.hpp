@@ -1,4 +1,4 @@
-// Activations and residuals of one chunk of samples, as Hessians and their products need them, in device memory.
+// Activations and cotangents of one chunk of samples, as Hessians and their products need them, in device memory.
 #pragma once
 
 #include <cstdint>
@@ -33,18 +33,18 @@ void multiply_by_transposed(Workspace& workspace, std::int64_t m, std::int64_t n
 void multiply_transposed(Workspace& workspace, std::int64_t m, std::int64_t n, std::int64_t k, ConstDeviceMatrix a,
                          ConstDeviceMatrix b, double beta, DeviceMatrix c);
 
-/// The layers with their places in θ.
+/// The layers with their offsets in θ.
 std::vector<kernels::PlacedLayer> placed_layers(const Network& network);
 
 class HessianPass {
  public:
-  /// Chunks of up to `capacity` samples at θ (M, device memory).
+  /// For chunks of up to `capacity` samples at θ (M, device memory).
   HessianPass(Workspace& workspace, const Problem& problem, const double* theta, std::int64_t capacity);
 
-  /// ã, φ' and, when asked for, δ and φ''(z_l) ⊙ W_{l+1}ᵀ δ_{l+1} of samples first..first+rows−1.
+  /// Computes ã, φ' and, if `residuals`, δ and φ''(z_l) ⊙ W_{l+1}ᵀ δ_{l+1} of samples first..first+rows−1.
   void compute(std::int64_t first, std::int64_t rows, bool residuals);
 
-  /// Doubles for one sample.
+  /// Doubles per sample.
   static std::int64_t sample_entries(const Problem& problem);
 
   std::int64_t rows() const { return rows_; }
@@ -52,7 +52,7 @@ class HessianPass {
   const kernels::PlacedLayer& placed(std::size_t l) const { return layers_[l].placed; }
   std::int64_t out(std::size_t l) const { return placed(l).out; }
   ConstDeviceMatrix weights(std::size_t l) const { return weights(l, theta_); }
-  /// Weights and bias of a vector (M) in θ's layout.
+  /// Weights of layer l within a vector (M) laid out like θ.
   ConstDeviceMatrix weights(std::size_t l, const double* vector) const {
     return {vector + placed(l).weight, placed(l).in};
   }
@@ -60,7 +60,7 @@ class HessianPass {
     return placed(l).bias < 0 ? nullptr : vector + placed(l).bias;
   }
 
-  // (rows, D_l), then (rows, m_l).
+  // (rows, d_l), then three of (rows, m_l).
   ConstDeviceMatrix input(std::size_t l) const { return {layers_[l].input.data(), placed(l).augmented()}; }
   const double* slope(std::size_t l) const { return layers_[l].slope.data(); }
   const double* delta(std::size_t l) const { return layers_[l].delta.data(); }

@@ -10,9 +10,9 @@
 namespace lossatlas::cuda {
 namespace {
 
-constexpr std::int64_t kBatchEntries = std::int64_t{1} << 22;  // 32 MiB of vectors at a time, and of their products
+constexpr std::int64_t kBatchEntries = std::int64_t{1} << 22;  // 32 MiB of vectors at a time, plus their products
 
-/// Forward over reverse on one chunk at a time.
+/// Forward over reverse, for one chunk at a time.
 class ProductPass {
  public:
   ProductPass(Workspace& workspace, const Problem& problem, const double* theta, HessianPart part)
@@ -31,7 +31,7 @@ class ProductPass {
 
   void prepare(std::int64_t first, std::int64_t rows) { pass_.compute(first, rows, full_); }
 
-  /// sum (M) += rows·(H v) over the prepared samples.
+  /// sum (M) += rows·(H v) over the samples prepared last.
   void add_product(const double* v, double* sum) {
     tangent_pass(v);
     const std::size_t last = pass_.depth() - 1;
@@ -50,7 +50,7 @@ class ProductPass {
  private:
   double* cotangent(std::size_t l) const { return cotangents_[l % 2].data(); }
 
-  /// z' and a' of every layer.
+  /// Computes ż and ȧ of every layer.
   void tangent_pass(const double* v) {
     const cudaStream_t stream = workspace_.stream();
     const std::int64_t rows = pass_.rows();
@@ -68,7 +68,7 @@ class ProductPass {
     }
   }
 
-  /// The gradients of layer l: δ'ᵀ a + δᵀ a'.
+  /// Adds the gradients of layer l: δ̇ᵀ a + δᵀ ȧ.
   void pull_to_parameters(std::size_t l, double* sum) {
     const kernels::PlacedLayer& layer = pass_.placed(l);
     const DeviceMatrix gradient{sum + layer.weight, layer.in};
@@ -83,7 +83,7 @@ class ProductPass {
         kernels::launch_add_column_sums(cotangent(l), pass_.rows(), layer.out, sum + layer.bias, workspace_.stream()));
   }
 
-  /// δ'_{l−1} from δ'_l.
+  /// Computes δ̇_{l−1} from δ̇_l.
   void lower_cotangent(const double* v, std::size_t l) {
     const std::int64_t rows = pass_.rows(), out = pass_.out(l), below = pass_.out(l - 1);
     const DeviceMatrix lower{cotangent(l - 1), below};
@@ -98,7 +98,7 @@ class ProductPass {
   bool full_;
   HessianPass pass_;
   std::vector<DeviceBuffer<double>> pre_tangent_, post_tangent_;  ///< (rows, m_l)
-  DeviceBuffer<double> cotangents_[2];                            ///< δ' of layers with even and odd index
+  DeviceBuffer<double> cotangents_[2];                            ///< δ̇ of layers with even and with odd index
 };
 
 /// sums (members, M) = N·H V for directions V, chunk by chunk.
@@ -110,7 +110,7 @@ void add_products(const Memory& memory, const Problem& problem, const Control& c
     check_stop(control);
     pass.prepare(first, std::min(kHessianRows, samples - first));
     for (std::int64_t at = 0; at < members * size; at += size) pass.add_product(directions + at, sums + at);
-    synchronise(memory);  // a stop then waits for one chunk only
+    synchronise(memory);  // so that a stop waits for one chunk only
   }
 }
 

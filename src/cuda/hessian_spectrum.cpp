@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::int64_t kBand = 512;  // eigenvectors whose residuals are computed at a time
 
-/// max ‖H v − λ v‖₂ over the rows v of vectors (n, n); NaN if one is.
+/// max ‖H v − λ v‖₂ over the rows v of vectors (n, n); NaN if any of them is.
 double largest_residual(Workspace& workspace, std::int64_t n, const double* matrix, const double* vectors,
                         const double* values) {
   Memory& memory = workspace.memory();
@@ -50,9 +50,10 @@ std::vector<double> vector_memory(std::int64_t n) {
   }
 }
 
-/// Memory for the Hessians of some points and for the solutions that take their place, or that of a copy.
+/// Memory for the Hessians of some points; the solutions replace the Hessians, or a copy of them if vectors are asked
+/// for.
 struct SpectraMemory {
-  /// Throws OutOfMemory unless all bytes of assembling and solving are free, `solver` of them of the eigensolver.
+  /// Throws OutOfMemory unless all bytes of assembling and solving are free; the eigensolver takes `solver` of them.
   SpectraMemory(Workspace& workspace, const Problem& problem, HessianPart part, std::int64_t count, bool vectors,
                 std::int64_t solver)
       : n(problem.network().parameter_count()),
@@ -76,7 +77,7 @@ struct SpectraMemory {
   }
 
   bool has_vectors() const { return copies.data() != nullptr; }
-  /// Where the solver finds the matrices and leaves the vectors.
+  /// Where the solver finds the matrices and leaves the eigenvectors.
   double* solved() const { return has_vectors() ? copies.data() : matrices.data(); }
 
   void assemble(Workspace& workspace, const Problem& problem, std::span<const double> thetas, HessianPart part,
@@ -107,7 +108,7 @@ struct SpectraMemory {
   std::int64_t n;
   std::int64_t members;
   DeviceBuffer<double> matrices;  ///< (members, n, n)
-  DeviceBuffer<double> copies;    ///< the same, if the vectors are asked for
+  DeviceBuffer<double> copies;    ///< the same, if vectors are asked for
   DeviceBuffer<double> values;    ///< (members, n)
   std::vector<Spectrum> spectra;
 };
@@ -117,7 +118,7 @@ void require_converged(int status, std::int64_t n, const HessianCaller& caller) 
                  " is one on which cuSOLVER's iteration did not converge (", status, "); use Device::cpu()");
 }
 
-/// The spectra at a few points, of which the first is `caller`'s.
+/// The spectra at a few points, the first of which is the one `caller` names.
 std::vector<Spectrum> batch_spectra(Workspace& workspace, const Problem& problem, std::span<const double> thetas,
                                     HessianPart part, bool vectors, const Control& control,
                                     const HessianCaller& caller) {
@@ -165,7 +166,7 @@ std::vector<Spectrum> hessian_spectra(Workspace& workspace, const Problem& probl
                                       HessianPart part, bool vectors, const Control& control) {
   const std::int64_t n = problem.network().parameter_count();
   const std::int64_t count = static_cast<std::int64_t>(thetas.size()) / n;
-  const bool batched = n <= BatchedEigensolver::kMostSize;  // by the problem alone, so that the bits are
+  const bool batched = n <= BatchedEigensolver::kMostSize;  // depends on n only, never on free memory
   const Control quiet{.progress = {}, .stop = control.stop};
   std::vector<Spectrum> spectra;
   std::int64_t members = batched ? batch_members(n, vectors, count) : 1;

@@ -22,12 +22,12 @@ constexpr std::int64_t kQrFeatures = 1024;
 constexpr int kRefinements = 3;
 constexpr double kEpsilon = std::numeric_limits<double>::epsilon();
 constexpr double kLeastCondition = 64 * kEpsilon;  // below it a solution of the normal equations has no correct digit
-constexpr double kRegularised = 2;   // refinement that gains more than this in Σr² was held back by the ridge
+constexpr double kRegularised = 2;   // a refinement that lowers Σr² by a larger factor was held back by the ridge
 constexpr double kFlat = 1 + 1e-13;  // near its minimum the objective cannot tell a better solution from rounding
-constexpr double kQrRidge = 1e-18;   // chosen for QR: larger weights would spoil an evaluation in f32
+constexpr double kQrRidge = 1e-18;   // the ridge chosen for QR: larger weights would spoil an evaluation in f32
 
-/// The columns [a, 1] (N, n) of the least squares problem, a group of samples at a time: kept if memory allows, or made
-/// anew each time, with the same bits.
+/// The columns [a, 1] (N, n) of the least squares problem, a group of samples at a time. They are kept if memory
+/// allows, else computed anew each time, with the same bits.
 class Features {
  public:
   Features(Workspace& workspace, const Problem& problem, std::span<const double> theta)
@@ -40,7 +40,7 @@ class Features {
     if (8 * whole <= memory_budget()) {
       try {
         values_ = DeviceBuffer<double>(workspace.memory(), whole);
-      } catch (const OutOfMemory&) {  // groups do as well
+      } catch (const OutOfMemory&) {  // one group at a time will do
       }
     }
     if (values_.size() == 0) values_ = DeviceBuffer<double>(workspace.memory(), group);
@@ -52,7 +52,7 @@ class Features {
   bool has_bias() const { return has_bias_; }
   std::int64_t columns() const { return units() + (has_bias_ ? 1 : 0); }  ///< n
 
-  /// body(first, rows, features (rows, n)) for each group in order; all of them are made in the first round.
+  /// Calls body(first, rows, columns (rows, n)) for each group in order; the first round computes all of them.
   template <class Body>
   void for_each_group(const Control& control, Body&& body) {
     for (std::int64_t first = 0; first < samples(); first += kChunkRows) {
@@ -100,8 +100,8 @@ struct Residual {
   std::vector<double> projected;  ///< Φᵀ (Y − Φ W), (n, K) column-major
 };
 
-/// The regularised normal equations (ΦᵀΦ + λ N d I) X = R, factored. Matrices are column-major: the row-major features
-/// (rows, n) are A (n, rows) with ΦᵀΦ = A Aᵀ.
+/// The regularised normal equations (ΦᵀΦ + λ N d I) X = R, factored. Matrices are column-major: the row-major Φ (rows,
+/// n) of a group is A (n, rows) with ΦᵀΦ = A Aᵀ.
 class NormalEquations {
  public:
   NormalEquations(Workspace& workspace, const Problem& problem, Features& features, const Control& control)
@@ -120,12 +120,12 @@ class NormalEquations {
     const std::vector<double> squares = diagonal(gram_);
     for (std::int64_t i = 0; i < features.units(); ++i) mean_diagonal_ += squares[static_cast<std::size_t>(i)];
     mean_diagonal_ /= static_cast<double>(features.units());
-    if (mean_diagonal_ == 0) mean_diagonal_ = 1;  // all features vanish, so any ridge gives zero weights
+    if (mean_diagonal_ == 0) mean_diagonal_ = 1;  // all hidden activations vanish, so any ridge gives zero weights
   }
 
   double shift(double ridge) const { return ridge * mean_diagonal_; }  ///< λ N d
 
-  /// Factors with the relative ridge λ; false when the matrix is not numerically positive definite.
+  /// Factors with the relative ridge λ; false if the matrix is not numerically positive definite.
   bool factor(double ridge) {
     LOSSATLAS_CUDA(cudaMemcpyAsync(factor_.data(), gram_.data(), static_cast<std::size_t>(8 * n_ * n_),
                                    cudaMemcpyDeviceToDevice, workspace_.stream()));
@@ -146,8 +146,8 @@ class NormalEquations {
     double gain = 1;                   ///< Σr² before the refinement over Σr² after it
   };
 
-  /// Refines by up to kRefinements corrections, each kept unless the objective rises. `penalty` is the λ of the
-  /// objective in units of the Gram matrix; with 0 the ridge of the factor only damps the corrections.
+  /// Refines by up to kRefinements corrections and keeps each unless the objective rises. `penalty` is the λ of the
+  /// objective in units of the Gram matrix; if it is 0, the ridge of the factor only damps the corrections.
   Solution solve(double penalty) {
     std::vector<double> best = solved(initial_.projected);
     Residual residual = residual_of(best, false);
@@ -188,7 +188,7 @@ class NormalEquations {
     return right;
   }
 
-  /// The residual of coefficients (n, K), and in the same round the Gram matrix if wanted.
+  /// The residual of coefficients (n, K); the same round also computes the Gram matrix if asked for.
   Residual residual_of(const std::vector<double>& coefficients, bool with_gram) {
     Residual residual{0, std::vector<double>(coefficients.size())};
     upload(memory(), std::span(coefficients), coefficients_.data());
@@ -231,7 +231,7 @@ class NormalEquations {
     return sum;
   }
 
-  /// body(index) for the coefficients that are no bias.
+  /// Calls body(index) for every coefficient that is not a bias.
   template <class Body>
   void for_weights(Body&& body) const {
     for (std::int64_t k = 0; k < outputs_; ++k) {
@@ -253,15 +253,15 @@ class NormalEquations {
   std::int64_t outputs_;
   DeviceBuffer<double> gram_;          ///< ΦᵀΦ, lower triangle
   DeviceBuffer<double> factor_;        ///< L
-  DeviceBuffer<double> rows_;          ///< residual of a group, (K, rows) column-major
+  DeviceBuffer<double> rows_;          ///< residual of one group, (K, rows) column-major
   DeviceBuffer<double> coefficients_;  ///< (n, K)
   DeviceBuffer<double> projected_;     ///< (n, K)
-  Residual initial_;                   ///< of zero coefficients: Σ ‖y‖² and ΦᵀY
+  Residual initial_;                   ///< at zero coefficients: Σ ‖y‖² and ΦᵀY
   double mean_diagonal_ = 0;
-  double condition_ = 0;  ///< estimate of 1/cond: the least pivot of the factor against the largest eigenvalue
+  double condition_ = 0;  ///< estimate of 1/cond: the smallest pivot of the factor over the largest eigenvalue
 };
 
-/// Coefficients (n, K) by Householder QR of [Φ; √(λ N d) I], the identity without the bias; empty when R is singular.
+/// Coefficients (n, K) by Householder QR of [Φ; √(λ N d) I], where I leaves out the bias; empty if R is singular.
 std::vector<double> solve_by_qr(Workspace& workspace, const Problem& problem, Features& features, double shift,
                                 const Control& control) {
   Memory& memory = workspace.memory();
@@ -287,7 +287,7 @@ std::vector<double> solve_by_qr(Workspace& workspace, const Problem& problem, Fe
   return coefficients;
 }
 
-/// (n, K) coefficients, column-major, as weights (K, F) and bias (K).
+/// Splits coefficients (n, K), column-major, into weights (K, F) and bias (K).
 LastLayer unpack(const Features& features, const std::vector<double>& coefficients, double ridge, bool by_qr) {
   LastLayer layer;
   for (auto column = coefficients.begin(); column != coefficients.end(); column += features.columns()) {
@@ -329,7 +329,7 @@ LastLayer solve_last_layer(Workspace& workspace, const Problem& problem, std::sp
   const auto by_qr = [&](double relative) {
     return solve_by_qr(workspace, problem, features, equations.shift(relative), control);
   };
-  // Rounding perturbs the Gram matrix by about n ε times its mean diagonal at worst; a quarter of it is what holds.
+  // At worst, rounding perturbs the Gram matrix by about n ε times its mean diagonal; a quarter of that proved enough.
   const double least_ridge = 0.25 * kEpsilon * static_cast<double>(features.columns());
   if (ridge < 0) {
     ridge = factor_from(equations, least_ridge);

@@ -11,13 +11,7 @@
 
 namespace lossatlas::cuda {
 
-/// Minimises (1/N) Σ_n ‖W a(x_n) + b − y_n‖² + λ d ‖W‖² for the features a of θ's hidden layers; d is the mean diagonal
-/// of (1/N) Σ a aᵀ, and b, if the last layer has one, is free. Targets (N, K) are those of the data set for every head.
-///
-/// Normal equations in f64 and Cholesky, then refinement against the residual of the least squares problem. ridge < 0
-/// takes the smallest λ that Cholesky is stable with, and each refinement undoes part of its shrinkage (iterated
-/// Tikhonov). Where the normal equations lose too much and the problem is small, Householder QR of [Φ; √(λ N d) I]
-/// instead. Throws InvalidArgument for another loss than mean squared error, OutOfMemory, Interrupted.
+/// The same problem, method and exceptions as in cpu/last_layer.hpp.
 LastLayer solve_last_layer(Workspace& workspace, const Problem& problem, std::span<const double> theta, double ridge,
                            const Control& control);
 

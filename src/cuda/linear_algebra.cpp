@@ -19,11 +19,11 @@ int narrow(std::int64_t size) {
   return static_cast<int>(size);
 }
 
-/// Workspace of a call of the 64-bit API on the device and on the host, and its status.
+/// Device and host workspace of one call of the 64-bit API, and its status.
 struct SolverBuffers {
   SolverBuffers(Memory& memory, std::size_t device_bytes, std::size_t host_bytes)
       : device(memory, static_cast<std::int64_t>(device_bytes)), host(host_bytes), info(memory, 1) {}
-  /// The status, once the stream has come so far; a bad argument is an error of ours.
+  /// Waits for the stream and returns the status; a bad argument is a bug of this library.
   int wait(const Memory& memory) {
     int status = 0;
     download(memory, info.data(), std::span(&status, 1));
@@ -35,7 +35,7 @@ struct SolverBuffers {
   DeviceBuffer<int> info;
 };
 
-/// What cuSOLVER wants on the device and on the host; it does not look at the matrix.
+/// Bytes that cuSOLVER needs on the device and on the host; it does not look at the matrix.
 std::pair<std::size_t, std::size_t> cholesky_workspace(Workspace& workspace, const CusolverParams& params,
                                                        std::int64_t n) {
   std::size_t device_bytes = 0, host_bytes = 0;

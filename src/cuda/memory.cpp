@@ -15,7 +15,7 @@ void* Memory::allocate(std::int64_t bytes) {
   void* memory = nullptr;
   const cudaError_t status = cudaMalloc(&memory, static_cast<std::size_t>(bytes));
   if (status == cudaErrorMemoryAllocation) {
-    cudaGetLastError();  // it would be reported again by the next launch
+    cudaGetLastError();  // otherwise the next launch would report it again
     throw OutOfMemory(message("cuda", "received a problem that needs at least ", held_ + bytes,
                               " bytes of device memory at once, expected that much free; use fewer samples, a narrower "
                               "network or f32"),

@@ -1,4 +1,4 @@
-// Device and pinned memory: owners that count what a call holds and free it when its stream has drained.
+// Owners of device and pinned memory, which count what a call holds and free it once its stream has drained.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +12,7 @@
 
 namespace lossatlas::cuda {
 
-/// Where the buffers of one call, or of one landscape, come from. Used by one thread at a time; outlives its buffers.
+/// The source of all buffers of one call, or of one landscape. Used by one thread at a time; outlives its buffers.
 class Memory {
  public:
   explicit Memory(cudaStream_t stream) : stream_(stream) {}
@@ -22,13 +22,13 @@ class Memory {
   cudaStream_t stream() const { return stream_; }
   std::int64_t held() const { return held_; }  ///< bytes of device memory
 
-  /// Throws OutOfMemory with the bytes held and asked for together.
+  /// Throws OutOfMemory with the sum of the bytes held and the bytes asked for.
   void* allocate(std::int64_t bytes);
   void* allocate_pinned(std::int64_t bytes);
   void release(void* memory, std::int64_t bytes) noexcept;
   void release_pinned(void* memory) noexcept;
 
-  /// Waits for the stream. From now on it is not touched: buffers are freed without a wait.
+  /// Waits for the stream, which is not used from then on: buffers are freed without waiting.
   void settle();
 
  private:
@@ -37,10 +37,10 @@ class Memory {
   bool settled_ = false;
 };
 
-/// Bytes that a tile may take now: half of what is free leaves room for other calls.
+/// Bytes that a tile may take now: half of what is free, which leaves room for other calls.
 std::int64_t memory_budget();
 
-/// `size` values of device memory, not initialised. Freed after the work of the stream is done.
+/// `size` values of device memory, not initialised. Freed once the stream's work is done.
 template <class T>
 class DeviceBuffer {
  public:
@@ -74,7 +74,7 @@ class DeviceBuffer {
   std::int64_t size_ = 0;
 };
 
-/// `size` values of page-locked host memory, for copies that run while the host goes on.
+/// `size` values of page-locked host memory, for copies that run while the host continues.
 template <class T>
 class PinnedBuffer {
  public:
@@ -97,7 +97,7 @@ class PinnedBuffer {
 
 inline void synchronise(const Memory& memory) { LOSSATLAS_CUDA(cudaStreamSynchronize(memory.stream())); }
 
-/// Copies, and waits: the host memory is the caller's again.
+/// Copies and waits, so that the caller may reuse the host memory.
 template <class T>
 void upload(const Memory& memory, std::span<const T> from, T* to) {
   LOSSATLAS_CUDA(cudaMemcpyAsync(to, from.data(), from.size_bytes(), cudaMemcpyHostToDevice, memory.stream()));

@@ -5,7 +5,7 @@
 namespace lossatlas::cuda {
 namespace {
 
-// Appends the matrices (parts, out, in) of a layer in the wanted order.
+// Appends the matrices (parts, out, in) of a layer in the given order.
 template <class T>
 void append_weights(const ChainLayer& layer, MatrixOrder order, const Control& control, std::vector<T>& to) {
   for (std::size_t part = 0; part <= layer.weight_directions.size(); ++part) {

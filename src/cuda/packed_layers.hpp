@@ -19,7 +19,7 @@ enum class MatrixOrder { out_in, in_out };
 template <class T>
 class PackedLayers {
  public:
-  /// Uploads, and waits. Heeds a requested stop.
+  /// Uploads the layers and waits. Heeds a requested stop.
   PackedLayers(Memory& memory, std::span<const ChainLayer> layers, MatrixOrder order, const Control& control);
 
   /// The layers with device pointers, in host memory and in device memory.

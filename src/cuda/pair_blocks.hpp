@@ -1,4 +1,4 @@
-// How the pairs of a joint or direct plan are given to tiles and blocks; no result depends on it. Plain C++.
+// How the pairs of a joint or direct plan are divided into tiles and blocks; no result depends on it. Plain C++.
 #pragma once
 
 #include <algorithm>
@@ -11,17 +11,17 @@
 
 namespace lossatlas::cuda {
 
-/// What runs the pairs of a tile.
+/// The kernel that computes the pairs of a tile.
 enum class PairKernel {
-  layers,  ///< one launch after the other: takes everything
+  layers,  ///< one launch per layer: takes every plan
   fused,   ///< the generic fused kernel
   tensor,  ///< shared later layers on the tensor cores
-  stream,  ///< later layers of each point's own, or wide ones, on the tensor cores
+  stream,  ///< later layers that differ between points, or wide ones, on the tensor cores
 };
 
-/// FLOP of a tile. On the tensor cores 10 to 30 ms of an H200, against which a launch and its last blocks count little;
-/// two tiles in flight stay below 100 ms where a multiprocessor is a third as fast. A tile whose points all leave half
-/// precision takes about five times as long.
+/// FLOP of a tile. On the tensor cores this is 10 to 30 ms of an H200, long enough to hide a launch and its last
+/// blocks. Two tiles in flight stay below 100 ms even if a multiprocessor is only a third as fast. A tile whose points
+/// all leave the range of half precision takes about five times as long.
 inline double tile_flop(PairKernel kernel, Precision precision, const DeviceLimits& device) {
   if (kernel != PairKernel::tensor && kernel != PairKernel::stream) return kTileFlop;
   const auto multiprocessors = static_cast<double>(device.multiprocessors);
@@ -30,20 +30,20 @@ inline double tile_flop(PairKernel kernel, Precision precision, const DeviceLimi
   return 3.8e9 * multiprocessors * f64_share;
 }
 
-/// What a block of a launch takes.
+/// The share of one block in a launch.
 struct BlockShare {
   std::int64_t points = 1;
   std::int64_t chunks = 1;
 };
 
-/// Weights of a point, formed or loaded by a block, should serve many chunks, shared ones many points; but every
-/// multiprocessor wants work.
+/// Weights of one point, formed or loaded by a block, should serve many chunks, and shared weights many points; but
+/// every multiprocessor needs work.
 inline BlockShare block_share(PairKernel kernel, bool interpolated, std::int64_t points, std::int64_t chunks,
                               const DeviceLimits& device) {
   constexpr std::int64_t kMostBlockPoints = 64;
-  const bool one_at_a_time = kernel == PairKernel::tensor || kernel == PairKernel::stream;  // of a multiprocessor
+  const bool one_at_a_time = kernel == PairKernel::tensor || kernel == PairKernel::stream;  // per multiprocessor
   const std::int64_t wanted = (one_at_a_time ? 4 : 8) * device.multiprocessors;
-  constexpr std::int64_t kStreamPoints = 4;  // of a block that streams weights which are the same at every point
+  constexpr std::int64_t kStreamPoints = 4;  // per block that streams weights shared by all points
   const std::int64_t groups = kernel == PairKernel::stream && !interpolated ? points / kStreamPoints : points;
   const std::int64_t share = std::max<std::int64_t>(1, groups * chunks / wanted);
   if (kernel == PairKernel::tensor) {

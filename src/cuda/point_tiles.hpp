@@ -1,4 +1,4 @@
-// Grid points in tiles that fit the device memory. What a tile computes for a point does not depend on the tile.
+// Grid points in tiles that fit the device memory. The results of a point do not depend on its tile.
 #pragma once
 
 #include <algorithm>
@@ -18,14 +18,14 @@
 
 namespace lossatlas::cuda {
 
-inline constexpr std::int64_t kMostTilePoints = 32768;  // where points lie along an axis of 65535 blocks
+inline constexpr std::int64_t kMostTilePoints = 32768;  // for kernels that index points along an axis of 65535 blocks
 
-/// What a point takes, which limits the number of them in a tile. One point is always a tile: where it takes longer
-/// than 50 ms, a stop takes longer than 100.
+/// The cost of a point, which limits the number of points in a tile. A tile has at least one point: if that takes more
+/// than 50 ms, a stop takes more than 100 ms.
 struct PointTiles {
   std::int64_t rank = 1;             ///< z
-  std::int64_t width = 1;            ///< values of the result for a point
-  std::int64_t bytes_per_point = 1;  ///< that the scratch memory of a tile takes
+  std::int64_t width = 1;            ///< values of a point's result
+  std::int64_t bytes_per_point = 1;  ///< of a tile's scratch memory
   double flop_per_point = 1;
   double tile_flop = kTileFlop;
   std::int64_t most = kMostTilePoints;
@@ -39,10 +39,10 @@ struct PointTile {
   const double* alpha = nullptr;  ///< (count, z)
   std::int64_t count = 0;
   double* results = nullptr;      ///< (count, width)
-  std::int32_t* flags = nullptr;  ///< (count) if flagged: raised for the points that have to be computed again
+  std::int32_t* flags = nullptr;  ///< (count) if flagged: set for the points to be computed again
 };
 
-/// One of the two tiles in flight: the device has one while the host reads or fills the other.
+/// One of the two tiles in flight: the device works on one while the host reads or fills the other.
 class TileInFlight {
  public:
   TileInFlight(Memory& memory, const PointTiles& tiles, std::int64_t capacity)
@@ -52,23 +52,23 @@ class TileInFlight {
         host_results_(memory, capacity * tiles.width),
         host_flags_(memory, tiles.flags(capacity)) {}
 
-  /// Page-locked memory for as many points of a list; those of a grid need none.
+  /// Allocates page-locked memory for the points of a list; those of a grid need none.
   void take_lists(Memory& memory) {
     if (!host_alpha_) host_alpha_.emplace(memory, alpha_.size());
   }
 
-  /// Bytes of device memory for a point of both tiles.
+  /// Bytes of device memory per point, for both tiles.
   static std::int64_t bytes_per_point(const PointTiles& tiles) {
     return 2 * (8 * (tiles.rank + tiles.width) + 4 * tiles.flags(1));
   }
 
-  /// 0: not in flight.
+  /// 0 if the tile is not in flight.
   std::int64_t count() const { return count_; }
   std::int64_t last() const { return first_ + count_; }
   PointTile on_device() const { return {alpha_.data(), count_, results_.data(), flags_.data()}; }
 
-  /// Queues what brings the points to the device: their copy or, for a grid, of which `axes` holds the axes there, what
-  /// forms them.
+  /// Queues what brings the points to the device: a copy or, for a grid, whose axes are at `axes` on the device, a
+  /// kernel that forms them.
   void start(const PointTiles& tiles, const SectionPoints& points, const Axis* axes, std::int64_t first,
              std::int64_t count, cudaStream_t stream) {
     first_ = first, count_ = count;
@@ -82,7 +82,7 @@ class TileInFlight {
     }
     if (tiles.flagged) LOSSATLAS_CUDA(cudaMemsetAsync(flags_.data(), 0, bytes<std::int32_t>(count), stream));
   }
-  /// Queues the copies of the results and flags to the host, for when the stream has come so far.
+  /// Queues copies of the results and flags to the host, after the work queued so far.
   void fetch(const PointTiles& tiles, const Workspace& workspace) {
     const cudaStream_t stream = workspace.downloads();
     computed_.record(workspace.stream());
@@ -95,7 +95,7 @@ class TileInFlight {
     }
     done_.record(stream);
   }
-  /// Until the fetched values are there.
+  /// Waits until the fetched values have arrived.
   void wait() const { done_.wait(); }
   bool any_flag(const PointTiles& tiles) const {
     const std::int32_t* flags = host_flags_.data();
@@ -121,7 +121,7 @@ class TileInFlight {
   std::int64_t first_ = 0, count_ = 0;
 };
 
-/// Memory of the tiles, which follow each other on one stream and so share the scratch memory.
+/// Memory of the tiles. They follow each other on one stream, so they share the scratch memory.
 template <class Scratch>
 struct TileMemory {
   template <class Make>
@@ -131,27 +131,27 @@ struct TileMemory {
         sides{{memory, tiles, capacity}, {memory, tiles, capacity}},
         scratch(make(capacity)) {}
 
-  /// Before the first tile of these points: what every tile of them needs.
+  /// Prepares what every tile of these points needs; call before the first tile.
   void take(const SectionPoints& points, Memory& memory) {
     if (points.grid()) return upload(memory, points.grid()->axes(), axes.data());
     for (TileInFlight& side : sides) side.take_lists(memory);
   }
 
   std::int64_t capacity;
-  DeviceBuffer<Axis> axes;  // (z) of the grid whose points come
+  DeviceBuffer<Axis> axes;  // (z) axes of the current grid
   TileInFlight sides[2];
   Scratch scratch;
 };
 
-/// The tiles of one set-up, in memory that is kept from call to call.
+/// The tiles of one set-up, in memory kept from call to call.
 template <class Scratch>
 class TileQueue {
  public:
   explicit TileQueue(Workspace& workspace) : workspace_(workspace) {}
 
-  /// run(scratch, tile) for every tile of the points, where scratch = make(capacity) is memory for as many points.
-  /// results (G, width). A tile is queued before the one before it is waited for, so that the device always has work.
-  /// again(scratch, tile) replaces results of a finished tile in which flags were raised.
+  /// Calls run(scratch, tile) for every tile of the points; scratch = make(capacity) is memory for `capacity` points.
+  /// results (G, width). Each tile is queued before the host waits for the previous one, so the device always has work.
+  /// again(scratch, tile) replaces the results of a finished tile in which flags were set.
   template <class Make, class Run, class Again>
   void run(const PointTiles& tiles, const SectionPoints& points, const Control& control, std::span<double> results,
            Make&& make, Run&& run, Again&& again) {
@@ -160,12 +160,12 @@ class TileQueue {
       run_all(tiles, points, control, results, run, again);
     } catch (...) {
       cudaStreamSynchronize(workspace_.downloads());
-      memory_.reset();  // waits for what else is in flight
+      memory_.reset();  // waits for everything else in flight
       throw;
     }
   }
 
-  /// Without flags.
+  /// The same without flags.
   template <class Make, class Run>
   void run(const PointTiles& tiles, const SectionPoints& points, const Control& control, std::span<double> results,
            Make&& make, Run&& run) {
@@ -173,14 +173,14 @@ class TileQueue {
   }
 
  private:
-  /// Memory for tiles of all the points, or as many as are quick and memory allows, halving; throws the last
+  /// Allocates tiles for all the points, or for as many as are quick, halving until memory suffices; throws the last
   /// OutOfMemory.
   template <class Make>
   void reserve(const PointTiles& tiles, const SectionPoints& points, Make& make) {
     const auto quick = static_cast<std::int64_t>(tiles.tile_flop / std::max(1.0, tiles.flop_per_point));
     const std::int64_t good = std::max<std::int64_t>(1, std::min({points.count(), tiles.most, quick}));
     const std::int64_t each = tiles.bytes_per_point + TileInFlight::bytes_per_point(tiles);
-    // What was scarce may have come back: then there is room for as much again.
+    // Memory that was short may be free again: then there is room for twice as many points.
     const auto scarce = [&] { return scarce_ && memory_budget() / each < 2 * memory_->capacity; };
     if (memory_ && (memory_->capacity >= good || scarce())) {
       try {
@@ -222,7 +222,7 @@ class TileQueue {
     int next = 0;
     for (std::int64_t first = 0; first < count; first += memory.capacity, next = 1 - next) {
       check_stop(control);
-      TileInFlight& side = memory.sides[next];  // finished: the tile before last
+      TileInFlight& side = memory.sides[next];  // already finished: the tile before last
       side.start(tiles, points, memory.axes.data(), first, std::min(memory.capacity, count - first), stream);
       run(memory.scratch, side.on_device());
       side.fetch(tiles, workspace_);
@@ -233,7 +233,7 @@ class TileQueue {
 
   Workspace& workspace_;
   std::optional<TileMemory<Scratch>> memory_;
-  bool scarce_ = false;  ///< memory allowed no more
+  bool scarce_ = false;  ///< memory allowed fewer points than wanted
 };
 
 }  // namespace lossatlas::cuda

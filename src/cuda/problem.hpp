@@ -15,7 +15,7 @@ namespace lossatlas::cuda {
 
 class Problem {
  public:
-  /// Uploads the data on the stream of `memory`, and waits.
+  /// Uploads the data on the stream of `memory` and waits.
   Problem(Network network, const Dataset& data, Loss loss, Memory& memory);
 
   const Network& network() const { return network_; }

@@ -14,7 +14,7 @@ namespace {
 constexpr std::int64_t kLeastCopyBytes = std::int64_t{1} << 24, kMostCopyBytes = std::int64_t{1} << 30;
 constexpr double kLongCopySeconds = 1e-3;
 
-/// Seconds until what run(rounds) puts on the stream is done.
+/// Seconds until the work that run(rounds) puts on the stream is done.
 template <class Run>
 double seconds_of(const Memory& memory, const Run& run, std::int64_t rounds) {
   const auto begin = std::chrono::steady_clock::now();
@@ -31,7 +31,7 @@ double seconds_per_round(const Memory& memory, const Run& run) {
   return pace.seconds_per_round();
 }
 
-/// Arrays grow until one copy takes long: no cache of a device that fast holds them then.
+/// Grows the arrays until one copy takes long: then no cache of a device that fast holds them.
 double copy_rate(Workspace& workspace) {
   Memory& memory = workspace.memory();
   const std::int64_t most = std::min(kMostCopyBytes, memory_budget() / 2);
@@ -70,7 +70,7 @@ DeviceRates measure_rates(Workspace& workspace, Precision precision, const Contr
                     .special = kernels::tanh_count(multiprocessors) / tanh,
                     .bytes = copy_rate(workspace),
                     .overlap = true};
-  if (precision == Precision::fast) return rates;  // nothing is faster than half precision
+  if (precision == Precision::fast) return rates;  // no arithmetic is faster than half precision
   const double ordinary = seconds_per_round(memory, [&](std::int64_t rounds) {
     LOSSATLAS_CUDA(kernels::launch_multiply_adds(precision, of(rounds), memory.stream()));
   });

@@ -1,4 +1,4 @@
-// What a CUDA device does at most.
+// Peak rates of a CUDA device.
 #pragma once
 
 #include <lossatlas/rates.hpp>

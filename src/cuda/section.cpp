@@ -15,7 +15,7 @@
 namespace lossatlas::cuda {
 namespace {
 
-// Outputs of a sample-free plan for a tile of points.
+// Scratch memory and outputs of a sample-free plan for a tile of points.
 template <class T>
 struct ChainScratch {
   ChainScratch(Memory& memory, const PointUnits<T>& chain, std::int64_t points)

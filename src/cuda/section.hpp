@@ -14,8 +14,7 @@
 
 namespace lossatlas::cuda {
 
-/// A plan made ready in the memory and on the stream of a workspace, which with the other arguments but `control`
-/// outlives it.
+/// Prepares a plan in the memory and on the stream of a workspace. All arguments but `control` outlive the section.
 std::unique_ptr<DeviceSection> make_section(Workspace& workspace, const Problem& problem, const SectionPlan& plan,
                                             Precision precision, const Control& control);
 

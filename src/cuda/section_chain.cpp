@@ -9,7 +9,7 @@
 namespace lossatlas::cuda {
 namespace {
 
-// y (rows, out) = φ(W x + b) with matrix `part` of the layer; b and φ with the whole layer only.
+// y (rows, out) = φ(W x + b) with matrix `part` of the layer; b and φ apply only if `whole`.
 void run_dense(const kernels::LayerParts<double>& layer, const double* weights, bool whole, std::int64_t rows,
                const double* x, double* y, cudaStream_t stream) {
   kernels::DenseBatch<double> batch;
@@ -24,7 +24,7 @@ void run_dense(const kernels::LayerParts<double>& layer, const double* weights, 
   LOSSATLAS_CUDA(kernels::launch_dense(batch, stream));
 }
 
-// Of a group of samples, so that a stop is quick; a multiple of a tensor kernel's tile.
+// Rows of a group of samples: few enough for a quick stop, and a multiple of a tensor kernel's tile.
 std::int64_t group_rows(const SectionPlan& plan) {
   constexpr std::int64_t kStep = 64;
   auto flop = 2.0 * static_cast<double>(plan.joint_sample.weights.size());

@@ -1,4 +1,4 @@
-// The chains of a section plan: units that depend on the grid point alone, and units that depend on the sample alone.
+// The chains of a section plan: units that depend only on the grid point, and units that depend only on the sample.
 #pragma once
 
 #include <cstdint>
@@ -38,16 +38,17 @@ class PointUnits {
   double flop_ = 0;
 };
 
-/// B of a joint plan: the point-only units up to the joint layer's pre-activation.
+/// The layers of B in a joint plan: the point-only units up to the joint layer's pre-activation.
 std::vector<ChainLayer> point_layers(const SectionPlan& plan);
 
-inline constexpr std::int64_t kSampleRows = 4096;  // of a group of samples, at most: whole tiles of every tensor kernel
+inline constexpr std::int64_t kSampleRows = 4096;  // at most, in a group: whole tiles of every tensor kernel
 
-/// Takes A_part of samples first..first+rows−1, (rows, units) in device memory that the stream writes again afterwards.
+/// Receives A_part of samples first..first+rows−1, (rows, units) in device memory, which later work of the stream
+/// reuses.
 using TakeUnits = std::function<void(std::int64_t part, std::int64_t first, std::int64_t rows, const double* units)>;
 
-/// A_d = W_{j,d} a_{j−1}(x_n) for groups of samples, computed in f64. Heeds a requested stop between groups, which are
-/// small where the layers are wide.
+/// Computes A_d = W_{j,d} a_{j−1}(x_n) in f64, for one group of samples after another. Heeds a requested stop between
+/// groups, which are small if the layers are wide.
 void for_sample_units(Workspace& workspace, const Problem& problem, const SectionPlan& plan, const Control& control,
                       const TakeUnits& take);
 

@@ -24,7 +24,7 @@ namespace {
 using kernels::kChunkSamples;
 
 constexpr double kActivationFlop = 30;
-constexpr std::int64_t kGroupRows = 4 * kChunkSamples;  // samples that the generic path has in flight for a point
+constexpr std::int64_t kGroupRows = 4 * kChunkSamples;  // samples per point that the generic path has in flight
 
 double pair_flop(const SectionPlan& plan) {
   double flop = static_cast<double>(plan.outputs) * kActivationFlop;
@@ -46,7 +46,7 @@ struct PairPoints {
   double* sums = nullptr;  ///< (count, chunks, H)
 };
 
-/// What all ways share: A_d or the inputs, B, the later layers, partial sums and their mean.
+/// What all kernels share: A_d or the inputs, B, the later layers, partial sums and their mean.
 template <class T>
 class PairSection final : public DeviceSection {
  public:
@@ -88,7 +88,7 @@ class PairSection final : public DeviceSection {
   }
 
  private:
-  // Points that left the range of half precision.
+  // Memory for the points that left the range of half precision.
   struct Again {
     Again(const PairSection& section, std::int64_t points)
         : workspace(section.memory(), kernels::compaction_workspace(points)),
@@ -123,8 +123,8 @@ class PairSection final : public DeviceSection {
     DeviceBuffer<double> sums;  // (points, chunks, H)
     DeviceBuffer<double> chain;
     DeviceBuffer<double> bias;       // B: (points, units)
-    DeviceBuffer<float> float_bias;  // the same
-    DeviceBuffer<T> weights;         // of every moving layer: (points, values)
+    DeviceBuffer<float> float_bias;  // B in float
+    DeviceBuffer<T> weights;         // of all moving layers: (points, values)
     DeviceBuffer<T> activations[2];  // (points, rows, width): the joint layer and later 1, 3, ..; later 0, 2, ..
     typename StreamLayers<T>::Scratch stream;
     std::optional<Again> again;
@@ -144,7 +144,7 @@ class PairSection final : public DeviceSection {
   bool in_half() const {
     return (kernel_ == PairKernel::tensor && shape_.operands == kernels::Operands::half) || stream_again_;
   }
-  /// The one whose scratch serves both.
+  /// The one with more scratch memory, which serves both.
   const StreamLayers<T>& widest_stream() const {
     return stream_again_ && stream_again_->weight_bytes() > stream_->weight_bytes() ? *stream_again_ : *stream_;
   }
@@ -155,7 +155,7 @@ class PairSection final : public DeviceSection {
       LOSSATLAS_CUDA(kernels::launch_to_float(problem_.inputs(), base_.size(), base_.data(), stream()));
     }
   }
-  /// The inputs of a direct plan (N, d).
+  /// The inputs (N, d) of a direct plan.
   const T* inputs() const {
     if constexpr (std::is_same_v<T, float>)
       return base_.data();
@@ -173,7 +173,7 @@ class PairSection final : public DeviceSection {
     }
   }
 
-  // From the plan, the precision and the device: a result does not depend on tiles or free memory.
+  // Depends on the plan, the precision and the device, so no result depends on tiles or free memory.
   void choose_kernel(Precision precision) {
     if (const auto operands = tensor_operands(plan_, precision, shared_bytes())) {
       kernel_ = PairKernel::tensor;
@@ -193,7 +193,7 @@ class PairSection final : public DeviceSection {
     }
   }
 
-  // A_d, in the order in which the kernel reads them.
+  // Loads A_d in the order in which the kernel reads them.
   void load_units() {
     if (!on_tensor_cores()) {
       base_ = sample_units<T>(workspace_, problem_, plan_, control_);
@@ -239,7 +239,7 @@ class PairSection final : public DeviceSection {
     mean_of_chunks(points, tile.results);
   }
 
-  // With B at alpha (count, z).
+  // The points, with B computed at alpha (count, z).
   PairPoints points_at(const Scratch& scratch, const double* alpha, std::int64_t count) const {
     if (bias_chain_) bias_chain_->run(alpha, plan_.rank, count, scratch.chain.data(), scratch.bias.data());
     return {alpha, scratch.bias.data(), count, scratch.sums.data()};
@@ -271,7 +271,7 @@ class PairSection final : public DeviceSection {
     LOSSATLAS_CUDA(kernels::launch_tensor_pairs(tensor, stream()));
   }
 
-  // The flagged points of a finished tile once more, in f32.
+  // Computes the flagged points of a finished tile again, in f32.
   void run_again(const Scratch& scratch, const PointTile& tile) const {
     const Again& again = *scratch.again;
     const std::int32_t* chosen = again.chosen.data();
@@ -339,7 +339,7 @@ class PairSection final : public DeviceSection {
     }
   }
 
-  // Samples first..first+rows−1 of every point of the tile: activations are (points, rows, width).
+  // Computes samples first..first+rows−1 at every point of the tile; activations are (points, rows, width).
   void run_group(const Scratch& scratch, const PointTile& tile, std::int64_t first, std::int64_t rows) {
     const T* below = scratch.activations[0].data();
     bool same_for_all = false;
@@ -412,16 +412,16 @@ class PairSection final : public DeviceSection {
   Workspace& workspace_;
   const Problem& problem_;
   const SectionPlan& plan_;
-  Control control_;  // whose stop ends the call that runs
+  Control control_;  // its stop ends the current call
   bool direct_;
   PairKernel kernel_ = PairKernel::layers;
   kernels::TensorShape shape_;  // of the tensor kernel
   std::int64_t units_;          // m_j; direct: d
   std::int64_t chunks_;         // of N
   PackedLayers<T> later_;
-  std::optional<StreamLayers<T>> stream_, stream_again_;  // the second in f32, for points that leave half precision
+  std::optional<StreamLayers<T>> stream_, stream_again_;  // the second is in f32, for points out of half range
   std::optional<PointUnits<double>> bias_chain_;
-  DeviceBuffer<T> base_;  // A: (parts, units, N), tensor cores: packed; direct: the inputs (N, d) if converted
+  DeviceBuffer<T> base_;  // A: (parts, units, N), packed for tensor cores; direct: the inputs (N, d) if converted
   DeviceBuffer<float> unscales_;
   DeviceBuffer<std::int32_t> directions_;
   std::int64_t widths_[2] = {0, 0};

@@ -1,4 +1,4 @@
-// Joint and direct plans on a CUDA device: by a fused kernel where one takes the shape, else layer by layer.
+// Joint and direct plans on a CUDA device: by a fused kernel that takes the shape, else layer by layer.
 #pragma once
 
 #include <memory>
@@ -13,8 +13,8 @@
 
 namespace lossatlas::cuda {
 
-/// A plan in the arithmetic of T = float or double, or in half precision where T = float, precision is `fast` and the
-/// kernel takes the plan.
+/// Prepares a plan in the arithmetic of T = float or double; in half precision if T = float, precision is `fast` and
+/// the kernel takes the plan.
 template <class T>
 std::unique_ptr<DeviceSection> pair_section(Workspace& workspace, const Problem& problem, const SectionPlan& plan,
                                             Precision precision, const Control& control);

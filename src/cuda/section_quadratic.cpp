@@ -12,7 +12,7 @@
 namespace lossatlas::cuda {
 namespace {
 
-/// The part that belongs to each column of E, −1 where there is none; column 0 is the origin.
+/// The part that belongs to each column of E, −1 if there is none; column 0 is the origin.
 std::vector<std::int32_t> parts_of_columns(std::int64_t rank, const std::vector<std::int32_t>& directions,
                                            bool origin) {
   std::vector<std::int32_t> parts(static_cast<std::size_t>(rank + 1), -1);
@@ -54,7 +54,7 @@ class QuadraticSection final : public DeviceSection {
   }
 
  private:
-  // E of each head.
+  // Computes E of each head.
   void load_columns(const Problem& problem, const Control& control) {
     Memory& memory = workspace_.memory();
     const ChainLayer& bias = plan_.joint_point;
@@ -72,7 +72,7 @@ class QuadraticSection final : public DeviceSection {
     LOSSATLAS_CUDA(kernels::launch_residual_columns(columns, workspace_.stream()));
   }
 
-  // E to F.
+  // Replaces E by F.
   void factor(const Control& control) {
     const DeviceBuffer<double> tau(workspace_.memory(), residuals_.columns);
     for (std::int64_t head = 0; head < plan_.heads; ++head) {
@@ -82,7 +82,7 @@ class QuadraticSection final : public DeviceSection {
     }
   }
 
-  // Of E, which grows with the samples, only F is needed from now on.
+  // E may be freed; only its factor F is used from now on.
   void keep_triangles() {
     const std::int64_t columns = residuals_.columns;
     DeviceBuffer<double> triangles(workspace_.memory(), plan_.heads * columns * columns);

@@ -1,5 +1,5 @@
-// Quadratic plans: the last layer alone moves and the loss is the mean squared error. The residual of a head is E β
-// with E = [E_0 − y, E_1, .., E_z] (N·C, z+1) and β = (1, α); with E = Q F, R(α) = ‖F β‖²/N, free of cancellation.
+// Quadratic plans: only the last layer moves, and the loss is the mean squared error. The residual of a head is E β
+// with E = [E_0 − y, E_1, .., E_z] (N·C, z+1) and β = (1, α). With E = Q F, R(α) = ‖F β‖²/N, free of cancellation.
 #pragma once
 
 #include <memory>

@@ -14,11 +14,12 @@
 namespace lossatlas::cuda {
 namespace {
 
-constexpr std::int64_t kMostTileRows = 131072;  // some chunks for each multiprocessor
+constexpr std::int64_t kMostTileRows = 131072;  // a few chunks per multiprocessor
 
 struct NoScratch {};
 
-/// The plan as a joint one whose samples are the grid points: their layer is the first, whose parts are b_d.
+/// The plan as a joint one whose samples are the grid points; the joint layer is the first layer, and its parts are
+/// b_d.
 SectionPlan plan_of_rows(const SectionPlan& plan) {
   SectionPlan rows;
   rows.loss = plan.loss;
@@ -53,7 +54,7 @@ class PointRowsSection final : public DeviceSection {
     Memory& memory = workspace.memory();
     const ChainLayer& first = plan_.joint_sample;
     std::vector<double> parts = first.biases;
-    parts.resize(static_cast<std::size_t>(first.out) * (1 + first.bias_directions.size()));  // zeros where no bias is
+    parts.resize(static_cast<std::size_t>(first.out) * (1 + first.bias_directions.size()));  // zeros if no bias
     base_ = uploaded_as<T>(memory, parts);
     mean_ = uploaded_as<T>(memory, statistics.mean);
     directions_ = uploaded(memory, std::span(first.bias_directions));

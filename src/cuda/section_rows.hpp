@@ -12,11 +12,11 @@
 
 namespace lossatlas::cuda {
 
-/// Whether the kernel takes a plan: the first layer alone moves, as in Theorem 1 of [C19], weights are finite, and a
-/// tile of the layers above fits shared_limit bytes. A matter of the plan, the precision and the device alone.
+/// Whether the kernel takes a plan: only the first layer moves, as in Theorem 1 of [C19], weights are finite, and a
+/// tile of the layers above fits in shared_limit bytes. Depends only on the plan, the precision and the device.
 bool point_rows_take(const SectionPlan& plan, Precision precision, std::int64_t shared_limit);
 
-/// In f64, or in f32, for `fast` too.
+/// Prepares such a plan in f64, or in f32, also for `fast`.
 std::unique_ptr<DeviceSection> point_rows_section(Workspace& workspace, const LabelStatistics& statistics,
                                                   const SectionPlan& plan, Precision precision, const Control& control);
 

@@ -14,7 +14,7 @@ namespace {
 
 thread_local const char* last_launch = nullptr;
 
-/// "kernels::launch_dense" of "kernels::launch_dense(batch, stream)".
+/// For example "kernels::launch_dense" for "kernels::launch_dense(batch, stream)".
 std::string_view name_of(std::string_view call) { return call.substr(0, call.find_first_of("(<")); }
 
 std::string_view file_name(std::string_view path) { return path.substr(path.rfind('/') + 1); }
@@ -34,7 +34,7 @@ std::string describe(std::string_view call, const char* file, int line, std::str
   throw DeviceError(text);
 }
 
-/// As cublasDgemm does, and cublasCreate and cusolverDnXpotrf_bufferSize do not.
+/// True for cublasDgemm, for example; false for cublasCreate and cusolverDnXpotrf_bufferSize.
 bool puts_work_on_device(std::string_view call) {
   const std::string_view name = name_of(call);
   if (name.starts_with("cuda")) return false;
@@ -42,7 +42,7 @@ bool puts_work_on_device(std::string_view call) {
                               [&](std::string_view part) { return name.find(part) != std::string_view::npos; });
 }
 
-/// A failed call's status would be reported again by the next launch.
+/// Otherwise the next launch would report the status of the failed call again.
 void forget_status() { cudaGetLastError(); }
 
 void note_success(const char* call) {

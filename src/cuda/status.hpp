@@ -1,4 +1,4 @@
-// Status codes of the CUDA runtime and its libraries, made into exceptions.
+// Turns status codes of the CUDA runtime and its libraries into exceptions.
 #pragma once
 
 #include <cublas_v2.h>
@@ -7,9 +7,9 @@
 
 namespace lossatlas::cuda {
 
-/// Throw unless the call succeeded: OutOfMemory where device memory ran out, DeviceError with the call, its place and
-/// its status otherwise. As the error of what a launch put on the device shows at a later call, the message also names
-/// this thread's last launch, of a kernel or of a library's routine.
+/// Throw unless the call succeeded: OutOfMemory if device memory ran out, otherwise DeviceError with the call, its
+/// place and its status. An error on the device shows only at a later call, so the message also names this thread's
+/// last launch, of a kernel or of a library routine.
 void check(cudaError_t status, const char* call, const char* file, int line);
 void check(cublasStatus_t status, const char* call, const char* file, int line);
 void check(cusolverStatus_t status, const char* call, const char* file, int line);

@@ -16,7 +16,7 @@ using kernels::StreamRows;
 struct StreamSizes {
   std::vector<StreamLayer> layers;
   std::int64_t fixed = 0;   // fragments of layers that no direction moves
-  std::int64_t moving = 0;  // fragments of a point's own layers
+  std::int64_t moving = 0;  // fragments of each point's own layers
   std::int64_t bias_values = 0;
 };
 
@@ -66,7 +66,7 @@ kernels::StreamLayout layout_for(const SectionPlan& plan, StreamRows rows, Opera
   return kernels::stream_layout(problem, rows, sizes.layers.data(), shared_limit);
 }
 
-/// max |W_d| of each part of the layers, one layer after the other.
+/// max |W_d| of each part of the layers, one layer after another.
 std::vector<double> largest_weights(const SectionPlan& plan, std::vector<std::int64_t>& first) {
   std::vector<double> largest;
   for (const ChainLayer& layer : plan.later) {
@@ -97,7 +97,7 @@ bool stream_takes(const SectionPlan& plan, Operands operands, std::int64_t sampl
 }
 
 bool stream_takes_points(const SectionPlan& plan, Operands operands, std::int64_t shared_limit) {
-  return fits(plan, StreamRows::points, operands, 1, shared_limit);  // as few rows as there can be
+  return fits(plan, StreamRows::points, operands, 1, shared_limit);  // the fewest rows possible
 }
 
 std::optional<Operands> stream_operands(const SectionPlan& plan, Precision precision, std::int64_t samples,
@@ -167,7 +167,7 @@ kernels::StreamWeights<T> StreamLayers<T>::weights(std::size_t l) const {
   return weights;
 }
 
-// Weights, unless blocks do, and biases at pairs.points points.
+// Forms the biases and, unless blocks do so, the weights at pairs.points points.
 template <class T>
 void StreamLayers<T>::form(const kernels::PairLosses<T>& pairs, const Scratch& scratch) const {
   for (std::size_t l = 0; l < layers_.size(); ++l) {
@@ -203,7 +203,7 @@ void StreamLayers<T>::run(const kernels::PairLosses<T>& pairs, const T* bias, co
                           std::int32_t* flags) const {
   form(pairs, scratch);
   kernels::TensorStream<T> problem = this->problem(pairs, scratch);
-  problem.shared = all_shared(plan_) && pairs.points > 2;  // or else most places would repeat a point
+  problem.shared = all_shared(plan_) && pairs.points > 2;  // otherwise most places would repeat a point
   problem.part_values = kernels::packed_samples(pairs.units, pairs.samples, kernels::kStreamRows);
   problem.bias = bias;
   problem.flags = flags;

@@ -1,4 +1,4 @@
-// Later layers that the streaming tensor kernels take: their packed weights, formed for a tile of points.
+// Later layers for the streaming tensor kernels: their packed weights, formed for a tile of points.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ namespace lossatlas::cuda {
 template <class T>
 class StreamLayers {
  public:
-  /// Packs the layers that no direction moves. `plan` and its later layers `parts`, (out, in), outlive this.
+  /// Packs the layers that no direction moves. `plan` and its later layers `parts`, (out, in), outlive this object.
   StreamLayers(Workspace& workspace, const SectionPlan& plan, std::int64_t samples, const PackedLayers<T>& parts,
                kernels::Operands operands);
 
@@ -24,15 +24,15 @@ class StreamLayers {
     DeviceBuffer<unsigned char> weights;  // (points, moving fragments), unless blocks form them
     DeviceBuffer<T> biases;               // (points, bias values)
   };
-  std::int64_t weight_bytes() const;  ///< of a point
+  std::int64_t weight_bytes() const;  ///< per point
   std::int64_t bytes_per_point() const;
   Scratch scratch(std::int64_t points) const;
 
-  /// Partial sums of pairs.points points, `bias` their B (points, units); `flags` (points), raised where half precision
-  /// was left, with half operands only.
+  /// Computes the partial sums of pairs.points points; `bias` is their B (points, units). With half operands only, sets
+  /// `flags` (points) where a number left the range of half precision.
   void run(const kernels::PairLosses<T>& pairs, const T* bias, const Scratch& scratch, std::int32_t* flags) const;
 
-  /// Losses of grid points as rows, see kernels::launch_tensor_points; `scratch` is that of one point.
+  /// Losses of grid points as rows, see kernels::launch_tensor_points(); `scratch` is that of one point.
   void run_points(const kernels::PairLosses<T>& rows, double variance, const Scratch& scratch) const;
 
  private:
@@ -46,26 +46,26 @@ class StreamLayers {
   const PackedLayers<T>& parts_;
   kernels::Operands operands_;
   std::vector<kernels::StreamLayer> layers_;
-  std::int64_t fragments_[2] = {0, 0};  // of fixed layers, and of a point's own
+  std::int64_t fragments_[2] = {0, 0};  // of fixed layers, and of a point's own layers
   std::int64_t bias_values_ = 0;
-  bool blocks_form_ = false;  ///< the moving layers' weights, in their shared memory
+  bool blocks_form_ = false;  ///< blocks form the moving layers' weights in their shared memory
   DeviceBuffer<kernels::StreamLayer> device_layers_;
   DeviceBuffer<double> largest_;  // half only, (layers, parts): max |W_d|
   std::vector<std::int64_t> first_largest_;
   DeviceBuffer<unsigned char> fixed_;
 };
 
-/// Whether the kernel for samples takes a plan: joint, with finite weights, and a tile of its layers fits shared_limit
-/// bytes. A matter of the plan, the precision, the number of samples and the device alone.
+/// Whether the kernel for samples takes a plan: it is joint, its weights are finite, and a tile of its layers fits in
+/// shared_limit bytes. Depends only on the plan, the precision, the number of samples and the device.
 bool stream_takes(const SectionPlan& plan, kernels::Operands operands, std::int64_t samples, std::int64_t shared_limit);
 
-/// Operands for a precision, or nothing where the kernel does not take the plan. Half precision needs f32 beside it,
-/// for points that leave its range.
+/// Operands for a precision, or nothing if the kernel does not take the plan. Half precision also needs f32, for points
+/// that leave its range.
 std::optional<kernels::Operands> stream_operands(const SectionPlan& plan, Precision precision, std::int64_t samples,
                                                  std::int64_t shared_limit);
 
-/// Whether the kernel for grid points takes the later layers of a plan whose samples are grid points, in full
-/// precision.
+/// Whether the kernel for grid points takes the later layers, in full precision, of a plan whose samples are grid
+/// points.
 bool stream_takes_points(const SectionPlan& plan, kernels::Operands operands, std::int64_t shared_limit);
 
 }  // namespace lossatlas::cuda

@@ -1,5 +1,5 @@
-// Which joint plans the tensor kernel takes: a matter of the plan, the precision and the device alone, so that results
-// do not depend on tiles or free memory. Plain C++.
+// Which joint plans the tensor kernel takes. Depends only on the plan, the precision and the device, so that results do
+// not depend on tiles or free memory. Plain C++.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,7 @@
 
 namespace lossatlas::cuda {
 
-/// The largest |weight| of a layer, at least 0; NaN where a weight is not finite.
+/// The largest |weight| of a layer, at least 0; NaN if a weight is not finite.
 inline double largest_weight(const ChainLayer& layer) {
   double top = 0;
   for (const double weight : layer.weights) {
@@ -35,15 +35,16 @@ inline kernels::TensorShape tensor_shape(const SectionPlan& plan, kernels::Opera
   return shape;
 }
 
-/// Whether the tensor cores can take a layer's weights: finite, and for f32 no larger than the largest TF32 number.
+/// Whether the tensor cores can take a layer's weights: finite and, except in f64, no larger than the largest TF32
+/// number.
 inline bool weights_fit(const ChainLayer& layer, kernels::Operands operands) {
   constexpr double kLargestTf32 = 0x1.ffcp127;
   return largest_weight(layer) <=
          (operands == kernels::Operands::f64 ? std::numeric_limits<double>::max() : kLargestTf32);
 }
 
-/// Operands of a tensor kernel for a precision, or nothing where it does not take the plan: takes(operands). Half
-/// precision needs f32 beside it, for points that leave its range.
+/// Operands of a tensor kernel for a precision, or nothing if it does not take the plan; takes(operands) tells. Half
+/// precision also needs f32, for points that leave its range.
 template <class Takes>
 std::optional<kernels::Operands> operands_for(Precision precision, const Takes& takes) {
   using kernels::Operands;
@@ -52,7 +53,7 @@ std::optional<kernels::Operands> operands_for(Precision precision, const Takes& 
   return precision == Precision::fast && takes(Operands::half) ? Operands::half : full;
 }
 
-/// Of the kernel for later layers that are the same at every point.
+/// Operands of the kernel for later layers that are the same at every point.
 inline std::optional<kernels::Operands> tensor_operands(const SectionPlan& plan, Precision precision,
                                                         std::int64_t shared_limit) {
   return operands_for(precision, [&](kernels::Operands operands) {
@@ -62,7 +63,7 @@ inline std::optional<kernels::Operands> tensor_operands(const SectionPlan& plan,
   });
 }
 
-/// For each later layer the power of two that its weights are divided by, so that the largest is in [2¹⁴, 2¹⁵): half
+/// For each later layer, the power of two that its weights are divided by, so that the largest is in [2¹⁴, 2¹⁵): half
 /// precision ends at 2¹⁶, and small weights keep their digits.
 inline std::vector<float> tensor_unscales(const SectionPlan& plan) {
   constexpr int kTop = 15;

@@ -1,4 +1,5 @@
-// What one call works with: a stream and the library handles on it. A landscape keeps a few for its callers' threads.
+// The working set of one call: a stream and the library handles on it. A landscape keeps a few for its callers'
+// threads.
 #pragma once
 
 #include <memory>
@@ -20,11 +21,11 @@ class Workspace {
       : stream_(of_caller), downloads_(of_caller), memory_(stream_.get()), limits_(limits) {}
 
   cudaStream_t stream() const { return stream_.get(); }
-  /// For copies to the host beside the stream's work; the same where it is the caller's.
+  /// For copies to the host beside the stream's work; the same stream if it is the caller's.
   cudaStream_t downloads() const { return downloads_.get(); }
   Memory& memory() { return memory_; }
   const DeviceLimits& limits() const { return limits_; }
-  /// Made on first use: they hold memory of their own.
+  /// Handles are made on first use, since they hold memory of their own.
   cublasHandle_t cublas() {
     if (!cublas_) cublas_ = make_cublas(stream());
     return cublas_.get();
@@ -64,7 +65,7 @@ class WorkspacePool {
   Lease lend() {
     const std::lock_guard lock(mutex_);
     if (idle_.empty()) {
-      idle_.reserve(made_ + 1);  // so that taking back cannot fail
+      idle_.reserve(made_ + 1);  // so that take_back() cannot fail
       auto workspace = std::make_unique<Workspace>(of_caller_, limits_);
       ++made_;
       return {*this, std::move(workspace)};

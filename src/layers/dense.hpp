@@ -1,5 +1,5 @@
-// The verbs of a dense layer on the CPU, on a chunk of samples: a row for each sample, products by BLAS on the calling
-// thread. Every kind of layer has these, under the same names.
+// The operations of a dense layer on the CPU, on a chunk of samples, one row per sample; products by BLAS on the
+// calling thread. Every kind of layer has these operations, under the same names.
 //
 //   forward         z = W a + b
 //   jvp             ż += W ȧ

@@ -44,16 +44,16 @@ int narrow(std::int64_t value) {
   return static_cast<int>(value);
 }
 
-/// The leading dimension, which BLAS wants positive even for an empty matrix.
+/// The leading dimension, which must be positive for BLAS even if the matrix is empty.
 template <class T>
 int stride(Block<T> block) {
   return std::max(1, narrow(block.stride));
 }
 
-constexpr std::size_t kBuffer = (std::size_t{32} << 22) + 4096;  // of OpenBLAS on x86-64
+constexpr std::size_t kBuffer = (std::size_t{32} << 22) + 4096;  // buffer size of OpenBLAS on x86-64
 
-std::atomic<int> calls{0};    // under way
-std::atomic<int> buffers{0};  // that OpenBLAS has, or for which there was room
+std::atomic<int> calls{0};    // in progress
+std::atomic<int> buffers{0};  // that OpenBLAS has, or had room for
 std::mutex buffers_mutex;
 
 std::mutex guards_mutex;
@@ -98,7 +98,8 @@ std::string blas_name() {
   return std::string(config.substr(0, end)) + " " + openblas_get_corename();
 }
 
-// A row-major matrix is the transpose of the column-major one in the same memory, and its upper triangle the lower one.
+// A row-major matrix is the transpose of the column-major one in the same memory, so its upper triangle is the lower
+// one.
 
 void gemm(Op op_a, Op op_b, std::int64_t m, std::int64_t n, std::int64_t k, double alpha, ConstMatrix a, ConstMatrix b,
           double beta, Matrix c) {

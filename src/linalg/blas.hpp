@@ -1,5 +1,5 @@
-// BLAS and LAPACK for row-major matrices of doubles, as thin typed calls. OpenBLAS changes bits with its number of
-// threads: hold a SingleThreadedBlas and get parallelism from parallel_for over pieces that depend on the problem only.
+// Thin typed calls of BLAS and LAPACK for row-major matrices of doubles. OpenBLAS's bits change with its number of
+// threads: hold a SingleThreadedBlas, and run parallel_for over pieces that depend on the problem only.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +7,8 @@
 
 namespace lossatlas::cpu {
 
-/// While any of these lives, OpenBLAS runs every call on the calling thread; the last one restores what the first
-/// found.
+/// While any of these lives, OpenBLAS runs every call on the calling thread; the last to end restores the number of
+/// threads that the first found.
 class SingleThreadedBlas {
  public:
   SingleThreadedBlas();
@@ -17,8 +17,8 @@ class SingleThreadedBlas {
   SingleThreadedBlas& operator=(const SingleThreadedBlas&) = delete;
 };
 
-/// Held around each call of OpenBLAS, which takes a buffer of its own for every call under way and waits for ever where
-/// there is no room for one. Throws OutOfMemory then.
+/// Hold one around each call of OpenBLAS, which takes a buffer for every call in progress and waits forever if there is
+/// no room for one. Throws OutOfMemory in that case.
 class BlasCall {
  public:
   BlasCall();
@@ -27,7 +27,7 @@ class BlasCall {
   BlasCall& operator=(const BlasCall&) = delete;
 };
 
-/// "OpenBLAS 0.3.21 SkylakeX".
+/// Such as "OpenBLAS 0.3.21 SkylakeX".
 std::string blas_name();
 
 enum class Op : char { none = 'N', transpose = 'T' };
@@ -56,16 +56,16 @@ void syrk_upper(std::int64_t n, std::int64_t k, double alpha, ConstMatrix a, dou
 /// B (m, n) ← op(U)⁻¹ B with U (m, m) upper triangular.
 void solve_upper(Op op_u, std::int64_t m, std::int64_t n, ConstMatrix u, Matrix b);
 
-/// A = UᵀU in the upper triangle of A (n, n); the lower is not touched. False when A is not numerically positive
+/// A = UᵀU in the upper triangle of A (n, n); the lower one is not touched. False if A is not numerically positive
 /// definite.
 bool potrf_upper(std::int64_t n, Matrix a);
 
-/// Estimate of 1/(‖A‖₁ ‖A⁻¹‖₁) from the factor U of A = UᵀU and ‖A‖₁.
+/// Estimates 1/(‖A‖₁ ‖A⁻¹‖₁) from the factor U of A = UᵀU and ‖A‖₁.
 double reciprocal_condition(std::int64_t n, ConstMatrix u, double norm);
 
-/// Least squares min ‖A X − B‖ for each column by Householder QR of A (m, n), m ≥ n, of full rank, given transposed:
-/// `at` is Aᵀ (n, m), `bt` is Bᵀ (k, m). Both are overwritten; the solution Xᵀ is the first n entries of each row of
-/// `bt`. False when R has a zero on its diagonal.
+/// Least squares min ‖A X − B‖ for each column, by Householder QR of A (m, n), m ≥ n, of full rank. Takes `at`, which
+/// is Aᵀ (n, m), and `bt`, which is Bᵀ (k, m), and overwrites both; the solution Xᵀ is the first n entries of each row
+/// of `bt`. False if R has a zero on its diagonal.
 bool least_squares_by_qr(std::int64_t m, std::int64_t n, std::int64_t k, Matrix at, Matrix bt);
 
 }  // namespace lossatlas::cpu

@@ -11,7 +11,7 @@ namespace lossatlas::cpu {
 namespace {
 
 constexpr std::int64_t kTile = 256;
-constexpr std::int64_t kSliver = 64;  // a narrower last tile joins its neighbour: one bias column is no tile
+constexpr std::int64_t kSliver = 64;  // a last tile narrower than this joins its neighbour: one bias column is no tile
 
 /// Tiles of 0..n−1: begin(i)..begin(i + 1)−1.
 struct Tiling {

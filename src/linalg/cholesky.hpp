@@ -1,5 +1,5 @@
-// Gram matrix and Cholesky factor in parallel: tiles that depend on the size only, each computed by one thread, so that
-// the bits do not depend on the number of threads. The caller holds a SingleThreadedBlas.
+// Gram matrix and Cholesky factor in parallel: tiles depend only on the size, and one thread computes each, so the bits
+// do not depend on the number of threads. The caller holds a SingleThreadedBlas.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace lossatlas::cpu {
 
-/// Upper triangle of gram (n, n) += featuresᵀ features, features (rows, n). Nothing below the diagonal is touched.
+/// Upper triangle of gram (n, n) += AᵀA for A = features (rows, n). Nothing below the diagonal is touched.
 void add_gram(std::int64_t n, std::int64_t rows, ConstMatrix features, Matrix gram, int threads,
               const Control& control);
 

@@ -22,7 +22,7 @@ bool divide_and_conquer(const char* job, std::int64_t n, Matrix a, std::span<dou
   double work_size = 0;
   int integer_size = 0, info = 0;
   const BlasCall call;
-  // Row-major upper is column-major lower, and columns of the result are rows of ours.
+  // A row-major upper triangle is a column-major lower one, and columns of the result are our rows.
   dsyevd_(job, "L", &size, a.data, &stride, values.data(), &work_size, &query, &integer_size, &query, &info, 1, 1);
   const int work_count = static_cast<int>(work_size);
   std::vector<double> work(static_cast<std::size_t>(work_count));

@@ -9,10 +9,10 @@
 
 namespace lossatlas::cpu {
 
-/// Largest matrix whose eigenvectors fit the 32-bit workspace sizes of this LAPACK.
+/// Size of the largest matrix whose eigenvectors fit the 32-bit workspace sizes of this LAPACK.
 inline constexpr std::int64_t kMaxVectors = 32766;
 
-/// values (n), ascending, of the symmetric matrix whose upper triangle is in a (n, n); a is overwritten. False when the
+/// values (n), ascending, of the symmetric matrix whose upper triangle is in a (n, n); overwrites a. False if the
 /// iteration did not converge.
 bool eigenvalues(std::int64_t n, Matrix a, std::span<double> values);
 

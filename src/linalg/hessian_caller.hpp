@@ -1,4 +1,4 @@
-// Whose Hessian it is, in errors.
+// Names whose Hessian an error is about.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 namespace lossatlas {
 
-/// For whom a Hessian is made, as its errors say.
+/// The function, and the point, that an error about a Hessian names.
 struct HessianCaller {
   std::string_view function;
   std::int64_t point = -1;  ///< which of several; -1: the only one

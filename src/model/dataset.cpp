@@ -22,7 +22,7 @@ namespace {
 
 constexpr std::int64_t kMaxClasses = std::int64_t{1} << 24;
 
-/// N from inputs (N, features); throws unless it is a whole positive number.
+/// N of inputs (N, features); throws unless it is a positive whole number.
 std::int64_t sample_count(std::span<const double> inputs, std::int64_t features, std::string_view function) {
   require(features > 0, function, "received ", features, " features, expected at least 1");
   require(!inputs.empty(), function, "received no samples, expected at least 1");

@@ -9,7 +9,7 @@
 namespace lossatlas {
 namespace {
 
-/// One real target a sample, all of them whole numbers: labels, more likely than not.
+/// Whether the targets are one whole number per sample: then they are probably labels.
 bool looks_like_labels(const Dataset& data) {
   const auto whole = [](double value) { return value == std::floor(value); };
   return !data.has_labels() && data.outputs() == 1 && std::ranges::all_of(data.targets(), whole);
