@@ -1,11 +1,10 @@
 // Pictures of a loss surface by Chebyshev interpolation against evaluation at every point, in one run.
 //
 // 784-64-64-10 tanh at random parameters, N = 1000 glyphs, cross entropy, two random directions of the weights' own
-// norm over [−1, 1]², f64, tolerance 1e-6. A picture of at most 256² points is evaluated at every point, and `error` is
-// the largest error of the interpolated one relative to the largest loss; of a larger one 256² points spread over it
-// are, and `direct_s` is extrapolated from their rate (direct_points says how many were evaluated), unless --full is
-// given.
-// speedup is of wall-clock time, cpu_speedup of processor time, which other programs on the machine disturb less.
+// norm over [−1, 1]², f64, tolerance 1e-6. A picture of at most 256² points is also evaluated at every point, and
+// `error` is the largest error of the interpolated one relative to the largest loss. For a larger one, only 256² points
+// spread over it are evaluated, and `direct_s` is extrapolated from their rate (direct_points says how many), unless
+// --full is given. speedup is of wall-clock time, cpu_speedup of processor time, which other programs disturb less.
 //
 //   chebyshev_bench [--device cpu|cuda] [--threads N] [--full yes] [Google Benchmark's options]
 #include <benchmark/benchmark.h>
@@ -51,7 +50,7 @@ Picture picture(Normalisation normalisation, Dataset data) {
   return {Landscape(std::move(network), std::move(data), Loss::cross_entropy, device()), std::move(section)};
 }
 
-/// Every k-th point of a grid, so that about 256² are left, and their numbers.
+/// About 256² evenly spread points of a grid (every k-th), and their numbers.
 std::pair<std::vector<double>, std::vector<std::int64_t>> spread_points(const Grid& grid) {
   const std::int64_t step = full() ? 1 : std::max<std::int64_t>(1, grid.size() / (256 * 256)) | 1;
   std::vector<double> points;

@@ -1,4 +1,4 @@
-// What the benchmark programs take beside Google Benchmark's options.
+// Options of the benchmark programs besides Google Benchmark's.
 #pragma once
 
 #include <benchmark/benchmark.h>
@@ -19,7 +19,7 @@
 
 namespace lossatlas::bench {
 
-/// Takes `--name VALUE` or `--name=VALUE` out of the arguments; empty when it is not there.
+/// Removes `--name VALUE` or `--name=VALUE` from the arguments; returns VALUE, or empty if it is not there.
 inline std::string take_option(std::vector<char*>& arguments, std::string_view name) {
   for (auto at = arguments.begin() + 1; at < arguments.end(); ++at) {
     const std::string_view text = *at;
@@ -37,7 +37,7 @@ inline std::string take_option(std::vector<char*>& arguments, std::string_view n
   return {};
 }
 
-/// Takes `--device cpu|cuda` and `--threads N` out of the arguments.
+/// Removes `--device cpu|cuda` and `--threads N` from the arguments.
 inline Device take_device(std::vector<char*>& arguments) {
   const std::string kind = take_option(arguments, "--device");
   const std::string threads = take_option(arguments, "--threads");
@@ -47,7 +47,7 @@ inline Device take_device(std::vector<char*>& arguments) {
   return Device::cpu({.threads = std::atoi(threads.c_str())});
 }
 
-/// FLOP/s of 2048³ products, medians of five.
+/// FLOP/s of 2048³ products, median of five.
 template <class T>
 double median_product_rate(int threads) {
   std::vector<double> seconds;
@@ -63,7 +63,7 @@ inline void print_rates(const Device& device) {
   std::printf("%s\n", rates.dump().c_str());
 }
 
-/// Runs what is registered. 2 on an argument that nobody knows.
+/// Runs the registered benchmarks; returns 2 if an argument is unknown.
 inline int run_benchmarks(std::vector<char*> arguments, const Device& device) {
   auto count = static_cast<int>(arguments.size());
   benchmark::Initialize(&count, arguments.data());
@@ -77,7 +77,7 @@ inline int run_benchmarks(std::vector<char*> arguments, const Device& device) {
   return 0;
 }
 
-/// A program's main: its errors as one line.
+/// Runs a program's main and prints its errors as one line.
 template <class Run>
 int guarded(const char* program, Run&& run) {
   try {

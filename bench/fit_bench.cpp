@@ -1,11 +1,11 @@
 // fit_pattern of the demo picture (128 × 128, three heads): seconds, and the PSNR that they buy.
 //
-// Floor of the features (F of them, G pixels, f64): half of the Gram matrix, the features, and the Cholesky factor,
+// Floor of the features (F of them, G pixels, f64): half of the Gram matrix, the features and the Cholesky factor,
 //
 //   G·F·(F + 1) + 2·G·64·F + F³/3 FLOP at the rate of multiply-adds in registers + G·F tanh at the library's own rate.
 //
-// of_floor is it over the measured time, which also holds the choice of scale and placement. Refinement has no such
-// floor: it is measured by what it gains over the features of the same width.
+// of_floor is that floor over the measured time, which also includes the choice of scale and placement. Refinement has
+// no such floor: it is judged by its gain over the features of the same width.
 //
 //   fit_bench [--device cpu|cuda] [--threads N] [Google Benchmark's options]
 #include <benchmark/benchmark.h>
@@ -25,7 +25,7 @@ namespace {
 
 constexpr std::int64_t kFirst = 64;
 
-/// Where patterns are fitted.
+/// The device on which patterns are fitted.
 Device& device() {
   static Device device = Device::cpu();
   return device;
@@ -39,7 +39,7 @@ FitOptions fit_options(const benchmark::State& state, FitMethod method) {
   return options;
 }
 
-/// The error that the fit reports is the one of its network on its data.
+/// Whether the error that the fit reports is that of its network on its data.
 bool verified(const PatternFit& fit, const Pattern& picture, const Dataset& train) {
   const Landscape landscape(fit.network, train, Loss::cross_entropy, Device::cpu());
   const PatternError error = pattern_error(landscape.evaluate(fit.section, picture.grid()), picture);

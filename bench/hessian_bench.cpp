@@ -1,13 +1,13 @@
 // The exact Hessian of tanh networks (mean squared error), and all of its eigenvalues.
 //
-// A case is its widths and, unless it has 1000 samples, their number: 2_100_1, 784_20_10_n60000.
+// A case is named by its widths and, unless it has 1000 samples, their number: 2_100_1, 784_20_10_n60000.
 //
-// Floor of the assembly: N·M² FLOP, half of a product of (M, N) and (N, M). On the CPU it is set against dgemm (2048³,
-// same threads) measured around it: of_dgemm. On CUDA the matrix stays on the device, as it does for spectra: from the
-// call to the end of the check that all entries are finite, memory included; hessian_run.py sets it against the rate of
-// products that the peers reach in the same run. The spectrum is the Hessian (assembly_s) and its eigenvalues
-// (eigen_s) by LAPACK on one thread or cuSOLVER; on the CPU its floor is the 4/3·M³ FLOP of the tridiagonal form at the
-// rate of dgemm on one thread, of which half are bound by memory.
+// Floor of the assembly: N·M² FLOP, half of a product of (M, N) and (N, M). On the CPU it is compared with dgemm
+// (2048³, same threads) measured around it: of_dgemm. On CUDA the matrix stays on the device, as it does for spectra;
+// the time runs from the call to the end of the check that all entries are finite, memory included; hessian_run.py
+// compares it with the rate of products that the peers reach in the same run. The spectrum is the Hessian (assembly_s)
+// and its eigenvalues (eigen_s) by LAPACK on one thread or cuSOLVER; on the CPU its floor is the 4/3·M³ FLOP of the
+// tridiagonal form at the rate of dgemm on one thread, half of which are bound by memory.
 //
 //   hessian_bench [--device cpu|cuda] [--threads N] [Google Benchmark's options]
 //                                                       the device's own choice of cases
@@ -43,14 +43,14 @@
 namespace lossatlas::bench {
 namespace {
 
-constexpr std::int64_t kSamples = 1000;  // unless the case says otherwise
+constexpr std::int64_t kSamples = 1000;  // unless the case names another number
 
 struct Shape {
   std::vector<std::int64_t> widths;
   std::int64_t samples = kSamples;
 };
 
-/// Of a case's name; throws std::invalid_argument.
+/// Parses the name of a case; throws std::invalid_argument.
 Shape shape_of(const std::string& name) {
   static const std::regex kName("([1-9][0-9]{0,8}(?:_[1-9][0-9]{0,8})+)(?:_n([1-9][0-9]{0,8}))?");
   std::smatch match;
@@ -83,12 +83,12 @@ Case regression(const Shape& shape, const Device& device) {
   return {Landscape(std::move(network), std::move(data), Loss::mean_squared_error, device), std::move(theta)};
 }
 
-/// Means of what products took on the CPU, which is no measure of another device.
+/// The mean of two timings of products on the CPU, which measure no other device.
 Seconds mean(Seconds a, Seconds b) { return {(a.wall + b.wall) / 2, (a.cpu + b.cpu) / 2}; }
 
 bool on_cpu(const Case& one) { return one.landscape.device().kind() == Device::Kind::cpu; }
 
-/// Calls `done` once the last samples are in a Hessian.
+/// Calls `done` once the last samples have been added to a Hessian.
 template <class Done>
 Progress after_assembly(Done done) {
   return [done](const ProgressEvent& event) {
@@ -96,7 +96,7 @@ Progress after_assembly(Done done) {
   };
 }
 
-/// The Hessian where the device keeps it. Off the CPU by a test of the curvature that is stopped before it factors.
+/// Assembles the Hessian where the device keeps it: off the CPU, by a curvature test that is stopped before it factors.
 void assemble_once(const Case& one) {
   if (on_cpu(one)) {
     benchmark::DoNotOptimize(hessian(one.landscape, one.theta));
@@ -114,7 +114,7 @@ void assemble_once(const Case& one) {
 
 void assemble(benchmark::State& state, const std::string& name, const Device& device) {
   const Case one = regression(shape_of(name), device);
-  if (!on_cpu(one)) assemble_once(one);  // the libraries of a device load their kernels at the first call
+  if (!on_cpu(one)) assemble_once(one);  // a device's libraries load their kernels on the first call
   const Seconds before = on_cpu(one) ? product_seconds<double>(device.threads()) : Seconds{};
   for (auto _ : state) assemble_once(one);
   const double flop = one.assembly_flop();
@@ -173,7 +173,7 @@ void spectrum(benchmark::State& state, const std::string& name, const SpectrumOp
 template <class Run, class... Arguments>
 benchmark::internal::Benchmark* add(const std::string& name, Run run, Arguments... arguments) {
   const auto call = [=](benchmark::State& state) {
-    // A device without the operation says so; the other benchmarks go on.
+    // If a device lacks the operation, its benchmark says so; the others go on.
     try {
       run(state, arguments...);
     } catch (const DeviceError& error) {
@@ -213,7 +213,7 @@ void register_all(const Device& device) {
   add("spectrum/2_100_1_vectors", spectrum, std::string("2_100_1"), SpectrumOptions{.vectors = true}, device);
 }
 
-/// A case as .npy files, and case.json with the shapes.
+/// Writes a case as .npy files, and its shapes as case.json.
 void export_case(const std::string& name, bool spectrum, const std::filesystem::path& folder, const Device& device) {
   std::filesystem::create_directories(folder);
   const Shape shape = shape_of(name);

@@ -1,5 +1,4 @@
-// What is measured beside each benchmark: OpenBLAS's products, and seconds. What floors are made of is the library's
-// own measure_rates().
+// What is measured beside each benchmark: OpenBLAS's products, and seconds. Floors use measure_rates().
 #pragma once
 
 #include <benchmark/benchmark.h>
@@ -24,7 +23,7 @@ void openblas_set_num_threads(int);
 
 namespace lossatlas::bench {
 
-/// Seconds of the wall clock, and of all of the process's threads together.
+/// Seconds on the wall clock, and the sum over all of the process's threads.
 struct Seconds {
   double wall = 0;
   double cpu = 0;

@@ -1,16 +1,16 @@
 // Sections: milliseconds and points × samples per second, beside what the machine can do.
 //
-// Floor, of the CPU, by SectionCost::floor_seconds() at the rates of measure_rates(): FLOP / (fma_flop/s) + special
-// functions / (tanh/s), or bytes / (copy_bytes/s) where that is longer. No multiply-add is faster than those in
-// registers alone (fma_flop/s), and no tanh than the library's own from the first-level cache (tanh/s); other special
-// functions count as tanh, and both use the same units of a core, hence the sum. FLOP, special functions and bytes are
-// those that the plan counts, not those of the work that it saves. of_floor is the floor over the measured time.
-// of_gemm is the time of as many FLOP in OpenBLAS's product of 2048³ over it, special functions included on our side
-// only; it may exceed 1, since OpenBLAS is not at the floor either. All rates are measured around each timing, with the
-// same threads. On another device bench/run.py measures them with PyTorch.
+// Floor on the CPU, by SectionCost::floor_seconds() at the rates of measure_rates(): FLOP / (fma_flop/s) + special
+// functions / (tanh/s), or bytes / (copy_bytes/s) if that is longer. No multiply-add is faster than those in registers
+// alone (fma_flop/s), and no tanh faster than the library's own from the first-level cache (tanh/s); other special
+// functions are charged as tanh, and both use the same units of a core, hence the sum. FLOP, special functions and
+// bytes are those that the plan counts, not those of the work that it saves. of_floor is the floor over the measured
+// time. of_gemm is the time of as many FLOP in OpenBLAS's product of 2048³ over the measured time, which alone includes
+// special functions; it may exceed 1, since OpenBLAS is not at the floor either. All rates are measured around each
+// timing, with the same threads. On other devices bench/run.py measures them with PyTorch.
 //
-// error is max |L − L₆₄| / |L₆₄| over heads and up to 64 random points of the grid, L₆₄ by Plan::direct in f64 on the
-// CPU, or from what --export wrote.
+// error is max |L − L₆₄| / |L₆₄| over heads and up to 64 random points of the grid, with L₆₄ by Plan::direct in f64 on
+// the CPU, or as --export wrote it.
 //
 //   section_bench [--device cpu|cuda] [--threads N] [--cases dense,theorem1] [--precisions f32,f64,fast]
 //                 [--size tiny|cpu|cuda] [--reference DIR] [--repetitions N] [Google Benchmark's options]
@@ -50,7 +50,7 @@ struct Options {
   int repetitions = 7;
 };
 
-/// Losses of the direct plan in f64 on the CPU at the checked points (K, H).
+/// Losses (K, H) of the direct plan in f64 on the CPU, at the checked points.
 std::vector<double> reference_losses(const SectionCase& one) {
   const std::vector<std::int64_t> checked = checked_points(one.grid);
   const auto rank = static_cast<std::size_t>(one.grid.rank());
@@ -67,7 +67,7 @@ std::vector<double> reference_losses(const SectionCase& one, const Options& opti
   return read_npy(options.reference / one.name / "reference.npy").values;
 }
 
-/// max |L − L₆₄| / |L₆₄|; NaN when an entry is.
+/// max |L − L₆₄| / |L₆₄|; NaN if an entry is.
 double relative_error(const Surface& surface, const SectionCase& one, const std::vector<double>& reference) {
   const std::vector<std::int64_t> checked = checked_points(one.grid);
   const auto heads = static_cast<std::size_t>(surface.heads);
@@ -87,7 +87,7 @@ double tolerance(Precision precision) {
   return precision == Precision::f32 ? 1e-5 : 1e-2;
 }
 
-/// What the plan has to do at least in one evaluation.
+/// The least that the plan has to do in one evaluation.
 SectionCost work_of(const SectionCase& one, Precision precision) {
   return plan_section(one.network, one.loss, one.section, Plan::automatic)
       .total(one.data.size(), one.grid.size(), precision);
@@ -100,7 +100,7 @@ Seconds mean(const std::vector<Seconds>& all) {
   return {sum.wall / count, sum.cpu / count};
 }
 
-/// The CPU's rates, measured before and after a timing.
+/// The CPU's rates, measured before and after each timing.
 template <class T>
 class CpuRates {
  public:
@@ -114,7 +114,7 @@ class CpuRates {
     products_.push_back(product_seconds<T>(device_.threads()));
   }
 
-  /// Sets the rates, and what work of so many seconds is as a share of them.
+  /// Reports the rates, and as a share of them what `work` in `seconds` attains.
   void report(benchmark::State& state, const SectionCost& work, const Seconds& seconds) const {
     const Seconds product = mean(products_);
     const double gemm_rate = kProductFlop / product.wall;
@@ -185,14 +185,14 @@ void run_section(benchmark::State& state, const SectionCase& one, const std::vec
   rates.report(state, work, seconds);
 }
 
-/// A quadratic plan is f64 always.
+/// A quadratic plan always runs in f64.
 std::vector<Precision> precisions_of(const SectionCase& one, const Options& options) {
   if (plan_section(one.network, one.loss, one.section, Plan::automatic).kind == PlanKind::quadratic)
     return {Precision::f64};
   return options.precisions;
 }
 
-/// `reference`: null measures no errors and no rates.
+/// A null `reference` measures no errors and no rates.
 void register_section(const std::string& title, const SectionCase& one, const std::vector<double>* reference,
                       Precision precision, const Options& options) {
   const auto run = [&one, reference, precision, device = options.device](benchmark::State& state) {
@@ -220,7 +220,7 @@ int time_sections(std::vector<char*> arguments, const Options& options) {
   return run_benchmarks(std::move(arguments), options.device);
 }
 
-/// The first case over five grids at one N, and over five data sets at one G.
+/// Times every case over five grids at one N, and over four data sets at one G.
 int time_scaling(std::vector<char*> arguments, const Options& options) {
   std::vector<SectionCase> cases;
   for (const Recipe& recipe : options.cases) {
@@ -244,7 +244,7 @@ int time_scaling(std::vector<char*> arguments, const Options& options) {
   return run_benchmarks(std::move(arguments), options.device);
 }
 
-/// A case as .npy files, and case.json with the shapes.
+/// Writes a case as .npy files, and its shapes as case.json.
 void export_case(const SectionCase& one, const Options& options) {
   const std::filesystem::path folder = options.reference / one.name;
   std::filesystem::create_directories(folder);

@@ -16,7 +16,7 @@
 
 namespace lossatlas::bench {
 
-/// Which sizes of a case: for a test, for a CPU of a few cores, for a GPU.
+/// The size of a case: for a test, for a CPU of a few cores, or for a GPU.
 enum class Size : std::uint8_t { tiny, cpu, cuda };
 
 /// N samples, and points along each axis of the grid.
@@ -46,7 +46,7 @@ struct SectionCase {
   Grid grid;
 };
 
-/// Normal inputs (N, d); labels, or normal targets where there is one output.
+/// Normal inputs (N, d) with labels, or with normal targets if there is one output.
 inline Dataset random_data(const Network& network, std::int64_t samples) {
   Random random(1, 10);
   const auto normals = [&](std::int64_t width) {
@@ -62,7 +62,7 @@ inline Dataset random_data(const Network& network, std::int64_t samples) {
   return Dataset::classification(std::move(inputs), network.inputs(), std::move(labels), classes, "random");
 }
 
-/// Random directions in the layers `kFirst`, ..., L − 1 (from the end where negative), at a random origin.
+/// Random directions in the layers `kFirst`, ..., L − 1 (counted from the end if negative), at a random origin.
 template <std::int64_t kFirst>
 Section random_section(const Network& network, std::int64_t rank) {
   const std::int64_t first = kFirst < 0 ? network.depth() + kFirst : kFirst;
@@ -77,8 +77,8 @@ Section random_section(const Network& network, std::int64_t rank) {
   return make_section(network, random_parameters(network, {.seed = 20}), std::move(directions));
 }
 
-/// The constructions of [C19]: no weights into all units of the first layer (Theorem 1) or into the first z (Theorem
-/// 2), whose biases are the directions.
+/// The constructions of [C19]: no weights into all units of the first layer (Theorem 1) or into its first z (Theorem
+/// 2); their biases are the directions.
 template <bool kAllUnits>
 Section bias_section(const Network& network, std::int64_t rank) {
   std::vector<double> origin = random_parameters(network, {.seed = 20});
@@ -94,8 +94,8 @@ Section bias_section(const Network& network, std::int64_t rank) {
   return make_section(network, std::move(origin), std::move(directions));
 }
 
-/// On a CPU of two cores one evaluation takes a tenth of a second to one, of 60 000 samples some; on a GPU G is what
-/// one draws.
+/// On a CPU of two cores one evaluation takes a tenth of a second to one second, several with 60 000 samples; on a GPU,
+/// G is that of a typical picture.
 inline std::vector<Recipe> recipes() {
   const std::vector<std::int64_t> usual = {784, 256, 256, 10};
   const auto all = random_section<0>, second = random_section<1>, last = random_section<-1>;
@@ -153,7 +153,7 @@ inline SectionCase make_case(const Recipe& recipe, Size size) {
   return make_case(recipe, recipe.extents[static_cast<std::size_t>(size)]);
 }
 
-/// Up to 64 different random points of a grid, ascending: where errors are measured.
+/// Up to 64 different random points of a grid, ascending, at which errors are measured.
 inline std::vector<std::int64_t> checked_points(const Grid& grid) {
   constexpr std::int64_t count = 64;
   std::vector<std::int64_t> points;

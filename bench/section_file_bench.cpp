@@ -1,17 +1,16 @@
-// What section files cost, and shortcuts against none: the table "what to use when" of README.
+// What section files cost, and shortcuts compared with none: the table "what to use when" of README.
 //
 // 784-64-64-10 tanh at random parameters, N = 1000 glyphs, cross entropy, two random directions of the weights' own
-// norm over [−1, 1]², f64. All that is compared runs in turn, in one process; give --benchmark_repetitions=5 for
-// medians.
+// norm over [−1, 1]², f64. What is compared runs in turn, in one process; --benchmark_repetitions=5 gives medians.
 //
-//   file/SIDE    write_section() after Landscape::evaluate() of the same SIDE² points. overhead: the share of its time
-//                by which the file takes longer.
-//   resume/SIDE  a run stopped half way and resumed, after one that is left alone. cost: the share of the latter by
-//                which the two halves take longer; resume_s: the time before the second half's first new tile ends.
-//   merge/MIB    two shards of a formula, as many MiB in all, joined. s_per_gb: seconds for 10⁹ bytes of losses; the
-//                shards lie in the page cache, and the file is synced to the disk of --folder.
-//   direct/SIDE  Plan::direct after the automatic plan at SIDE² points. ratio of their times; difference: the largest
-//                relative one of the losses.
+//   file/SIDE    write_section() after Landscape::evaluate() of the same SIDE² points. overhead: how much longer the
+//                file takes, as a share of evaluate()'s time.
+//   resume/SIDE  a run stopped half way and resumed, after an undisturbed one. cost: how much longer the two halves
+//                take, as a share of its time; resume_s: the time until the second half's first new tile ends.
+//   merge/MIB    joins two shards of a formula, MIB MiB in all. s_per_gb: seconds for 10⁹ bytes of losses; the shards
+//                lie in the page cache, and the file is synced to the disk of --folder.
+//   direct/SIDE  Plan::direct after the automatic plan at SIDE² points. ratio: that of their times; difference: the
+//                largest relative one of the losses.
 //
 //   section_file_bench [--device cpu|cuda] [--threads N] [--folder DIR] [Google Benchmark's options]
 #include <benchmark/benchmark.h>
@@ -43,7 +42,7 @@ Device& device() {
   return device;
 }
 
-/// Of its own, gone at the end.
+/// A folder of its own, removed at the end.
 class Folder {
  public:
   explicit Folder(const fs::path& parent) : path_(parent / ("section_file_bench." + std::to_string(::getpid()))) {

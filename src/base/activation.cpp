@@ -15,7 +15,7 @@ constexpr std::array kActivations = {Activation::identity, Activation::relu,    
 constexpr std::array<std::string_view, kActivations.size()> kNames = {"identity", "relu",     "leaky_relu", "tanh",
                                                                       "sigmoid",  "softplus", "gelu",       "sine"};
 
-// A value cast from an untrusted integer must not pass as some activation.
+// Rejects a value cast from an untrusted integer that is no enumerator.
 void check(Activation activation, std::string_view function) {
   const auto index = static_cast<std::size_t>(activation);
   require(index < kActivations.size(), function, "received activation number ", index, ", expected 0 to ",

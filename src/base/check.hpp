@@ -14,8 +14,8 @@
 
 namespace lossatlas {
 
-/// A stream that throws bad_alloc where another one would drop the rest of a text in silence, and that writes numbers
-/// in the same way whatever locale the program has set.
+/// A stream that throws bad_alloc where a plain one would silently drop the rest of a text, and that writes numbers the
+/// same way whatever locale the program has set.
 struct TextStream : std::ostringstream {
   TextStream() {
     exceptions(std::ios::badbit);
@@ -23,7 +23,7 @@ struct TextStream : std::ostringstream {
   }
 };
 
-/// The parts, streamed with 17 digits.
+/// Streams the parts into one string; numbers have 17 digits.
 template <class... Parts>
 std::string text_of(const Parts&... parts) {
   TextStream text;

@@ -1,4 +1,4 @@
-// Decimal numbers in text, of files and of options.
+// Decimal numbers in files and options.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 
 namespace lossatlas {
 
-/// Whether the magnitude of a decimal number that no double holds is too small rather than too large.
+/// For a decimal number beyond double's range: whether its magnitude is too small rather than too large.
 inline bool is_below_range(std::string_view text) {
   const std::size_t e = text.find_first_of("eE");
   const std::string_view mantissa = text.substr(0, e);
@@ -24,15 +24,15 @@ inline bool is_below_range(std::string_view text) {
     if (error == std::errc::result_out_of_range) exponent = digits.starts_with('-') ? -kFar : kFar;
     exponent = std::clamp(exponent, -kFar, kFar);
   }
-  // Places of the first digit that is not 0 before the point, from 1; after it, from 0 downwards.
+  // Decimal place of the first digit that is not 0: 1, 2, ... leftwards before the point; 0, −1, ... after it.
   const std::size_t dot = std::min(mantissa.find('.'), mantissa.size());
   const auto first = static_cast<std::int64_t>(mantissa.find_first_of("123456789"));
   const std::int64_t place = static_cast<std::int64_t>(dot) - first + (first > static_cast<std::int64_t>(dot) ? 1 : 0);
   return place + exponent < 0;
 }
 
-/// The whole text as the nearest double: 0 below the least subnormal, ±infinity above the largest number. "inf" and
-/// "nan" are numbers too. Nothing for other text.
+/// Parses the whole text as the nearest double: 0 below the least subnormal, ±infinity above the largest number.
+/// Accepts "inf" and "nan" too; nullopt for other text.
 inline std::optional<double> parse_decimal(std::string_view text) {
   double value = 0;
   const auto [last, error] = std::from_chars(text.data(), text.data() + text.size(), value);

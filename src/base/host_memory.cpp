@@ -15,7 +15,7 @@ namespace lossatlas {
 
 namespace {
 
-/// A number of kilobytes by its name in a file of lines "Name: 123 kB".
+/// Looks up a name in a file of lines "Name: 123 kB"; returns bytes.
 std::optional<double> bytes_of(const char* file, std::string_view name) {
   std::ifstream stream(file);
   std::string word;
@@ -26,7 +26,7 @@ std::optional<double> bytes_of(const char* file, std::string_view name) {
   return std::nullopt;
 }
 
-/// What a limit on this process leaves of it, of which `used` counts what is taken.
+/// Bytes left under a resource limit of this process; `used` names the entry of /proc/self/status that is in use.
 double left_of(int resource, std::string_view used) {
   rlimit limit{};
   if (::getrlimit(static_cast<__rlimit_resource>(resource), &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)

@@ -1,5 +1,5 @@
-// Work in parallel with results that do not depend on the number of threads: the caller cuts the work into items that
-// depend on the problem only, and each item writes its own place.
+// Parallel work whose results do not depend on the number of threads: the caller cuts the work into items by the
+// problem alone, and each item writes only to its own place.
 #pragma once
 
 #include <algorithm>
@@ -23,8 +23,8 @@ inline void check_stop(const Control& control) {
   if (control.stop.stop_requested()) throw Interrupted("interrupted");
 }
 
-/// Starts work(t) for t = 1..threads−1, each on a thread of its own: as many as the system gives. The first that it
-/// refuses, for want of threads or of memory, is the last asked for.
+/// Starts work(t) for t = 1..threads−1, each on a thread of its own. Stops at the first thread that the system refuses,
+/// for want of threads or of memory, and returns those already started.
 template <class Work>
 std::vector<std::jthread> start_team(int threads, const Work& work) {
   std::vector<std::jthread> team;
@@ -36,9 +36,9 @@ std::vector<std::jthread> start_team(int threads, const Work& work) {
   return team;
 }
 
-/// item(i, thread) for i = 0..count−1 on up to `threads` threads, the caller's among them; thread < threads is the
-/// index of the thread, for scratch memory. Between items it reports progress and looks for a requested stop. The first
-/// exception ends the work and is thrown to the caller.
+/// Runs item(i, thread) for i = 0..count−1 on up to `threads` threads, the caller's among them; `thread` < threads is
+/// the index of the running thread, for scratch memory. Between items it reports progress and checks for a stop
+/// request. The first exception ends the work and is rethrown to the caller.
 template <class Item>
 void parallel_for(std::int64_t count, int threads, const Control& control, const char* stage, Item&& item) {
   std::atomic<std::int64_t> next{0};
@@ -68,7 +68,7 @@ void parallel_for(std::int64_t count, int threads, const Control& control, const
   if (failure) std::rethrow_exception(failure);
 }
 
-/// item(i, thread) without progress.
+/// Runs item(i, thread) without progress or stop requests.
 template <class Item>
 void parallel_for(std::int64_t count, int threads, Item&& item) {
   parallel_for(count, threads, Control{}, "", std::forward<Item>(item));

@@ -1,4 +1,4 @@
-// How long what is timed for a rate runs.
+// How long to run what is timed for a rate.
 #pragma once
 
 #include <algorithm>
@@ -7,15 +7,15 @@
 
 namespace lossatlas {
 
-/// Rounds of work grow until a run of them is long against the start of a thread or a kernel; the fastest of five such
-/// runs counts, or of fewer where they take longer.
+/// Grows the rounds of work until a run is long compared with starting a thread or a kernel; then takes the fastest of
+/// five such runs, or of fewer if they take too long.
 class RatePace {
  public:
   std::int64_t rounds() const { return rounds_; }  ///< of the next run
   bool done() const { return runs_ == kRuns || spent_ >= kEnough; }
   double seconds_per_round() const { return best_; }
 
-  /// A run took so long.
+  /// Records the time of one run.
   void add(double seconds) {
     if (seconds < 0.8 * kSeconds) {
       rounds_ *= static_cast<std::int64_t>(std::clamp(kSeconds / std::max(seconds, 1e-9), 2.0, 64.0));

@@ -7,7 +7,7 @@ namespace {
 
 bool continues(char c) { return (static_cast<unsigned char>(c) & 0xC0u) == 0x80; }
 
-/// The first character of a text that is not empty, and how many bytes it takes; 0 bytes when it is no UTF-8.
+/// The first character of a non-empty text and its length in bytes; 0 bytes if it is not valid UTF-8.
 struct Character {
   char32_t code = 0;
   std::size_t bytes = 0;
@@ -58,7 +58,7 @@ void append(std::string& out, std::string_view text) {
 }  // namespace
 
 std::string one_line(std::string_view text) {
-  constexpr std::size_t kLongest = 1000, kEnd = 400;  // a message says at its end what was expected
+  constexpr std::size_t kLongest = 1000, kEnd = 400;  // a message ends with what was expected
   std::string out;
   if (text.size() <= kLongest) {
     append(out, text);

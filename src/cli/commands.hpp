@@ -19,7 +19,7 @@ void add_forecast(CLI::App& program, Command& chosen);
 void add_info(CLI::App& program, Command& chosen);
 void add_reproduce(CLI::App& program, Command& chosen);
 
-/// All of them, as --help lists them.
+/// Adds all of them, in the order in which --help lists them.
 inline void add_commands(CLI::App& program, Command& chosen) {
   for (const auto add : {add_fit, add_section, add_merge, add_evaluate, add_find, add_split, add_embed, add_spectrum,
                          add_forecast, add_info, add_reproduce}) {

@@ -26,7 +26,7 @@ const char* const kSpecHelp =
 
 namespace {
 
-// Bytes that the system can give without swapping; absent where it does not say.
+// Bytes that the system can give without swapping; nullopt if it does not say.
 std::optional<double> available_memory() {
   std::ifstream file("/proc/meminfo");
   std::string word;
@@ -37,9 +37,9 @@ std::optional<double> available_memory() {
   return std::nullopt;
 }
 
-constexpr std::size_t kLongestName = 60;  // of a class that is shown whole
+constexpr std::size_t kLongestName = 60;  // of a class name that is shown whole
 
-// A class as a SPEC takes it: in quotes, doubled inside, where it has what ends a name.
+// A class name as a SPEC takes it: if it contains what ends a name, quoted, with quotes inside doubled.
 std::string class_name(const std::string& name) {
   if (name.size() > kLongestName) return name.substr(0, kLongestName) + "...";
   if (name.find_first_of(",@\"= ") == std::string::npos && name != "standardise") return name;
@@ -48,7 +48,7 @@ std::string class_name(const std::string& name) {
   return text + '"';
 }
 
-// classes=a,b,...: of many, as many as a line shows.
+// classes=a,b,...: if there are many, as many as a line can show.
 std::string class_list(const std::vector<std::string>& names) {
   constexpr std::size_t kLongest = 200;
   std::string text;
@@ -99,7 +99,7 @@ Model ModelOptions::read() const {
   };
   if (layers.empty()) return load(std::nullopt);
   if (!activation.empty() || architecture().depth() == 1) return load(architecture());
-  Model model = load(std::nullopt);  // without an activation only a file that knows its own can be read
+  Model model = load(std::nullopt);  // without an activation, only a file that records its own can be read
   ModelOptions told = *this;
   told.activation = name(std::get<Dense>(model.network.layers().front()).activation);
   if (told.architecture() == model.network) return model;

@@ -18,7 +18,7 @@ namespace lossatlas::cli {
 /// How data sets are written on the command line, for help texts.
 extern const char* const kSpecHelp;
 
-/// call(), with errors of the library about the file that `option` names prefixed by the option's name.
+/// Calls call(); prefixes the library's errors about the file that `option` names with the option's name.
 template <class Call>
 auto for_file(std::string_view option, Call&& call) {
   try {
@@ -30,7 +30,7 @@ auto for_file(std::string_view option, Call&& call) {
   }
 }
 
-/// The same, with errors about any other value of the option as well.
+/// The same, also for errors about any other value of the option.
 template <class Call>
 auto for_option(std::string_view option, Call&& call) {
   try {
@@ -44,13 +44,13 @@ auto for_option(std::string_view option, Call&& call) {
 struct ModelOptions {
   std::string file;
   std::string layers;
-  std::string activation;  ///< without a default: a file of weights fits them all
+  std::string activation;  ///< no default: a file of weights fits every activation
   std::string bias = "all";
   std::int64_t heads = 1;
-  std::string layers_option = "--layers";  ///< under which name the widths are given
+  std::string layers_option = "--layers";  ///< the option that gives the widths
 
   void add_to(CLI::App& command);
-  /// Of --layers, --activation, --bias and --heads.
+  /// The network that --layers, --activation, --bias and --heads describe.
   Network architecture() const;
   Model read() const;
 };
@@ -61,20 +61,20 @@ struct DeviceOptions {
   int threads = 0;
 
   void add_to(CLI::App& command);
-  /// The device; notes on the session why "auto" became the CPU. Throws DeviceError.
+  /// Selects the device; notes on the session why "auto" became the CPU. Throws DeviceError.
   Device select(Session& session) const;
 };
 
-/// --data, --train, ...: a SPEC. Notes on the session the classes that a file's own labels made.
+/// Reads the SPEC of --data, --train, ...; notes on the session the classes made from a file's own labels.
 Dataset read_data(std::string_view option, const std::string& spec, Session& session);
-/// --test, --transfer, ...: another SPEC for the model of `like`, with labels as there.
+/// Reads the SPEC of --test, --transfer, ...: more data for the model of `like`, with labels numbered as there.
 Dataset read_data(std::string_view option, const std::string& spec, const Dataset& like);
-/// --loss.
+/// Reads --loss.
 Loss read_loss(const std::string& text);
-/// --precision.
+/// Adds --precision.
 void add_precision(CLI::App& command, std::string& precision);
 
-/// Throws InvalidArgument naming `option` when the free memory is less than `bytes`.
+/// Throws InvalidArgument naming `option` if less than `bytes` of memory are free.
 void check_memory(std::string_view option, double bytes);
 
 }  // namespace lossatlas::cli

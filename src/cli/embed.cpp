@@ -1,4 +1,4 @@
-// lossatlas embed: a model in a wider network that computes the same.
+// lossatlas embed: puts a model into a wider network that computes the same function.
 #include <algorithm>
 #include <memory>
 
@@ -27,7 +27,7 @@ std::string list(const std::vector<std::int64_t>& widths) {
   return text;
 }
 
-/// The hidden widths asked for, of a network that keeps its depth, inputs and outputs and is nowhere narrower.
+/// Reads the hidden widths asked for; the network must keep its depth, inputs and outputs and get narrower nowhere.
 std::vector<std::int64_t> hidden_widths(const std::string& layers, const Network& network) {
   const auto wide = parse_widths("--layers", layers);
   const auto narrow = widths_of(network);
@@ -67,7 +67,7 @@ std::vector<std::vector<double>> given_shares(const std::string& rule, const std
   return shares;
 }
 
-/// New neurons without input and output weights, layer by layer.
+/// Adds new neurons without input and output weights, layer by layer.
 Embedding with_null_neurons(const Model& model, const std::vector<std::int64_t>& hidden) {
   Embedding wide = embed(model.network, model.theta, std::span<const Split>{});
   for (std::size_t l = 0; l < hidden.size(); ++l) {

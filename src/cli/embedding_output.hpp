@@ -16,11 +16,11 @@ struct EmbeddingOutput {
   bool json = false;
 
   void add_to(CLI::App& command);
-  /// Embeds the model by `make`, certifies it on the data if there are any, writes and prints it.
+  /// Embeds the model by `make`, certifies it if there are data, then writes and prints it.
   void run(const Model& narrow, const std::function<Embedding()>& make, Session& session) const;
 };
 
-/// The end of the help of both.
+/// The end of both help texts.
 extern const char* const kCertificateHelp;
 
 }  // namespace lossatlas::cli

@@ -18,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct FindArguments {
-  ModelOptions model;  ///< of which the architecture is used
+  ModelOptions model;  ///< only its architecture is used
   ProblemOptions problem;
   DeviceOptions device;
   CriticalSearchOptions search;
@@ -28,7 +28,7 @@ struct FindArguments {
   bool json = false;
 };
 
-// critical-01.safetensors: with as many digits as the last one needs.
+// critical-01.safetensors: as many digits as the last number needs.
 std::string model_file(std::size_t index, std::size_t count) {
   const std::string last = std::to_string(count), number = std::to_string(index + 1);
   return "critical-" + std::string(last.size() - number.size(), '0') + number + ".safetensors";
@@ -36,7 +36,7 @@ std::string model_file(std::size_t index, std::size_t count) {
 
 constexpr const char* kReport = "critical_points.json";
 
-// What an earlier search may have left.
+// The models that an earlier search may have left.
 std::vector<fs::path> models_in(const fs::path& folder) {
   static const std::regex kName("critical-[0-9]+\\.safetensors");
   std::vector<fs::path> models;
@@ -47,14 +47,14 @@ std::vector<fs::path> models_in(const fs::path& folder) {
   return models;
 }
 
-// Those that are there: what is not cannot be an input.
+// Lists only the models already there: a file that does not exist cannot be an input.
 std::vector<OutputFile> output_files(const fs::path& folder) {
   std::vector<OutputFile> files{{"--out", folder / kReport, {}}};
   for (const fs::path& model : models_in(folder)) files.push_back({"--out", model, {}});
   return files;
 }
 
-// Models of an earlier search that this one did not write: the report does not know them.
+// Removes models of an earlier search that this one did not write: the report does not know them.
 void remove_stale_models(const fs::path& folder, std::size_t count) {
   std::vector<std::string> written;
   for (std::size_t i = 0; i < count; ++i) written.push_back(model_file(i, count));
@@ -88,7 +88,7 @@ Json point_json(const CriticalClass& found, const std::string& file) {
           {"device", point.device}};
 }
 
-// Of the starts' parameters: numbers for each layer or for all, or the rule.
+// Deviation of the starts' parameters: numbers for each layer or for all, or the rule.
 Json initial_deviation(const CriticalSearchOptions& options) {
   if (!options.init.scale.empty()) return options.init.scale;
   char text[64];
@@ -136,12 +136,12 @@ void print_search(const CriticalSearch& result, const Landscape& landscape, cons
   print_line("written   %s", (fs::path(arguments.out) / kReport).string().c_str());
 }
 
-// The checked search options.
+// Checks the search options.
 CriticalSearchOptions search_options(const FindArguments& arguments, const Network& network) {
   CriticalSearchOptions options = arguments.search;
   options.init.power = arguments.power;
   if (arguments.scale.empty()) return options;
-  constexpr double kMostScale = 1e100;  // starts beyond are infinite
+  constexpr double kMostScale = 1e100;  // starts beyond it are infinite
   std::vector<double>& scales = options.init.scale;
   scales = parse_numbers("--init-scale", arguments.scale, ',');
   const auto depth = static_cast<std::size_t>(network.depth());
@@ -163,7 +163,7 @@ void find(const FindArguments& arguments, Session& session) {
   check_output_folder("--out", arguments.out);
   CriticalSearchOptions options = search_options(arguments, network);
   const Device device = arguments.device.select(session);
-  constexpr double kMatrices = 4;  // of each start under way: Hessian, eigenvectors, LAPACK's workspace of two
+  constexpr double kMatrices = 4;  // per start under way: Hessian, eigenvectors, LAPACK's workspace of two
   check_hessian_memory("--layers", network,
                        kMatrices * static_cast<double>(std::min<std::int64_t>(device.threads(), options.starts)));
   const Landscape landscape = arguments.problem.landscape(network, device, session);
@@ -225,7 +225,7 @@ void add_search(CLI::App& command, FindArguments& arguments) {
 void add_find(CLI::App& program, Command& chosen) {
   auto* command = program.add_subcommand("find", "The critical points that many random starts lead to");
   auto arguments = std::make_shared<FindArguments>();
-  arguments->model.activation = "tanh";  // of the network that is asked about, which every report names
+  arguments->model.activation = "tanh";  // of the network asked about; every report names it
   add_architecture(*command, arguments->model);
   arguments->problem.add_to(*command);
   add_search(*command, *arguments);

@@ -1,4 +1,4 @@
-// lossatlas fit: a picture in the loss surface of a network, on the training data and on others.
+// lossatlas fit: puts a picture into the loss surface of a network and shows it on the training data and on others.
 #include <chrono>
 #include <cstdio>
 #include <memory>
@@ -12,7 +12,7 @@
 namespace lossatlas::cli {
 namespace {
 
-// Beyond these no fit in double precision has digits left.
+// Beyond these, no fit in double precision has digits left.
 constexpr double kMostMargin = 1e9, kMostWidth = 1e6, kMostRidge = 1e6;
 
 struct FitArguments {
@@ -69,7 +69,7 @@ std::vector<Other> read_others(const FitArguments& arguments, const Dataset& tra
   return others;
 }
 
-// The parameters, once for the origin and once for each direction, and the Gram matrix with its factor.
+// Checks memory for the parameters, once for the origin and once per direction, and the Gram matrix with its factor.
 void check_network(const std::vector<std::int64_t>& hidden, const Dataset& train, const Pattern& target) {
   const auto last = static_cast<double>(hidden.back());
   double parameters = last * static_cast<double>(target.channels() * train.outputs());
@@ -81,7 +81,7 @@ void check_network(const std::vector<std::int64_t>& hidden, const Dataset& train
   check_memory("--hidden", 8 * (static_cast<double>(1 + target.rank()) * parameters + 2 * last * last));
 }
 
-// For the points and losses of the surface, in memory and on the disk.
+// Checks room for the points and losses of the surface, in memory and on the disk.
 void check_room(const Grid& grid, std::int64_t heads, const std::filesystem::path& folder) {
   check_memory("--grid", 8.0 * static_cast<double>(grid.size()) * static_cast<double>(heads + 2 * grid.rank()));
   check_disk(grid, heads, folder);

@@ -31,8 +31,8 @@ constexpr const char* kTrain = "surface-train.png";
 constexpr const char* kCompare = "compare.png";
 constexpr const char* kReport = "report.json";
 
-// surface-test.png and surface-transfer-NAME.png, with letters, digits, dot, dash and underscore of a data set's name,
-// as much of it as a file's name has room for; numbered where two are the same.
+// surface-test.png and surface-transfer-NAME.png. NAME keeps the letters, digits, dots, dashes and underscores of a
+// data set's name, as many as a file's name has room for, and gets a number if two are the same.
 std::vector<std::string> picture_files(const std::vector<Other>& others) {
   constexpr std::size_t kLongest = 100;
   std::vector<std::string> files;

@@ -12,7 +12,7 @@
 
 namespace lossatlas::cli {
 
-/// A data set that the surface is shown on besides the training data; role is "test" or "transfer".
+/// A data set besides the training data that the surface is shown on; role is "test" or "transfer".
 struct Other {
   std::string role;
   Dataset data;
@@ -31,13 +31,13 @@ struct FitResult {
   double seconds = 0;
 };
 
-/// All that a fit writes into `folder`.
+/// All files that a fit writes into `folder`.
 std::vector<OutputFile> fit_files(const std::filesystem::path& folder, const std::vector<Other>& others);
 
 Json fit_report(const FitResult& result);
-/// model.safetensors and directions.npy into `folder`, which is made if missing.
+/// Writes model.safetensors and directions.npy into `folder`, which is made if missing.
 void write_fitted_model(const PatternFit& fit, const std::filesystem::path& folder);
-/// The other files of a fit: surfaces, pictures, report.json.
+/// Writes the other files of a fit: surfaces, pictures, report.json.
 void write_fit(const FitResult& result, const Json& report, const std::filesystem::path& folder);
 void print_fit(const FitResult& result, const std::filesystem::path& folder);
 

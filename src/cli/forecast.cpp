@@ -1,4 +1,4 @@
-// lossatlas forecast: what splitting a neuron would do to the spectrum, from two small matrices.
+// lossatlas forecast: predicts from two small matrices what splitting a neuron does to the spectrum.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -27,7 +27,7 @@ struct ForecastArguments {
   bool json = false;
 };
 
-// lo, lo + step, ... up to hi. Values that miss 0 or 1 by rounding are put there: the forecast jumps at both.
+// lo, lo + step, ... up to hi. Values that miss 0 or 1 by rounding are set to it: the forecast jumps at both.
 std::vector<double> parse_alphas(const std::string& text) {
   constexpr double kMost = 1e6;
   const auto parts = parse_numbers("--alpha", text, ':');
@@ -163,7 +163,7 @@ Image draw_eigenvalues(const Result& result) {
   return plot(curves, {.title = "eigenvalues of [[α(1−α)B, D], [D', 0]]", .x_label = "α", .y_label = "eigenvalues"});
 }
 
-// The counts over α: lines over the open phases, dots at 0 and 1.
+// Draws the counts over α: lines over the open phases, dots at 0 and 1.
 Image draw_counts(const Result& result, const NeuronOptions& neuron) {
   const double lo = result.alphas.front(), hi = result.alphas.back();
   const double edges[] = {lo, std::clamp(0.0, lo, hi), std::clamp(1.0, lo, hi), hi};
@@ -207,7 +207,7 @@ void forecast(const ForecastArguments& arguments, Session& session) {
   result.alphas = parse_alphas(arguments.alpha);
   if (!arguments.weights.empty()) {
     result.weights = parse_numbers("--weights", arguments.weights, ',');
-    for_option("--weights", [&] { return result.forecast.wide(result.weights); });  // whether they sum to 1
+    for_option("--weights", [&] { return result.forecast.wide(result.weights); });  // checks that they sum to 1
   }
   const Model model = arguments.model.read();
   arguments.neuron.check(model.network);

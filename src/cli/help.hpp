@@ -7,7 +7,7 @@
 
 namespace lossatlas::cli {
 
-/// CLI11's help with long descriptions of options wrapped.
+/// CLI11's help, with long descriptions of options wrapped.
 class HelpFormatter : public CLI::Formatter {
  public:
   HelpFormatter() { column_width(32); }

@@ -12,9 +12,9 @@
 
 namespace lossatlas::cli {
 
-/// A finished JSON value, held as its text: what cannot be written shows where it is made, before any output is, and
-/// its end asks for no memory. Members stay in the order in which they were set; a NaN or an infinity is null; text is
-/// in ASCII, with U+FFFD for bytes that are no UTF-8.
+/// A finished JSON value, held as its text: what cannot be written fails where it is made, before any output, and the
+/// destructor allocates nothing. Members stay in the order in which they were set; a NaN or an infinity becomes null;
+/// text is ASCII, with U+FFFD for bytes that are not UTF-8.
 class Json {
  public:
   struct Member;
@@ -31,7 +31,7 @@ class Json {
   Json(const std::vector<T>& values) : Json(array()) {
     for (const auto& value : values) push_back(value);
   }
-  /// An object.
+  /// An object with these members.
   Json(std::initializer_list<Member> members);
 
   static Json array();
@@ -43,7 +43,7 @@ class Json {
   /// Adds the members of another object.
   void add(const Json& object);
 
-  /// Over several lines, the last one ended, two spaces a level.
+  /// Over several lines, with two spaces per level and a final line end.
   std::string pretty() const;
 
  private:

@@ -46,7 +46,7 @@ int fail(int status, const std::string& text) {
   return status;
 }
 
-/// `status`, once everything printed has arrived. Who closes a pipe early, such as head, has seen enough.
+/// `status`, if everything printed has arrived. A reader that closes a pipe early, such as head, has seen enough.
 int arrived(int status) {
   if (cli::output_arrived()) return status;
   if (errno == EPIPE && cli::pipe_ends_process()) return 128 + SIGPIPE;
@@ -85,7 +85,7 @@ int run(int argc, char** argv) {
   return arrived(kDone);
 }
 
-/// The line and the status of the exception that is being handled.
+/// Prints the line for the exception being handled; returns its status.
 int explain_failure() {
   try {
     throw;
@@ -108,8 +108,8 @@ int explain_failure() {
 
 constexpr const char* kOutOfMemory = "lossatlas: out of memory\n";
 
-/// CLI11 asks for memory in functions that must not throw (App::get_option, _find_subcommand): a lack of it there ends in
-/// the same line and status as anywhere else. Nothing has been written by then.
+/// CLI11 allocates in functions that must not throw (App::get_option, _find_subcommand): running out of memory there
+/// ends in the same line and status as anywhere else. Nothing has been written by then.
 [[noreturn]] void end_without_memory() {
   try {
     if (std::current_exception()) throw;
@@ -130,7 +130,7 @@ int main(int argc, char** argv) {
   } catch (...) {
     try {
       return explain_failure();
-    } catch (...) {  // not even the line found room
+    } catch (...) {  // there was no memory even for the line
       std::fputs(kOutOfMemory, stderr);
       return kFailed;
     }

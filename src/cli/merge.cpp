@@ -1,4 +1,4 @@
-// lossatlas merge: the shards of a section as one file.
+// lossatlas merge: joins the shards of a section into one file.
 #include <cstdio>
 #include <memory>
 

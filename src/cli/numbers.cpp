@@ -13,7 +13,7 @@
 namespace lossatlas::cli {
 namespace {
 
-/// Decimal digits, all of the text; nothing when it is no number or does not fit.
+/// The whole text as decimal digits; nullopt if it is no number or does not fit.
 template <class T>
 std::optional<T> whole_number(const std::string& text) {
   T value{};
@@ -22,7 +22,7 @@ std::optional<T> whole_number(const std::string& text) {
   return value;
 }
 
-/// A finite decimal number, all of the text.
+/// The whole text as a finite decimal number; nullopt if it is none.
 std::optional<double> real_number(const std::string& text) {
   const std::optional<double> value = parse_decimal(text);
   return value && std::isfinite(*value) ? value : std::nullopt;

@@ -1,4 +1,4 @@
-// Numbers in option values: decimal, within a range that is said, and blamed on their option.
+// Numbers in option values: decimal, within a stated range, with errors that name the option.
 #pragma once
 
 #include <cstdint>
@@ -19,11 +19,11 @@ template <class T>
 CLI::Option* add_whole(CLI::App& command, const std::string& option, T& value, T least, T most,
                        const std::string& description);
 
-/// The finite numbers from `least` to `most`, or between them.
+/// The finite numbers from `least` to `most`; `open` excludes both ends.
 struct RealRange {
   double least = -std::numeric_limits<double>::max();
   double most = std::numeric_limits<double>::max();
-  bool open = false;  ///< without both ends
+  bool open = false;  ///< excludes both ends
 };
 
 /// An option of one real number; T is double or std::optional<double>.
@@ -31,7 +31,7 @@ template <class T>
 CLI::Option* add_real(CLI::App& command, const std::string& option, T& value, RealRange range,
                       const std::string& description);
 
-/// --seed: a whole number of 64 bits, no wider one cut short.
+/// --seed: a whole number of 64 bits; wider ones are refused, not cut short.
 void add_seed(CLI::App& command, std::uint64_t& seed, const std::string& description);
 
 /// "0.3,0.3,0.4": finite numbers.

@@ -29,7 +29,7 @@ void print_line(const char* format, ...) {
   va_end(again);
   std::string text;
   try {
-    if (size < 0) throw std::bad_alloc();  // the only reason with formats of ours
+    if (size < 0) throw std::bad_alloc();  // the only reason, as the formats are our own
     text.resize(static_cast<std::size_t>(size) + 1);
     std::vsnprintf(text.data(), text.size(), format, arguments);
     text.pop_back();

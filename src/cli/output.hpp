@@ -1,17 +1,17 @@
-// Everything that the program prints: text of unknown origin passes through one_line() here.
+// Everything that the program prints goes through here; text of unknown origin passes through one_line().
 #pragma once
 
 #include <string_view>
 
 namespace lossatlas::cli {
 
-/// One line on stdout, by printf's rules, its end added.
+/// Prints one line on stdout by printf's rules and ends it.
 [[gnu::format(printf, 1, 2)]] void print_line(const char* format, ...);
-/// Several lines on stdout, each by itself.
+/// Prints several lines on stdout, each through one_line().
 void print_lines(std::string_view text);
-/// Text of the program's own on stdout: help, JSON.
+/// Prints the program's own text on stdout: help, JSON.
 void print_text(std::string_view text);
-/// One line on stderr.
+/// Prints one line on stderr.
 void print_error(std::string_view text);
 
 /// Whether everything printed on stdout has arrived; errno says why not.

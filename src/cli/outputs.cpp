@@ -23,7 +23,7 @@ std::string received(std::string_view option, const fs::path& file) {
   return std::string(option) + ": received " + file.string();
 }
 
-/// Throws FileError with the text, WriteError when the reason is not the path.
+/// Throws FileError with the text, or WriteError if the path is not to blame.
 [[noreturn]] void fail(int error, const std::string& text) {
   if (error == ENOSPC || error == EDQUOT || error == EIO) {
     throw WriteError(text + " (" + std::error_code(error, std::generic_category()).message() + ")");
@@ -31,9 +31,9 @@ std::string received(std::string_view option, const fs::path& file) {
   throw FileError(text);
 }
 
-/// 0 when an entry can be made in `folder`, otherwise why not; permissions alone do not tell (read-only disks, root).
+/// 0 if an entry can be made in `folder`, otherwise why not; permissions alone do not tell (read-only disks, root).
 int probe(const fs::path& folder) {
-  // Without a name, nothing is left behind by a process that is killed at this moment.
+  // A nameless file leaves nothing behind if the process is killed at this moment.
   if (const int nameless = open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600); nameless >= 0) {
     close(nameless);
     return 0;
@@ -43,7 +43,7 @@ int probe(const fs::path& folder) {
   return mkdtemp(entry.data()) != nullptr && rmdir(entry.c_str()) == 0 ? 0 : errno;
 }
 
-/// The folder itself or the nearest above it of which there is something, be it a link that leads nowhere.
+/// The folder itself or the nearest one above it that exists, even as a dangling link.
 fs::path existing_ancestor(fs::path folder) {
   std::error_code ignored;
   folder = fs::absolute(folder.empty() ? "." : folder, ignored);

@@ -16,7 +16,7 @@ struct ProblemOptions {
   std::string loss;
 
   void add_to(CLI::App& command);
-  /// For commands that only check something on data; each needs the other.
+  /// For commands that use data only for a check; each option needs the other.
   void add_optional_to(CLI::App& command);
   bool given() const { return !data.empty(); }
   /// Errors about data that do not fit the network name --data.
@@ -37,13 +37,13 @@ struct NeuronOptions {
 /// free memory.
 void check_hessian_memory(std::string_view option, const Network& network, double copies = 1);
 
-/// What a reader of inertias has to know: an activation whose second derivative counts as zero.
+/// Warns readers of inertias of an activation whose second derivative counts as zero.
 std::vector<std::string> curvature_remarks(const Network& network);
 
-/// What a reader of one spectrum has to know: that, and a narrow gap.
+/// Warns readers of one spectrum of that and of a narrow gap.
 std::vector<std::string> remarks(const Network& network, double gap);
 
-/// Network, data, loss and gradient of a model, as the first lines of a report in text.
+/// Prints network, data, loss and gradient of a model as the first lines of a report in text.
 void print_point(const Landscape& landscape, double loss, const Norms& gradient);
 
 }  // namespace lossatlas::cli

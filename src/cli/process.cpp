@@ -11,8 +11,8 @@
 namespace lossatlas::cli {
 namespace {
 
-// OpenBLAS starts a thread for every processor but one when it is loaded, and ends the process where the system refuses
-// one. Its threads are never used here. So it sees one processor, as long as it is loaded.
+// When it is loaded, OpenBLAS starts a thread for every processor but one, and ends the process if the system refuses
+// one. Those threads are never used here, so OpenBLAS is shown one processor while it loads.
 cpu_set_t processors;
 bool narrowed = false;
 
@@ -30,7 +30,7 @@ void narrow() {
 
 bool pipe_ended_process = true;
 
-/// Whether the process had not ignored it already.
+/// Ignores a signal; returns whether the process had not ignored it already.
 bool ignore(int number) {
   struct sigaction ignored {
   }, old{};
@@ -44,7 +44,7 @@ void prepare_process() {
   if (narrowed) sched_setaffinity(0, sizeof processors, &processors);
   for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (fcntl(descriptor, F_GETFD) != -1 || errno != EBADF) continue;
-    // The lowest that is free is this one.
+    // open() takes the lowest free descriptor, which is this one.
     if (open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0) {
       throw std::system_error(errno, std::generic_category(), "/dev/null");
     }

@@ -28,7 +28,7 @@ class ProgressLine {
   bool drawn_ = false;
   std::string stage_;
   std::int64_t done_ = 0;
-  std::int64_t stage_done_ = 0;  ///< when the stage began
+  std::int64_t stage_done_ = 0;  ///< done_ when the stage began
   Clock::time_point stage_start_;
   Clock::time_point last_draw_;
 };

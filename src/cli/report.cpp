@@ -64,7 +64,7 @@ Norms norms(std::span<const double> values) {
 Json plan_lines(const std::string& plan) {
   Json lines = Json::array();
   std::istringstream stream(plan);
-  stream.exceptions(std::ios::badbit);  // else a lack of memory would cut it short
+  stream.exceptions(std::ios::badbit);  // else running out of memory would cut it short
   for (std::string line; std::getline(stream, line);) lines.push_back(line);
   return lines;
 }

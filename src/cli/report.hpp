@@ -12,7 +12,7 @@
 
 namespace lossatlas::cli {
 
-/// The JSON on stdout.
+/// Prints the JSON on stdout.
 void print(const Json& json);
 void write_json(const std::filesystem::path& file, const Json& json);
 
@@ -26,18 +26,18 @@ std::string counts(const Inertia& inertia);
 struct Norms {
   double l1 = 0;
   double l2 = 0;
-  double max = 0;  ///< NaN if a value is
+  double max = 0;  ///< NaN if any value is
 };
 Norms norms(std::span<const double> values);
 
-/// explain()'s lines.
+/// The lines of explain() as JSON.
 Json plan_lines(const std::string& plan);
 /// A row-major matrix of n columns as nested lists.
 Json rows(std::span<const double> values, std::size_t columns);
 
-/// Losses as an array (n₁, ..., n_z, H).
+/// Writes losses as an array (n₁, ..., n_z, H).
 void write_surface_npy(const std::filesystem::path& file, const Surface& surface);
-/// Directions as an array (z, M).
+/// Writes directions as an array (z, M).
 void write_directions(const std::filesystem::path& file, const Section& section);
 
 }  // namespace lossatlas::cli

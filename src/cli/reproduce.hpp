@@ -22,8 +22,8 @@ struct ReproduceArguments {
   bool json = false;
 };
 
-/// A figure: what it shows, the files it consists of besides report.json, and what draws them into arguments.out and
-/// returns the report. Draws only after check_apart(arguments.outputs, session).
+/// A figure: what it shows, its files besides report.json, and the function that draws them into arguments.out and
+/// returns the report. It draws only after check_apart(arguments.outputs, session).
 struct Figure {
   const char* name;
   const char* description;

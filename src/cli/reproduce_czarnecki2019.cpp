@@ -11,7 +11,7 @@
 namespace lossatlas::cli {
 namespace {
 
-constexpr double kClip = 0.02;  // the logit of black and white is infinite
+constexpr double kClip = 0.02;  // the logits of black and white are infinite
 
 double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 
@@ -75,7 +75,7 @@ Case signs(double share, std::string label) {
   return {std::move(label), ImplicitActivation(Loss::mean_squared_error, {{mean}, 1.0, 1 - mean * mean})};
 }
 
-// The first class with frequency `first`, the others alike.
+// The first class has frequency `first`; the others share the rest equally.
 Case classes(std::size_t count, double first, std::string label) {
   std::vector<double> shares(count, (1 - first) / static_cast<double>(count - 1));
   shares[0] = first;
@@ -98,7 +98,7 @@ std::vector<Case> cases(Loss loss, const std::string& data) {
   return list;
 }
 
-// σ along its path, and s back from σ; a negative s lies on the other branch, so the inverse starts at 0.
+// σ along its path, and s as a function of σ; a negative s lies on the other branch, so the inverse starts at 0.
 struct Curves {
   std::vector<Curve> sigma;
   std::vector<Curve> inverse;

@@ -12,15 +12,15 @@
 namespace lossatlas::cli {
 namespace {
 
-// What the paper's panel shows. Its critical points are unpublished; where only the negative eigenvalues can be counted
-// in the printed figure, `zero` and `positive` are absent (−1).
+// What the paper's panel shows. Its critical points are unpublished; if only the negative eigenvalues can be counted in
+// the printed figure, `zero` and `positive` are absent (−1).
 struct Panel {
   Inertia paper;
   std::string split;      ///< how it comes from the critical point of width 2
   std::string note = {};  ///< for its title
 };
 
-// One panel of ours: a network at a critical point, and what the small matrices say of it.
+// One of our panels: a network at a critical point, and the inertia that the small matrices predict.
 struct Embedded {
   Model model;
   Inertia predicted;
@@ -36,7 +36,7 @@ std::string paper_text(const Inertia& paper) {
   return paper.zero < 0 ? std::to_string(paper.negative) + " negative" : counts(paper);
 }
 
-// The end of a panel's title. Equal counts do not make it the paper's point.
+// The end of a panel's title. Equal counts do not prove that it is the paper's point.
 std::string comparison(const Inertia& ours, const Panel& panel) {
   const std::string paper = paper_text(panel.paper), note = panel.note.empty() ? "" : "; " + panel.note;
   if (!same(ours, panel.paper)) return "(another critical point than the paper's: " + paper + note + ")";
@@ -98,7 +98,7 @@ Json draw_panels(const std::string& name, const std::vector<Panel>& panels, cons
   return {{"data", describe(data)}, {"panels", reports}};
 }
 
-// Many small problems: on the host, and so the same points for every device.
+// There are many small problems: solves them on the host, and so finds the same points for every device.
 Device search_device(const Device& device) { return device.kind() == Device::Kind::cpu ? device : Device::cpu(); }
 
 std::vector<CriticalClass> search(const Landscape& landscape, std::int64_t starts, std::int64_t descent,
@@ -177,12 +177,12 @@ struct IrisPoint {
   std::int64_t neuron = 0;
   std::string origin;
   bool halves = false;                                          ///< from width 1, its neuron split
-  std::int64_t far = std::numeric_limits<std::int64_t>::max();  ///< from the paper's three inertias, summed
+  std::int64_t far = std::numeric_limits<std::int64_t>::max();  ///< sum of distances from the paper's three inertias
 };
 
 constexpr std::int64_t kIrisStarts = 128, kIrisDescent = 200;
 
-// Takes θ in place of `best` if one of its neurons comes nearer to the paper.
+// Replaces `best` by θ if one of its neurons comes nearer to the paper.
 void consider(const Landscape& landscape, const std::vector<double>& theta, const std::string& origin, bool halves,
               IrisPoint& best) {
   for (std::int64_t neuron = 0; neuron < 2; ++neuron) {
@@ -198,8 +198,8 @@ Network iris_network(const Dataset& data, std::int64_t width) {
   return mlp({data.features(), width, data.outputs()}, Activation::sigmoid, {.bias = Bias::hidden});
 }
 
-// The critical point and neuron whose three inertias are nearest the paper's; the lowest loss of those alike. The
-// paper's has a zero eigenvalue, as every embedded point: so the points of width 1 come first, their neuron in halves.
+// The critical point and neuron whose three inertias are nearest to the paper's; among equals, the lowest loss. The
+// paper's point has a zero eigenvalue, as every embedded point does: so halved points of width 1 come first.
 IrisPoint nearest_to_paper(const Dataset& data, const Device& device, Session& session) {
   IrisPoint best;
   const Landscape landscape(iris_network(data, 2), data, Loss::mean_squared_error, device);

@@ -84,7 +84,7 @@ Grid build_grid(const SectionArguments& arguments, std::int64_t rank) {
   return for_option("--grid", [&] { return Grid(axes); });
 }
 
-/// "3/8", of so many points.
+/// Parses "3/8" for a grid of so many points.
 Shard parse_shard(const std::string& text, std::int64_t points) {
   const auto parts = parse_share("--shard", text);
   if (parts[1] > points) {
@@ -98,7 +98,7 @@ std::vector<OutputFile> named_files(const SectionArguments& arguments) {
   return arguments.outputs.files(arguments.shard.empty() ? ".npy" : ".shard");
 }
 
-/// With what write_section() puts beside --out until it is finished.
+/// Includes the files that write_section() keeps beside --out until it is finished.
 std::vector<OutputFile> output_files(const SectionArguments& arguments) {
   std::vector<OutputFile> files = named_files(arguments);
   if (arguments.outputs.out.empty()) return files;
@@ -114,7 +114,7 @@ void check_outputs(const SectionArguments& arguments, const Grid& grid, std::int
   for (const OutputFile& output : named_files(arguments)) check_output_file(output);
   outputs.check_pictures(grid, heads);
   if (!arguments.shard.empty()) parse_shard(arguments.shard, grid.size());
-  // What an unfinished run has on the disk already only write_section() knows.
+  // Only write_section() knows what an unfinished run already has on the disk.
   if (outputs.out.empty() || arguments.resume || !arguments.shard.empty()) return;
   check_disk(grid, heads, followed(outputs.out).parent_path());
 }
@@ -210,7 +210,7 @@ void print_json(const SectionFileReport& report, const Grid& grid, const Section
   print(json);
 }
 
-/// The plan, and how long it takes at least at the rates that the device shows now.
+/// Prints the plan and the least time it takes at the rates that the device shows now.
 void explain(const Landscape& landscape, const Section& section, std::int64_t points, const EvaluateOptions& options,
              bool json) {
   const SectionCost cost = section_cost(landscape, section, points, options);
@@ -240,7 +240,7 @@ SectionFileReport write_losses(const SectionArguments& arguments, const Landscap
   return for_file("--out", [&] { return write_section(arguments.outputs.out, landscape, section, grid, options); });
 }
 
-/// What --resume does with a finished .npy file, which unlike a shard does not say what it is of.
+/// Notes that --resume replaces a finished .npy file, which unlike a shard does not record what it was computed from.
 void note_replaced(const SectionArguments& arguments, Session& session) {
   if (!arguments.resume || !arguments.shard.empty()) return;
   std::error_code ignored;
@@ -360,7 +360,7 @@ void add_run_options(CLI::App& command, SectionArguments& arguments) {
       ->type_name("POINTS");
 }
 
-// Options that only make sense together: found before any file is read.
+// Checks which options go together, before any file is read.
 void check_usage(const CLI::App& command, const SectionArguments& arguments) {
   if (!arguments.shard.empty()) parse_share("--shard", arguments.shard);
   if (!arguments.explain && arguments.outputs.out.empty()) throw CLI::RequiredError("--out (or --explain)");

@@ -32,7 +32,7 @@ void SectionOutputs::check_pictures(const Grid& grid, std::int64_t heads) const 
     throw InvalidArgument("--png: received an axis of " + std::to_string(axis.points) + " points, expected at most " +
                           std::to_string(kMostPixels) + " for a picture; drop the option or use a smaller --grid");
   }
-  if (!vti.empty()) check_disk(grid, heads + 1, followed(vti).parent_path());  // the sum, too
+  if (!vti.empty()) check_disk(grid, heads + 1, followed(vti).parent_path());  // the sum too
   for (const Axis& axis : grid.axes()) {
     if (vti.empty() || axis.points == 1 || axis.lo != axis.hi) continue;
     throw InvalidArgument("--vti: received a --range that is empty with several points, expected lo and hi to differ");

@@ -18,11 +18,11 @@ struct SectionOutputs {
 
   /// Adds the options; returns --out.
   CLI::Option* add_to(CLI::App& command);
-  /// Those that are given; `ending` is that of --out.
+  /// The files that were asked for; `ending` is that of --out.
   std::vector<OutputFile> files(std::string_view ending) const;
-  /// Throws InvalidArgument when the pictures cannot show such a grid, or the disk has no room for --vti.
+  /// Throws InvalidArgument if the pictures cannot show such a grid, or the disk has no room for --vti.
   void check_pictures(const Grid& grid, std::int64_t heads) const;
-  /// From the losses in --out.
+  /// Draws them from the losses in --out.
   void write_pictures(const Grid& grid, const SectionFileReport& report, const std::string& title) const;
 };
 

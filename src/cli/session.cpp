@@ -70,7 +70,7 @@ void Session::start_watcher() {
   if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) throw std::system_error(errno, std::generic_category(), "pipe");
   wake_read = ends[0];
   wake_write = ends[1];
-  fcntl(wake_read, F_SETFL, 0);  // the watcher waits, a handler never does
+  fcntl(wake_read, F_SETFL, 0);  // the watcher blocks, a handler never does
   try {
     watcher_ = std::thread([this] {
       char byte = 0;

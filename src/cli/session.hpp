@@ -1,4 +1,4 @@
-// What every subcommand runs in: signals that end it, the progress line, notes on stderr, and which files were read.
+// What every subcommand runs in: signal handling, the progress line, notes on stderr, and a record of the files read.
 #pragma once
 
 #include <functional>
@@ -15,7 +15,7 @@
 namespace lossatlas::cli {
 
 /// Turns the first SIGINT (Ctrl-C), SIGTERM or SIGHUP into a stop request; a second one ends the process at once with
-/// status 128 + its number. One that was ignored when the process began stays ignored. One session at a time.
+/// status 128 + its number. A signal that was ignored when the process began stays ignored. One session at a time.
 class Session {
  public:
   Session();
@@ -25,11 +25,11 @@ class Session {
 
   /// Progress and stop token for a long call. The session must outlive the call.
   Control control();
-  /// Throws Interrupted after a signal; for the places between long calls.
+  /// Throws Interrupted after a signal; for use between long calls.
   void check();
   /// The files read so far.
   const OpenedFiles& opened() const { return opened_; }
-  /// One line for stderr. It is held back until work has begun, so that a refused command prints its error only.
+  /// Adds a line for stderr, held back until work has begun, so that a refused command prints only its error.
   void note(std::string line);
   /// Erases the progress line and prints the notes still held back.
   void finish();
@@ -43,10 +43,10 @@ class Session {
   std::stop_source stop_;
   ProgressLine progress_;
   std::vector<std::string> notes_;
-  std::thread watcher_;  ///< none where the system gives no thread: then progress and check() look for signals
+  std::thread watcher_;  ///< none if the system gives no thread: then progress and check() look for signals
 };
 
-/// The exit status after a signal of the last session: 128 + its number, 130 for Ctrl-C.
+/// The exit status after a signal in the last session: 128 + its number, 130 for Ctrl-C.
 int signal_status();
 
 /// A parsed subcommand, ready to run.

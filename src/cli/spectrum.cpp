@@ -88,7 +88,7 @@ HessianPart part_of(const SpectrumArguments& arguments) {
   return arguments.part == "full" ? HessianPart::full : HessianPart::gauss_newton;
 }
 
-// What the spectrum would take.
+// Prints what the spectrum would take.
 void explain(const Landscape& landscape, const SpectrumArguments& arguments) {
   const SpectrumCost cost = spectrum_cost(landscape, {.vectors = !arguments.vectors.empty()}, part_of(arguments));
   if (arguments.json) {

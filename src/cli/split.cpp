@@ -1,4 +1,4 @@
-// lossatlas split: one neuron of a model becomes several that compute the same.
+// lossatlas split: turns one neuron of a model into several that compute the same function.
 #include <memory>
 #include <optional>
 

@@ -30,7 +30,7 @@ double out_norm(ReducedLayer& layer, std::int64_t j) {
   return std::sqrt(sum);
 }
 
-/// Takes neuron i out of layer l, and its column out of the next one.
+/// Removes neuron i of layer l, and its column from the next layer.
 void remove_neuron(ReducedNetwork& network, std::size_t l, std::int64_t i) {
   ReducedLayer &layer = network[l], &above = network[l + 1];
   const auto first = layer.weight.begin() + i * layer.in;
@@ -47,7 +47,7 @@ double distance(std::span<const double> a, double sign, std::span<const double> 
   return size == 0 ? 0 : norm_l2(moved(a, -sign, b)) / size;
 }
 
-/// The sign with which b is a up to `same`, or 0.
+/// The sign s with a = s·b up to `same`, or 0.
 double matching_sign(std::span<const double> a, std::span<const double> b, bool odd, double same) {
   if (distance(a, 1, b) <= same) return 1;
   return odd && distance(a, -1, b) <= same ? -1 : 0;
@@ -79,7 +79,7 @@ bool merge_one(ReducedNetwork& network, std::size_t l, double same) {
   return false;
 }
 
-/// Where the neurons of one layer of a went in b: neuron i of a is sign[i] times neuron to[i] of b.
+/// How the neurons of one layer of a map to b: neuron i of a is sign[i] times neuron to[i] of b.
 struct Matching {
   std::vector<std::int64_t> to;
   std::vector<double> sign;
@@ -89,7 +89,7 @@ struct Matching {
   }
 };
 
-/// The layer with its columns in the order and with the signs of the layer below it in a.
+/// Permutes the layer's columns, and changes their signs, to match the layer below it in a.
 void follow(const Matching& below, ReducedLayer& layer) {
   const ReducedLayer old = layer;
   for (std::int64_t row = 0; row < layer.out; ++row) {
@@ -100,7 +100,7 @@ void follow(const Matching& below, ReducedLayer& layer) {
   }
 }
 
-/// Pairs each neuron of a with the nearest unpaired one of b; false when one is farther than `same`.
+/// Pairs each neuron of a with the nearest unpaired one of b; returns false if one is farther than `same`.
 bool match(const ReducedLayer& a, const ReducedLayer& b, double same, Matching& result) {
   std::vector<bool> taken(static_cast<std::size_t>(b.out));
   for (std::int64_t i = 0; i < a.out; ++i) {
@@ -120,8 +120,7 @@ bool match(const ReducedLayer& a, const ReducedLayer& b, double same, Matching& 
   return true;
 }
 
-/// σ(z) = ½ + ½ tanh(z/2): where the next layer's bias takes the ½, the sign of a sigmoid neuron does not matter
-/// either.
+/// σ(z) = ½ + ½ tanh(z/2): if the next layer's bias absorbs the ½, the sign of a sigmoid neuron does not matter either.
 void turn_into_tanh(ReducedLayer& layer, ReducedLayer& above) {
   for (std::vector<double>* values : {&layer.weight, &layer.bias, &above.weight}) {
     for (double& value : *values) value /= 2;
@@ -132,8 +131,8 @@ void turn_into_tanh(ReducedLayer& layer, ReducedLayer& above) {
   layer.activation = Activation::tanh;
 }
 
-/// Divides relu and leaky relu neurons, for which φ(sz) = s φ(z) at s > 0, by the norm of their in-weights and bias;
-/// their output weights take it.
+/// Divides each relu and leaky relu neuron, for which φ(sz) = s φ(z) at s > 0, by the norm of its in-weights and bias;
+/// its output weights absorb the factor.
 void normalise(ReducedLayer& layer, ReducedLayer& above) {
   if (layer.activation != Activation::relu && layer.activation != Activation::leaky_relu) return;
   for (std::int64_t i = 0; i < layer.out; ++i) {
@@ -145,7 +144,7 @@ void normalise(ReducedLayer& layer, ReducedLayer& above) {
   }
 }
 
-/// Takes their mean from the `count` values a stride apart.
+/// Subtracts their mean from `count` values a stride apart.
 void centre(double* values, std::int64_t count, std::int64_t stride) {
   double mean = 0;
   for (std::int64_t c = 0; c < count; ++c) mean += values[c * stride] / static_cast<double>(count);
@@ -206,7 +205,7 @@ bool same_neurons(const ReducedNetwork& a, const ReducedNetwork& b, double same)
     if (l + 1 < a.size()) {
       if (!match(a[l], other, same, matching)) return false;
     } else {
-      std::vector<double> all, others;  // compared as a whole: a single row may vanish but for rounding
+      std::vector<double> all, others;  // compared as a whole: a single row may be mere rounding
       for (std::int64_t i = 0; i < other.out; ++i) {
         for (const double value : in_weights(a[l], i)) all.push_back(value);
         for (const double value : in_weights(other, i)) others.push_back(value);

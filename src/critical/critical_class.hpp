@@ -1,5 +1,5 @@
-// When two critical points are the same (theory section 6): both are reduced to the neurons that matter, which are then
-// matched up to permutation and, for odd activations, sign.
+// When two critical points are the same (docs/theory.md, section 6): both are reduced to the neurons that matter, which
+// are then matched up to permutation and, for odd activations, sign.
 #pragma once
 
 #include <cstdint>
@@ -22,20 +22,20 @@ struct ReducedLayer {
 };
 using ReducedNetwork = std::vector<ReducedLayer>;
 
-/// θ without the hidden neurons whose output weights vanish (relative to the layer's largest) and with equal neurons
-/// merged into one; `same` is the relative distance of what counts as equal. Sigmoid layers below a bias are written
-/// with tanh; relu and leaky relu neurons have in-weights (with the bias) of norm 1, and outputs are centred under
+/// θ without the hidden neurons whose output weights vanish (relative to the layer's largest), and with equal neurons
+/// merged; `same` is the relative distance up to which values count as equal. Rewrites sigmoid layers below a bias with
+/// tanh, scales relu and leaky relu neurons to in-weights (with the bias) of norm 1, and centres the outputs under
 /// cross entropy.
 ReducedNetwork reduce_neurons(const Network& network, std::span<const double> theta, double same, Loss loss);
 
-/// The same function in the same way: equal up to the order and, for odd activations, the signs of hidden neurons.
+/// Whether a and b agree up to the order and, for odd activations, the signs of hidden neurons.
 bool same_neurons(const ReducedNetwork& a, const ReducedNetwork& b, double same);
 
-/// Shifts the outputs of each head by the same number for all classes, which cross entropy does not see, so that they
-/// sum to 0: in the last layer's weights and biases in θ (M).
+/// Shifts the outputs of each head by one number for all classes, so that they sum to 0: changes the last layer's
+/// weights and biases in θ (M). Cross entropy does not see the shift.
 void centre_outputs(const Network& network, std::span<double> theta);
 
-/// φ(−x) = −φ(x).
+/// Whether φ(−x) = −φ(x).
 bool is_odd(Activation activation);
 
 }  // namespace lossatlas

@@ -27,12 +27,12 @@
 namespace lossatlas {
 namespace {
 
-constexpr double kStillMoving = 1e-6;  // a Newton step relative to ‖θ‖ that a finite critical point does not make
+constexpr double kStillMoving = 1e-6;  // Newton steps this long, relative to ‖θ‖, betray a point at infinity
 constexpr int kFurtherSteps = 2;       // Newton steps that test finiteness
-constexpr double kAboveNoise = 10;     // a gradient's component this many times its rounding error is no noise
+constexpr double kAboveNoise = 10;     // a gradient component this many times its rounding error is signal
 constexpr double kNearby = 0.1;        // how far Newton may go from the end of a descent, relative to ‖θ‖
-constexpr double kClearGap = 1000;     // of eigenvalues around the zero threshold, from which the inertia is certain
-constexpr std::int64_t kLookOut = 10;  // iterations of Newton between looks whether it is on its way to infinity
+constexpr double kClearGap = 1000;     // ratio of eigenvalues around the zero threshold that makes the inertia certain
+constexpr std::int64_t kLookOut = 10;  // Newton iterations between checks for a path to infinity
 
 void check_options(const CriticalPointOptions& options, const char* function) {
   require(std::isfinite(options.tolerance) && options.tolerance > 0, function, "received tolerance ", options.tolerance,
@@ -51,7 +51,7 @@ void check_start(const Landscape& landscape, std::span<const double> theta, cons
   check_vector_size(landscape, function);
 }
 
-/// ‖∇R‖₂'s rounding error, seen by moving θ by one unit in the last place.
+/// The rounding error of ‖∇R‖₂, measured by moving θ by one unit in the last place.
 double gradient_noise(const Landscape& landscape, std::span<const double> theta, std::span<const double> gradient,
                       const Control& control) {
   std::vector<double> next(theta.begin(), theta.end());
@@ -62,8 +62,7 @@ double gradient_noise(const Landscape& landscape, std::span<const double> theta,
   return norm_l2(moved(landscape.gradient(next, {{}, control.stop}), -1, gradient));
 }
 
-/// The Newton step from the part of the gradient that stands out of `noise` and the eigenvalues that stand out of
-/// rounding.
+/// The Newton step from the gradient components above `noise` and the eigenvalues above rounding.
 std::vector<double> significant_step(const Spectrum& spectrum, std::span<const double> gradient, double noise) {
   const std::size_t size = gradient.size();
   const double norm = std::max(std::abs(spectrum.eigenvalues.front()), std::abs(spectrum.eigenvalues.back()));
@@ -77,8 +76,8 @@ std::vector<double> significant_step(const Spectrum& spectrum, std::span<const d
   return d;
 }
 
-/// Further Newton steps go on moving θ. They need not lower ‖∇R‖: valleys that lead to infinity are curved. They are
-/// few, because along such a valley the gradient is soon all rounding.
+/// Whether further Newton steps keep moving θ. They need not lower ‖∇R‖: valleys that lead to infinity are curved. Only
+/// a few are tried, because along such a valley the gradient is soon all rounding.
 bool goes_on_moving(const Landscape& landscape, std::span<const double> start, const Control& control) {
   std::vector<double> theta(start.begin(), start.end());
   for (int step = 0; step < kFurtherSteps; ++step) {
@@ -136,7 +135,7 @@ std::vector<double> descend(const Landscape& landscape, std::span<const double> 
                             const CriticalPointOptions& options) {
   std::vector<double> theta =
       optimise(landscape, start, Adam{.rate = options.descent_rate}, rule_of(iterations, options.control)).theta;
-  // A common shift of the outputs, which only adds rounding, would stay where it is.
+  // Removes a common shift of the outputs, which no step would change and which only adds rounding.
   if (landscape.loss() == Loss::cross_entropy) centre_outputs(landscape.network(), theta);
   return theta;
 }
@@ -145,7 +144,7 @@ OptimiserResult newton(const Landscape& landscape, std::span<const double> start
   return optimise(landscape, start, Newton{}, rule_of(options.polish_iterations, options.control));
 }
 
-/// Where the descent from `start` and the polish end.
+/// Where the descent from `start`, and the polish after it, end.
 std::vector<double> follow(const Landscape& landscape, std::span<const double> start,
                            const CriticalPointOptions& options) {
   const std::vector<double> end = descend(landscape, start, options.descent_iterations, options);
@@ -159,7 +158,7 @@ std::vector<double> follow(const Landscape& landscape, std::span<const double> s
   return newton(landscape, low.theta, options).theta;
 }
 
-/// Newton that gives up once a neuron is at infinity.
+/// Newton's method, stopped once a neuron is at infinity.
 std::vector<double> newton_among_finite(const Landscape& landscape, std::span<const double> start,
                                         const CriticalPointOptions& options) {
   StoppingRule rule = rule_of(options.polish_iterations, options.control);
@@ -170,15 +169,15 @@ std::vector<double> newton_among_finite(const Landscape& landscape, std::span<co
   return optimise(landscape, start, Newton{}, rule).theta;
 }
 
-/// Nowhere below in its neighbourhood, and each neuron responds to the data: from dead ReLU neurons a descent that
-/// still has them goes on to elsewhere.
+/// Whether the loss has no descent direction and each neuron responds to the data: if Newton made ReLU neurons die, the
+/// descent, in which they still live, goes on elsewhere.
 bool is_minimum(const Landscape& landscape, const CriticalPoint& point, const Control& control) {
   return point.critical && point.inertia.negative == 0 &&
          fold_constant_neurons(landscape, point.theta, control) == point.theta;
 }
 
-/// Where Newton leads to from the descent's points after ⌊2^(u+k)⌋ − 1 iterations, k = 0, 1, ..., until it leads to a
-/// minimum or the descent is on its way to infinity: what comes later is the same.
+/// Where Newton leads from the points of the descent after ⌊2^(u+k)⌋ − 1 iterations, k = 0, 1, ..., until it leads to a
+/// minimum or the descent is on its way to infinity: later points lead to the same.
 std::vector<CriticalPoint> passed_by(const Landscape& landscape, std::span<const double> start, double u,
                                      const CriticalPointOptions& options) {
   const double most = std::min(static_cast<double>(options.descent_iterations), 0x1p62);  // to count in 64 bits
@@ -215,8 +214,8 @@ bool on_host(const Landscape& landscape) { return landscape.device().kind() == D
                     whole);
 }
 
-/// A place for the points of every start, of which there is one at least; asks for the matrices of those that run at
-/// the same time as well.
+/// Makes room for the points of every start, at least one each; also checks memory for the matrices of starts that run
+/// at once.
 StartPoints start_points(const Landscape& landscape, std::int64_t starts) {
   constexpr double kMatrices = 4;  // Hessian, eigenvectors, LAPACK's workspace of two
   const auto parameters = static_cast<double>(landscape.network().parameter_count());
@@ -234,10 +233,10 @@ StartPoints start_points(const Landscape& landscape, std::int64_t starts) {
   }
 }
 
-/// The points that all starts lead to, in the order of the starts.
+/// The points that each start leads to, in the order of the starts.
 StartPoints follow_starts(const Landscape& landscape, const CriticalSearchOptions& options) {
   StartPoints points = start_points(landscape, options.starts);
-  std::optional<Landscape> alone;  // on one thread for each of the parallel starts
+  std::optional<Landscape> alone;  // one thread for each of the parallel starts
   if (on_host(landscape)) {
     alone.emplace(landscape.network(), landscape.data(), landscape.loss(), Device::cpu({.threads = 1}));
   }
@@ -258,7 +257,7 @@ struct Found {
   bool constant = false;
 };
 
-/// What one start led to: its points that belong into classes are appended to `found`, or it is counted.
+/// Sorts out what one start led to: appends the points that belong in classes to `found`, or counts the start.
 void sort_out(const Landscape& landscape, std::int64_t start, std::vector<CriticalPoint> points, const Control& control,
               CriticalSearch& search, std::vector<Found>& found) {
   const std::size_t before = found.size();
@@ -279,7 +278,7 @@ bool represents_better(const CriticalPoint& a, const CriticalPoint& b) {
   return clear_a == clear_b ? a.gradient_l1 < b.gradient_l1 : clear_a;
 }
 
-/// A class in the making.
+/// A class under construction.
 struct Gathering {
   CriticalClass result;
   ReducedNetwork first;
@@ -301,8 +300,8 @@ struct Gathering {
   }
 };
 
-/// Points, sorted by loss, in classes; each is compared with the first of every class. The representatives are sorted
-/// again: they need not be the first ones.
+/// Groups points, sorted by loss, into classes, comparing each with the first point of every class. Sorts the classes
+/// again by their representatives, which need not be their first points.
 std::vector<CriticalClass> classes_of(const Landscape& landscape, std::vector<Found> points, double same,
                                       const Control& control) {
   std::vector<Gathering> gatherings;
@@ -329,7 +328,7 @@ void check_search(const Network& network, const CriticalSearchOptions& options) 
   constexpr const char* kName = "search_critical_points";
   check_options(options.each, kName);
   require(options.starts >= 1, kName, "received ", options.starts, " starts, expected at least 1");
-  random_parameters(network, options.init);  // throws on a bad one
+  random_parameters(network, options.init);  // throws on bad options
   require(options.same > 0 && options.same < 1, kName, "received same = ", options.same,
           ", expected a relative distance between 0 and 1");
 }

@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::int64_t kNull = -1;
 
-/// Which neurons of each hidden layer are copied, and with what factor on their output weights.
+/// Which neurons of each hidden layer are copied, and the factor on each copy's output weights.
 struct Copies {
   std::vector<std::vector<std::int64_t>> source;
   std::vector<std::vector<double>> share;
@@ -49,7 +49,7 @@ void check_weights(std::span<const double> weights, std::string_view function) {
           "divide them by their sum");
 }
 
-/// Every neuron once.
+/// Copies every neuron once.
 Copies identity_copies(const Network& network) {
   Copies copies;
   for (std::size_t l = 0; l + 1 < network.layers().size(); ++l) {
@@ -60,7 +60,7 @@ Copies identity_copies(const Network& network) {
   return copies;
 }
 
-/// One more step on neurons that may be copies already: shares multiply.
+/// Splits once more a neuron that may already be a copy: shares multiply.
 void apply_split(Copies& copies, const Network& network, std::int64_t layer, std::int64_t neuron,
                  std::span<const double> weights, std::string_view function) {
   check_layer(network, layer, function);
@@ -82,7 +82,7 @@ void apply_split(Copies& copies, const Network& network, const Split& one, std::
   apply_split(copies, network, one.layer, one.neuron, weights, function);
 }
 
-/// Neurons copied in turn to these hidden widths, their shares left at 1.
+/// Copies neurons in turn up to these hidden widths and leaves their shares at 1.
 Copies copies_in_turn(const Network& network, std::span<const std::int64_t> hidden_widths) {
   Copies copies = identity_copies(network);
   require(hidden_widths.size() == copies.source.size(), "embed", "received ", hidden_widths.size(),
@@ -97,7 +97,7 @@ Copies copies_in_turn(const Network& network, std::span<const std::int64_t> hidd
   return copies;
 }
 
-/// The shares of the copies of each neuron of hidden layer `hidden` sum to 1.
+/// Checks that the shares of the copies of each neuron of hidden layer `hidden` sum to 1.
 void check_shares(const Copies& copies, std::size_t hidden, std::int64_t narrow) {
   const std::vector<double>& share = copies.share[hidden];
   require_finite(share, "embed", "shares");
@@ -109,7 +109,7 @@ void check_shares(const Copies& copies, std::size_t hidden, std::int64_t narrow)
   }
 }
 
-/// The neurons of one side of a layer; the inputs and outputs of the network are copied once.
+/// The neurons on one side of a layer; the network's inputs and outputs are copied once.
 struct Side {
   std::vector<std::int64_t> source;
   std::vector<double> share;
@@ -145,7 +145,7 @@ Network widened(const Network& network, const Copies& copies) {
   return Network(std::move(layers), network.heads());
 }
 
-/// W'(i, j) = share_j W(source_i, source_j), b'(i) = b(source_i); a null neuron has the bias alone.
+/// W'(i, j) = share_j W(source_i, source_j), b'(i) = b(source_i); a null neuron has only its bias.
 void copy_layer(const LayerView<const double>& narrow, const Side& in, const Side& out, double null_bias,
                 const LayerView<double>& wide) {
   for (std::size_t i = 0; i < out.source.size(); ++i) {
@@ -173,7 +173,7 @@ Embedding widen(const Network& network, std::span<const double> theta, Copies co
   return result;
 }
 
-/// The larger one; NaN wins and stays.
+/// The larger one; NaN if either is NaN.
 double larger(double a, double b) { return std::isnan(a) || b <= a ? a : b; }
 
 double sum_of_magnitudes(std::span<const double> values) {
@@ -203,7 +203,7 @@ double output_change(const Landscape& narrow, std::span<const double> theta, con
   return std::accumulate(worst.begin(), worst.end(), 0.0, larger);
 }
 
-/// Σ_n ∂R/∂z of each layer: what a constant input neuron's weights would get.
+/// Σ_n ∂R/∂z of each layer: the gradient of weights from a constant input neuron.
 std::vector<std::vector<double>> error_sums(const Landscape& landscape, std::span<const double> theta,
                                             const Control& control) {
   const cpu::SingleThreadedBlas guard;

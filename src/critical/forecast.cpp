@@ -34,7 +34,7 @@ void check_target(const Landscape& landscape, std::span<const double> theta, std
           width - 1, "; neurons count from 0");
 }
 
-/// Adds up B and D over the samples, for some neurons of one hidden layer at a time.
+/// Sums B and D over the samples, for some neurons of one hidden layer at a time.
 class BlockSums {
  public:
   BlockSums(const Landscape& landscape, std::span<const double> theta, std::int64_t layer, const Control& control)
@@ -77,7 +77,7 @@ class BlockSums {
   }
 
  private:
-  /// x̃ (rows, inputs): the layer's inputs, with a 1 where it has a bias.
+  /// Fills x̃ (rows, inputs): the layer's inputs, followed by a 1 if it has a bias.
   void extend_inputs() {
     const cpu::ConstMatrix below = pass_.input(layer_ - 1);
     std::fill(extended_.begin(), extended_.end(), 1.0);
@@ -98,7 +98,7 @@ class BlockSums {
     return {weighted_.data(), inputs_};
   }
 
-  /// The chunk's share of one neuron's B and D.
+  /// Adds the chunk's share of one neuron's B and D.
   void add(std::int64_t neuron, SplitBlocks& blocks) {
     using cpu::Op;
     const cpu::ConstMatrix z = pass_.pre(layer_ - 1), e = pass_.delta(layer_), x{extended_.data(), inputs_};
@@ -202,7 +202,7 @@ std::vector<SplitCandidate> rank_splits(const Landscape& landscape, std::span<co
   const Network& network = landscape.network();
   check_target(landscape, theta, 1, 0, "rank_splits");
   constexpr std::int64_t kGroup = 8;                             // most neurons that share the passes over samples
-  constexpr std::int64_t kGroupEntries = std::int64_t{1} << 24;  // and most entries of their B together
+  constexpr std::int64_t kGroupEntries = std::int64_t{1} << 24;  // and most entries of their matrices B together
   struct Group {
     std::int64_t layer, first, count;
     std::size_t place;

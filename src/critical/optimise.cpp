@@ -20,15 +20,15 @@ namespace {
 
 constexpr double kMostDamping = 1e16, kLeastDamping = 1e-15;
 constexpr double kDiagonalFloor = 1e-15;  // of diag G, relative to its largest entry
-// Newton: shares of the decrease of ‖∇R‖₂² that the linear model predicts.
+// Newton: fractions of the decrease of ‖∇R‖₂² that the linear model predicts.
 constexpr double kSufficient = 1e-4;                  // that a step must reach
 constexpr double kPoorModel = 0.1, kGoodModel = 0.4;  // below and above which κ grows and shrinks
 constexpr double kFirstKappa = 0.1, kLeastKappa = 1e-6, kGrowth = 2;
-constexpr double kSimilar = 2;  // ratio of lengths up to which the step without μ is taken
+constexpr double kSimilar = 2;  // ratio of lengths up to which the step without μ is preferred
 constexpr int kAttempts = 60;
 constexpr std::int64_t kProgressEvents = 256;  // in one run
 
-/// Where a run stands. A step sets all of it; the loss only where the method needs it.
+/// Where a run stands. A step sets every member, the loss only if the method needs it.
 struct Point {
   std::vector<double> theta;
   std::vector<double> gradient;
@@ -63,7 +63,7 @@ void check_positive(double value, const char* argument) {
           ", expected a positive number");
 }
 
-/// The loop that all methods share: stopping rules, records, progress.
+/// The loop of all methods: stopping rules, records, progress.
 class Run {
  public:
   Run(const Landscape& landscape, std::span<const double> theta, const StoppingRule& rule)
@@ -107,7 +107,7 @@ class Run {
 
   bool recording() const { return iteration_ == 0 || (rule_.record_every > 0 && iteration_ % rule_.record_every == 0); }
 
-  /// False when the callback ends the run.
+  /// Returns false if the callback ends the run.
   bool record() {
     result_.trajectory.push_back(
         {iteration_, loss_at(landscape_, rule_.control, point_), norm_l1(point_.gradient), point_.step_norm});
@@ -139,7 +139,7 @@ class Run {
   OptimiserResult result_;
 };
 
-/// One accepted step of the damped Gauss–Newton method and the damping it leaves (Nielsen's rule).
+/// One accepted step of the damped Gauss–Newton method, with an update of the damping (Nielsen's rule).
 class DampedGaussNewton {
  public:
   DampedGaussNewton(const Landscape& landscape, double damping, const Control& control)
@@ -179,7 +179,7 @@ class DampedGaussNewton {
     return result;
   }
 
-  /// d with (G + μ scale) d = −gradient, if the matrix has a Cholesky factor.
+  /// Solves (G + μ scale) d = −gradient; nullopt if the matrix has no Cholesky factor.
   std::optional<std::vector<double>> solve(std::vector<double> matrix, const std::vector<double>& scale,
                                            std::span<const double> gradient) const {
     const cpu::SingleThreadedBlas guard;
@@ -192,7 +192,7 @@ class DampedGaussNewton {
     return std::isfinite(norm_l1(d)) ? std::optional(std::move(d)) : std::nullopt;
   }
 
-  /// Of the quadratic model: ½ dᵀ(μ scale d − gradient).
+  /// The decrease that the quadratic model predicts: ½ dᵀ(μ scale d − gradient).
   double predicted_decrease(const std::vector<double>& scale, std::span<const double> d,
                             std::span<const double> gradient) const {
     double sum = 0;
@@ -202,17 +202,17 @@ class DampedGaussNewton {
 
   const Landscape& landscape_;
   double damping_;
-  Control control_;  ///< without progress, which is the run's
+  Control control_;  ///< without progress: the run reports it
 };
 
 double spectral_norm(const Spectrum& spectrum) {
   return std::max(std::abs(spectrum.eigenvalues.front()), std::abs(spectrum.eigenvalues.back()));
 }
 
-/// Steps of Newton's method on g = ∇R = 0 that are shorter where H is nearly singular: d = −Σ (v·g) v λ/(λ² + μ) over
-/// the eigenpairs (λ, v) above the truncation, μ = (κ‖g‖)². Near a manifold of critical points the eigenvalues along it
-/// are of the order of ‖g‖: μ stops leaps along it, yet vanishes fast enough for quadratic convergence (Yamashita and
-/// Fukushima 2001). κ follows how well the linear model of g does (Fan 2003).
+/// Newton steps on g = ∇R = 0, shortened where H is nearly singular: d = −Σ (v·g) v λ/(λ² + μ) over the eigenpairs (λ,
+/// v) above the truncation, μ = (κ‖g‖)². Near a manifold of critical points the eigenvalues along it are of the order
+/// of ‖g‖: μ stops leaps along it, yet vanishes fast enough for quadratic convergence (Yamashita and Fukushima 2001). κ
+/// follows how well the linear model of g predicts (Fan 2003).
 class RegularisedNewton {
  public:
   RegularisedNewton(const Landscape& landscape, double truncation, const Control& control)
@@ -266,7 +266,7 @@ class RegularisedNewton {
 
   const Landscape& landscape_;
   double truncation_;
-  Control control_;  ///< without progress, which is the run's
+  Control control_;  ///< without progress: the run reports it
   double kappa_ = kFirstKappa;
 };
 

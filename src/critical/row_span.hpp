@@ -1,4 +1,4 @@
-// The span of vectors that are shown one after another, by Gram–Schmidt.
+// The span of vectors added one after another, by Gram–Schmidt.
 #pragma once
 
 #include <cstddef>
@@ -9,13 +9,13 @@
 
 namespace lossatlas {
 
-/// An orthonormal basis of the rows it was shown. Of many rows it is enough to show random combinations until one adds
-/// no dimension: almost surely such a combination is in a subspace only if all of the rows are.
+/// An orthonormal basis of the rows added so far. For many rows, add random combinations until one adds no dimension:
+/// almost surely such a combination lies in a subspace only if all the rows do.
 class RowSpan {
  public:
   std::size_t rank() const { return basis_.size(); }
 
-  /// Whether the row adds a dimension.
+  /// Adds a row; returns whether it adds a dimension.
   bool add(std::vector<double> row) {
     const double size = norm_l2(row);
     row = rest(std::move(row));
@@ -26,9 +26,9 @@ class RowSpan {
     return true;
   }
 
-  /// What is left of the row outside the span.
+  /// The part of the row outside the span.
   std::vector<double> rest(std::vector<double> row) const {
-    for (int pass = 0; pass < 2; ++pass) {  // twice: once loses orthogonality when the row is nearly in the span
+    for (int pass = 0; pass < 2; ++pass) {  // twice: one pass loses orthogonality if the row is nearly in the span
       for (const std::vector<double>& e : basis_) {
         const double part = dot(e, row);
         for (std::size_t c = 0; c < row.size(); ++c) row[c] -= part * e[c];
@@ -37,7 +37,7 @@ class RowSpan {
     return row;
   }
 
-  /// The span when it had this rank.
+  /// The span as it was at this rank.
   RowSpan first(std::size_t rank) const {
     RowSpan span;
     span.basis_.assign(basis_.begin(), basis_.begin() + static_cast<std::ptrdiff_t>(rank));

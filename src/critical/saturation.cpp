@@ -21,8 +21,8 @@ namespace {
 
 constexpr double kActive = 1e-6;          // |φ'| from which a neuron responds
 constexpr double kConstant = 1e-9;        // range of a neuron on the data, relative to its size
-constexpr double kNearlyConstant = 1e-2;  // the same where the output is constant
-constexpr double kExact = 1e-14;          // the same of a neuron without in-weights, or dead, but for rounding
+constexpr double kNearlyConstant = 1e-2;  // the same if the output is constant
+constexpr double kExact = 1e-14;          // the same for mere rounding: no in-weights, or dead
 constexpr double kSameOutput = 1e-5;      // range of the output on the data, relative to the targets
 constexpr double kVanishing = 1e-6;       // output weights, relative to the layer's largest
 
@@ -38,7 +38,7 @@ std::vector<double> combination(const cpu::ConstMatrix& rows, std::span<const st
   return sum;
 }
 
-/// Shows the span a chunk of rows: costs one random combination of them, and one more for each dimension that it adds.
+/// Adds a chunk of rows to the span: costs one random combination of them, plus one for each dimension gained.
 void add_rows(const cpu::ConstMatrix& rows, std::span<const std::int64_t> chosen, std::size_t width, Random& random,
               RowSpan& span) {
   for (std::size_t added = 0; span.rank() < width && added < chosen.size(); ++added) {
@@ -52,7 +52,7 @@ struct Response {
   double steepest = 0;
   double lowest = std::numeric_limits<double>::infinity();
   double highest = -std::numeric_limits<double>::infinity();
-  std::optional<RowSpan> active;  ///< of the samples on which it responds; nothing as long as they are all
+  std::optional<RowSpan> active;  ///< span of the samples on which it responds; nullopt while these are all
 
   void cover(double output) {
     lowest = std::min(lowest, output);
@@ -67,13 +67,13 @@ struct LayerResponse {
   RowSpan all;
 };
 
-/// φ tends to a straight line on one side at least, exponentially fast.
+/// Whether φ tends to a straight line exponentially fast, on at least one side.
 bool saturates(Activation activation) {
   return activation == Activation::tanh || activation == Activation::sigmoid || activation == Activation::softplus ||
          activation == Activation::gelu;
 }
 
-/// θ without the common shift of a head's outputs that cross entropy does not see.
+/// θ without the common shift of a head's outputs, which cross entropy does not see.
 std::vector<double> seen_by_loss(const Landscape& landscape, std::span<const double> theta) {
   std::vector<double> result(theta.begin(), theta.end());
   if (landscape.loss() == Loss::cross_entropy) centre_outputs(landscape.network(), result);
@@ -95,7 +95,7 @@ std::vector<LayerResponse> layers_with_uses(const Network& network, std::span<co
   return result;
 }
 
-/// Extremes of neuron s on the chunk; the samples to which it responds.
+/// Updates the extremes of neuron s with the chunk; returns the samples to which it responds.
 std::vector<std::int64_t> responding(const cpu::Pass& pass, std::int64_t l, std::int64_t s, Activation activation,
                                      Response& neuron) {
   std::vector<std::int64_t> samples;
@@ -111,7 +111,7 @@ std::vector<std::int64_t> responding(const cpu::Pass& pass, std::int64_t l, std:
 void show_chunk(const cpu::Pass& pass, std::int64_t l, const Layer& layer, Random& random, LayerResponse& response) {
   const auto in = static_cast<std::size_t>(pass.input(l).stride);
   const std::size_t width = in + (std::visit([](const auto& one) { return one.bias; }, layer) ? 1 : 0);
-  std::vector<double> inputs;  // (rows, width): with the bias's 1
+  std::vector<double> inputs;  // (rows, width), with a 1 for the bias
   std::vector<std::int64_t> samples;
   for (std::int64_t r = 0; r < pass.rows(); ++r) {
     const double* x = pass.input(l).at(r, 0).data;
@@ -184,7 +184,7 @@ std::vector<double> fold_constant_neurons(const Landscape& landscape, std::span<
                                           const Control& control) {
   const Network& network = landscape.network();
   std::vector<double> result(theta.begin(), theta.end());
-  if (landscape.data().size() == 1) return result;  // on which every neuron is constant
+  if (landscape.data().size() == 1) return result;  // every neuron is constant on one sample
   std::vector<std::vector<Response>> responses;
   for (const Layer& layer : network.layers()) responses.emplace_back(static_cast<std::size_t>(width(layer)));
   const cpu::SingleThreadedBlas guard;
@@ -232,7 +232,7 @@ OutputKind output_kind(const Landscape& landscape, std::span<const double> point
     }
   });
   if (zero && landscape.loss() == Loss::cross_entropy && data.size() > 1 && equally_frequent(data)) {
-    zero = false;  // all classes equally probable is what constant outputs predict then
+    zero = false;  // constant outputs then predict all classes equally probable
   }
   return zero ? OutputKind::zero : constant ? OutputKind::constant : OutputKind::varying;
 }

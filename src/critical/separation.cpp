@@ -17,9 +17,9 @@
 namespace lossatlas {
 namespace {
 
-constexpr double kFaint = 18.420680743952367;  // −log 1e-8: below e^-kFaint of the largest, probabilities are faint
+constexpr double kFaint = 18.420680743952367;  // −log 1e-8: probabilities below e^-kFaint of the largest are faint
 constexpr double kFree = 1e-8;                 // part of a derivative outside the span, relative to it
-constexpr double kBalanced = 1e-6;             // of a sum that vanishes, relative to its terms
+constexpr double kBalanced = 1e-6;             // of a sum that counts as zero, relative to its terms
 constexpr double kLeastScale = 1e-7;           // of a parameter's effect on the outputs, relative to the largest
 constexpr int kProbes = 4;                     // random vectors that measure lengths
 
@@ -29,8 +29,8 @@ struct Pair {
   std::int64_t other = 0;  ///< indices of outputs
   std::int64_t label = 0;
   double level = 0;    ///< log of the softmax of `other`
-  bool fixed = false;  ///< its ∂m/∂θ is in the span of what has to stay
-  double length = 0;   ///< of ∂m/∂θ outside the span, about; 0 if it is inside
+  bool fixed = false;  ///< its ∂m/∂θ is in the span of those that must stay
+  double length = 0;   ///< of ∂m/∂θ outside the span, approximately; 0 if it is inside
 };
 
 class Separation {
@@ -55,7 +55,7 @@ class Separation {
   }
 
  private:
-  /// Whether some head has no fixed pair: a larger factor on its part of the last layer lowers its loss and no other's.
+  /// Collects the pairs; returns whether some head has no fixed one: scaling up its last layer then lowers its loss.
   bool collect_pairs() {
     std::vector<bool> holds(static_cast<std::size_t>(network_.heads()), network_.outputs_per_head() < 2);
     cpu::for_each_chunk(pass_, data_.size(), [&](const cpu::Pass&) {
@@ -69,7 +69,7 @@ class Separation {
     return std::find(holds.begin(), holds.end(), false) != holds.end();
   }
 
-  /// The pairs of sample first + row in a head; whether one of them is fixed.
+  /// Adds the pairs of sample first + row in a head; returns whether one of them is fixed.
   bool add_pairs(std::int64_t row, std::int64_t head) {
     const std::int64_t classes = network_.outputs_per_head(), sample = pass_.first() + row, start = head * classes;
     const double* p = pass_.output(network_.depth() - 1).at(row, start).data;
@@ -89,7 +89,7 @@ class Separation {
     return holds;
   }
 
-  /// body(pairs of the chunk) after the forward pass of each chunk.
+  /// Calls body(pairs of the chunk) after the forward pass of each chunk.
   template <class Body>
   void for_each_part(Body&& body) {
     auto first = pairs_.begin();
@@ -122,7 +122,7 @@ class Separation {
     return sum;
   }
 
-  /// Units of the parameters in which each moves the outputs about as far.
+  /// Finds units of the parameters in which each moves the outputs about equally far.
   void measure_parameters() {
     std::vector<double> squares(static_cast<std::size_t>(network_.parameter_count()), 0.0);
     for_each_part([&](std::span<const Pair> pairs) {
@@ -154,7 +154,7 @@ class Separation {
     return direction;
   }
 
-  /// Lengths of the pairs outside the span; whether there are any.
+  /// Measures the pairs' lengths outside the span; returns whether there are any free pairs.
   bool find_free() {
     std::vector<std::vector<double>> all, outside;
     for (int probe = 0; probe < kProbes; ++probe) {
@@ -178,7 +178,7 @@ class Separation {
     return std::isfinite(top_);
   }
 
-  /// Σ over the directions of the squared change of each pair's m.
+  /// For each pair, the squared change of its m, summed over the directions.
   std::vector<double> squares_along(const std::vector<std::vector<double>>& directions, std::span<const Pair> pairs) {
     std::vector<double> squares(pairs.size(), 0.0);
     for (const std::vector<double>& direction : directions) {
@@ -193,7 +193,7 @@ class Separation {
     return squares;
   }
 
-  /// Free, and not faint beside the largest of those.
+  /// Free, and not faint compared with the largest free one.
   bool leads(const Pair& pair) const { return pair.length > 0 && pair.level >= top_ - kFaint; }
 
   /// Whether Σ e^m ∂m/∂θ of the leading pairs vanishes outside the span.

@@ -17,7 +17,7 @@ namespace {
 
 constexpr double kEpsilon = std::numeric_limits<double>::epsilon();
 
-/// ε and r for a matrix of size n.
+/// The shift ε and its rounding bound r, for a matrix of size n.
 struct Shift {
   double below;
   double rounding;
@@ -25,7 +25,7 @@ struct Shift {
   Shift(std::int64_t size, const MatrixSize& matrix, std::optional<double> asked) {
     const auto n = static_cast<double>(size);
     const double share = (n + 2) * kEpsilon;
-    // Unless asked for, ε = threshold + r(ε), which is linear in ε.
+    // By default ε = threshold + r(ε), which is linear in ε.
     below = asked.value_or((zero_threshold(size, matrix.frobenius) + share * matrix.diagonal) / (1 - share * n));
     rounding = share * (matrix.diagonal + n * below);
   }
@@ -36,7 +36,7 @@ struct Shift {
   }
 };
 
-/// Of the matrix whose upper triangle is given, without overflow.
+/// Sizes of the matrix whose upper triangle is given, computed without overflow.
 MatrixSize size_of(const std::vector<double>& matrix, std::size_t n) {
   MatrixSize size;
   double largest = 0, squares = 0;

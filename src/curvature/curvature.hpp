@@ -9,7 +9,7 @@
 
 namespace lossatlas {
 
-/// The test of a symmetric matrix (n, n) with finite entries, of which the upper triangle is read.
+/// Tests a symmetric matrix (n, n) with finite entries; reads only its upper triangle.
 CurvatureTest test_matrix_curvature(std::vector<double> matrix, std::int64_t n, std::optional<double> below,
                                     int threads, const Control& control);
 

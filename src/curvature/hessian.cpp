@@ -33,7 +33,7 @@ void check_theta(const Landscape& landscape, std::span<const double> theta, std:
                     whole);
 }
 
-/// Memory for an (M, M) matrix. Asks first when it is large: a system that overcommits would kill the process later.
+/// Allocates an (M, M) matrix. Checks first if it is large: a system that overcommits would kill the process later.
 std::vector<double> square_matrix(std::int64_t parameters) {
   if (!fits_host_memory(8 * static_cast<double>(parameters) * static_cast<double>(parameters))) refuse_size(parameters);
   try {
@@ -45,7 +45,7 @@ std::vector<double> square_matrix(std::int64_t parameters) {
   }
 }
 
-/// Asks whether the eigenvectors of `count` points fit, which all are kept.
+/// Throws unless the eigenvectors of all `count` points fit in memory together.
 void require_vector_memory(std::int64_t parameters, std::int64_t count, std::string_view function) {
   const double bytes =
       8 * static_cast<double>(count) * static_cast<double>(parameters) * static_cast<double>(parameters);
@@ -57,7 +57,7 @@ void require_vector_memory(std::int64_t parameters, std::int64_t count, std::str
                     whole);
 }
 
-/// What can be refused before any work on `count` points.
+/// Checks what can be refused before any work on `count` points.
 void check_options(const Landscape& landscape, const SpectrumOptions& spectrum, std::int64_t count,
                    std::string_view function) {
   check_zero_threshold(spectrum.zero_threshold, function);
@@ -66,14 +66,14 @@ void check_options(const Landscape& landscape, const SpectrumOptions& spectrum, 
   require_vector_memory(landscape.network().parameter_count(), count, function);
 }
 
-/// By LAPACK, of `caller`'s Hessian.
+/// The spectrum of `caller`'s Hessian, by LAPACK.
 Spectrum solved_on_host(std::vector<double> matrix, std::int64_t size, const SpectrumOptions& spectrum, int threads,
                         const HessianCaller& caller) {
   return host_spectrum(std::move(matrix), size, spectrum, threads,
                        {caller.function, caller.parameters() + " with a Hessian"});
 }
 
-/// call(), with the point in the message of an OutOfMemory.
+/// Calls call() and adds the point to the message of an OutOfMemory.
 template <class Call>
 auto at_point(std::int64_t point, Call&& call) {
   try {
@@ -84,7 +84,7 @@ auto at_point(std::int64_t point, Call&& call) {
   }
 }
 
-/// Spectra by LAPACK, a batch of Hessians at a time and each on one thread.
+/// Spectra by LAPACK: a batch of Hessians at a time, each on one thread.
 std::vector<Spectrum> spectra_on_host(const Landscape& landscape, std::span<const double> thetas,
                                       const SpectrumOptions& spectrum, const HessianOptions& options) {
   const std::int64_t size = landscape.network().parameter_count();

@@ -1,4 +1,4 @@
-// Hessians in host memory for those that take them apart.
+// Hessians in host memory, for code that decomposes them.
 #pragma once
 
 #include <optional>
@@ -15,7 +15,7 @@ namespace lossatlas {
 std::vector<double> finite_hessian(const Landscape& landscape, std::span<const double> theta,
                                    const HessianOptions& options, const HessianCaller& caller);
 
-/// hessian_spectrum(), or nothing where the Hessian has a non-finite entry. Reports no progress.
+/// hessian_spectrum(), or nullopt if the Hessian has a non-finite entry. Reports no progress.
 std::optional<Spectrum> spectrum_where_finite(const Landscape& landscape, std::span<const double> theta,
                                               const SpectrumOptions& spectrum, const Control& control);
 

@@ -23,7 +23,7 @@ namespace lossatlas {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kVectorMatrices = 3;  // the eigenvectors and LAPACK's workspace
+constexpr double kVectorMatrices = 3;  // the eigenvectors, and LAPACK's workspace of two
 constexpr std::int64_t kBand = 128;    // eigenvectors whose residuals one thread computes at a time
 
 void check_vector_size(std::int64_t n, std::string_view function, const char* advice) {

@@ -1,4 +1,4 @@
-// What spectra share: the zero rule, checks before any work, and LAPACK on a given number of threads.
+// What all spectra share: the zero rule, checks before any work, and LAPACK on a given number of threads.
 #pragma once
 
 #include <cstdint>
@@ -17,16 +17,16 @@ double zero_threshold(std::int64_t n, double norm);
 
 /// Throws InvalidArgument unless a given threshold is finite and not negative.
 void check_zero_threshold(std::optional<double> threshold, std::string_view function);
-/// Throws InvalidArgument where the CPU would have to find more eigenvectors than LAPACK can.
+/// Throws InvalidArgument if the CPU would have to find more eigenvectors than LAPACK can.
 void check_vector_size(const Landscape& landscape, std::string_view function);
 
-/// Whose spectrum it is, as its errors say.
+/// Names the function and the matrix in error messages.
 struct SpectrumCaller {
   std::string_view function = "symmetric_spectrum";
   std::string what = "a matrix";
 };
 
-/// The spectrum of the finite matrix (n, n) in the upper triangle of `matrix`, its residual on `threads` threads.
+/// The spectrum of the finite matrix (n, n) in the upper triangle of `matrix`; `threads` threads compute its residual.
 Spectrum host_spectrum(std::vector<double> matrix, std::int64_t n, const SpectrumOptions& options, int threads,
                        const SpectrumCaller& caller = {});
 

@@ -18,7 +18,7 @@ static_assert(std::endian::native == std::endian::little, "the writers store dou
 
 constexpr std::size_t kBuffer = std::size_t{1} << 18;
 
-// Not made from the target's name, which may already have the greatest length.
+// Not derived from the target's name, which may already have the greatest length.
 std::string unique_name() {
   static std::atomic<std::uint64_t> counter{0};
   const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
@@ -46,7 +46,7 @@ AtomicFile::AtomicFile(std::filesystem::path target, std::string_view function)
   if (!target_.has_filename()) fail_to_open(context_, ENOENT);
   if (exists && ::access(target_.c_str(), W_OK) != 0) fail_to_open(context_, errno);
   if (exists && !S_ISREG(status.st_mode)) {
-    // Without O_NONBLOCK opening a named pipe would wait for a reader.
+    // Without O_NONBLOCK, opening a named pipe would wait for a reader.
     descriptor_ = ::open(target_.c_str(), O_WRONLY | O_CLOEXEC | O_NONBLOCK);
     context_.require(descriptor_ >= 0 || errno != ENXIO, "which is a named pipe that nobody reads, expected a reader");
     if (descriptor_ < 0) fail_to_open(context_, errno);

@@ -16,9 +16,8 @@ namespace lossatlas {
 
 /// A file under construction. Until commit() the target is untouched; without commit() nothing is left behind.
 ///
-/// A symbolic link is followed; a device or pipe cannot be replaced and is written to directly.
-/// The constructor throws FileError with the target's path and the system's reason, every member that writes
-/// WriteError.
+/// Follows a symbolic link; writes directly to a device or pipe, which cannot be replaced. The constructor throws
+/// FileError with the target's path and the system's reason; every member that writes throws WriteError.
 class AtomicFile {
  public:
   AtomicFile(std::filesystem::path target, std::string_view function);
@@ -26,15 +25,15 @@ class AtomicFile {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
-  /// Throws FileError, WriteError if that may change, when the disk cannot take `bytes` more: said before an hour's
-  /// work, not after.
+  /// Throws if the disk cannot take `bytes` more, before an hour's work rather than after it: WriteError if that may
+  /// change, FileError if it never can.
   void require_space(std::int64_t bytes) const;
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
   /// Little-endian IEEE doubles.
   void write(std::span<const double> values);
   void write_u64(std::uint64_t value);
-  /// Flushes to the disk and renames onto the target; lasts when it returns.
+  /// Flushes to the disk and renames onto the target, which is durable on return.
   void commit();
 
  private:

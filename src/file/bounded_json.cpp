@@ -40,7 +40,7 @@ const JsonValue::Object& JsonValue::items() const {
   return all != nullptr ? *all : none;
 }
 
-/// Builds the tree from what the parser meets.
+/// Builds the tree from the parser's events.
 class JsonReader : public nlohmann::json_sax<nlohmann::json> {
  public:
   JsonReader(std::string_view what, const FileContext& context, JsonLimits limits)
@@ -82,7 +82,7 @@ class JsonReader : public nlohmann::json_sax<nlohmann::json> {
                      " values");
   }
 
-  /// Puts the value where the text has it.
+  /// Puts the value at the parser's current place in the tree.
   JsonValue& place(JsonValue value) {
     count();
     if (open_.empty()) return root_ = std::move(value);
@@ -115,7 +115,7 @@ class JsonReader : public nlohmann::json_sax<nlohmann::json> {
   JsonLimits limits_;
   std::int64_t values_ = 0;
   JsonValue root_;
-  std::vector<JsonValue*> open_;  ///< only the innermost grows, so that the others stay where they are
+  std::vector<JsonValue*> open_;  ///< only the innermost grows, so pointers to the others stay valid
   std::vector<std::set<std::string>> keys_;
 };
 

@@ -1,4 +1,4 @@
-// JSON from a file that may be hostile: bounded depth and size, no key twice. And JSON texts of our own.
+// Reads JSON from files that may be hostile: bounded depth and size, no duplicate keys. Writes JSON text too.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +15,7 @@ namespace lossatlas {
 
 struct JsonMember;
 
-/// A value of a JSON text. Unlike the parser's own tree it asks for no memory when it is destroyed, where a lack of it
+/// A JSON value. Unlike the parser's own tree it allocates nothing when it is destroyed, where running out of memory
 /// would end the process.
 class JsonValue {
  public:
@@ -31,28 +31,28 @@ class JsonValue {
   bool is_string() const { return holds<std::string>(); }
   bool is_boolean() const { return holds<bool>(); }
   bool is_number() const { return holds<double>() || holds<std::int64_t>() || is_number_unsigned(); }
-  /// A whole number from 0 that fits 64 bits.
+  /// A whole number ≥ 0 that fits 64 bits.
   bool is_number_unsigned() const { return holds<std::uint64_t>(); }
 
-  /// What is_...() has said it is: bool, std::string or std::uint64_t.
+  /// The value, as the type that is_...() has reported: bool, std::string or std::uint64_t.
   template <class T>
   const T& get() const {
     return std::get<T>(value_);
   }
-  /// Of any number.
+  /// Any number, as a double.
   double number() const;
 
-  /// Entries or members; 0 for others.
+  /// Number of entries or members; 0 for other kinds.
   std::size_t size() const;
-  /// The member of an object; null when there is none, or no object.
+  /// The member of an object; null if there is none or this is no object.
   const JsonValue* find(std::string_view key) const;
   bool contains(std::string_view key) const { return find(key) != nullptr; }
-  /// find(), or a null value.
+  /// find(), or a null value if there is none.
   const JsonValue& operator[](std::string_view key) const;
 
-  /// Of an array, the entries; of others none.
+  /// The entries of an array; none for other kinds.
   const Array& entries() const;
-  /// Of an object, the members; of others none.
+  /// The members of an object; none for other kinds.
   const Object& items() const;
 
  private:
@@ -72,19 +72,19 @@ struct JsonMember {
 };
 
 struct JsonLimits {
-  int depth = 4;                 ///< arrays and objects inside one another
-  std::int64_t values = 100000;  ///< of any kind, keys included
+  int depth = 4;                 ///< nesting of arrays and objects
+  std::int64_t values = 100000;  ///< of any kind, counting keys
 };
 
-/// Throws FileError when `text` is not one JSON object within the limits; `what` names it in the message.
+/// Throws FileError unless `text` is one JSON object within the limits; `what` names it in the message.
 JsonValue parse_bounded_json(std::string_view text, std::string_view what, const FileContext& context,
                              JsonLimits limits = {});
 
-/// The text in quotes, in ASCII.
+/// The text quoted, in ASCII.
 std::string json_text(std::string_view text);
-/// Shortest decimals that give the number back; null when it is not finite.
+/// The shortest decimal that reads back as the same number; null if it is not finite.
 std::string json_text(double number);
-/// "[a,b]" of texts of values, with `brackets` "[]", or "{a,b}" of members with "{}".
+/// Joins the texts of values as "[a,b]" or, with `brackets` "{}", those of members as "{a,b}".
 std::string json_list(const std::vector<std::string>& texts, std::string_view brackets = "[]");
 
 }  // namespace lossatlas

@@ -52,7 +52,7 @@ std::size_t ByteSource::inflate(std::span<std::byte> bytes) {
     const int status = ::inflate(&stream, Z_NO_FLUSH);
     produced += room - stream.avail_out;
     if (status == Z_STREAM_END) {
-      // A gzip file may be several members in a row.
+      // A gzip file may hold several members in a row.
       inflater_->finished = stream.avail_in == 0 && input_.remaining() == 0;
       if (!inflater_->finished) inflateReset(&stream);
     } else if (status != Z_OK && status != Z_BUF_ERROR) {
@@ -72,7 +72,7 @@ void ByteSource::read(std::span<std::byte> bytes) {
 }
 
 void ByteSource::require_possible(std::int64_t bytes) const {
-  // Deflate shrinks nothing by more than 1032 to 1.
+  // Deflate never compresses by more than 1032 to 1.
   constexpr std::int64_t kRatio = 1032;
   const std::int64_t most = inflater_ == nullptr ? input_.remaining() : input_.size() * kRatio;
   context().require(bytes <= most, "whose header announces ", bytes, " bytes, expected at most ", most,

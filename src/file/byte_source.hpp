@@ -1,4 +1,4 @@
-// Bytes of a file, plain or gzip, told by content.
+// Bytes of a file, plain or gzip; the content decides which.
 #pragma once
 
 #include <cstddef>
@@ -21,13 +21,13 @@ class ByteSource {
   ByteSource& operator=(const ByteSource&) = delete;
 
   const FileContext& context() const { return input_.context(); }
-  /// The next bytes, all of them; throws FileError when they end before or the compressed data are corrupt.
+  /// Reads exactly bytes.size() bytes; throws FileError if the file ends first or the compressed data are corrupt.
   void read(std::span<std::byte> bytes);
-  /// Throws FileError when `bytes` more cannot be in a file of this size, before anything is allocated for them.
+  /// Throws FileError if a file of this size cannot hold `bytes` more; call it before allocating them.
   void require_possible(std::int64_t bytes) const;
-  /// Throws FileError when a plain file is of a known kind other than the `expected` one.
+  /// Throws FileError if a plain file is of a known kind other than `expected`.
   void refuse_foreign(std::string_view expected);
-  /// Throws FileError unless all bytes are read and the checksum of gzip agrees.
+  /// Throws FileError unless all bytes have been read and gzip's checksum agrees.
   void require_end();
 
  private:

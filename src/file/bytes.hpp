@@ -1,4 +1,4 @@
-// Numbers in bytes: byte order, half precision, products of sizes that may overflow.
+// Numbers as bytes: byte order, half precision, products of sizes that may overflow.
 #pragma once
 
 #include <algorithm>
@@ -39,7 +39,7 @@ inline double bfloat_to_double(std::uint16_t bits) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
 }
 
-/// Product of sizes ≥ 0; nothing when it exceeds 2⁶³ − 1.
+/// Product of sizes ≥ 0; nullopt if it exceeds 2⁶³ − 1.
 inline std::optional<std::int64_t> checked_product(std::span<const std::int64_t> sizes) {
   if (std::find(sizes.begin(), sizes.end(), 0) != sizes.end()) return 0;
   std::int64_t product = 1;

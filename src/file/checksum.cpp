@@ -6,7 +6,7 @@ namespace lossatlas {
 
 Checksum& Checksum::add(std::span<const std::byte> bytes) {
   const auto* data = reinterpret_cast<const Bytef*>(bytes.data());
-  if (bytes.empty()) return *this;  // zlib takes a null pointer for a request to begin again
+  if (bytes.empty()) return *this;  // zlib takes a null pointer as a request to start over
   crc_ = static_cast<std::uint32_t>(crc32_z(crc_, data, bytes.size()));
   adler_ = static_cast<std::uint32_t>(adler32_z(adler_, data, bytes.size()));
   return *this;

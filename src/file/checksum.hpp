@@ -1,4 +1,4 @@
-// Checksums of what is on a disk, against damage by accident.
+// Checksums of data on a disk, against accidental damage.
 #pragma once
 
 #include <cstddef>
@@ -9,18 +9,17 @@
 
 namespace lossatlas {
 
-/// CRC-32 and Adler-32 side by side, 64 bits. The CRC alone finds every burst of up to 32 wrong bits; anything else
-/// passes both with a chance below 2⁻⁵⁰. No defence against forgery. Bits do not depend on how bytes are cut into
-/// calls.
+/// CRC-32 and Adler-32 side by side, 64 bits. The CRC alone finds every burst of up to 32 wrong bits; other damage
+/// passes both with a probability below 2⁻⁵⁰. No defence against forgery. How bytes are cut into calls does not matter.
 class Checksum {
  public:
   Checksum& add(std::span<const std::byte> bytes);
   Checksum& add(std::span<const double> values) { return add(std::as_bytes(values)); }
-  /// A string with its length, so that a list of them has one reading only.
+  /// Adds a string and its length, so that a list of strings has only one reading.
   Checksum& add(std::string_view text);
-  /// As many bytes as stated that have such a value of their own.
+  /// Appends `bytes` bytes whose own checksum is `value`.
   Checksum& append(std::uint64_t value, std::int64_t bytes);
-  /// One number, as it lies in memory.
+  /// Adds one number, as it lies in memory.
   template <class T>
   requires std::is_arithmetic_v<T> Checksum& add(T value) { return add(std::as_bytes(std::span(&value, 1))); }
 

@@ -1,4 +1,4 @@
-// Who reads or writes which file, for messages of one line that name both.
+// Who reads or writes which file, for one-line messages that name both.
 #pragma once
 
 #include <filesystem>
@@ -11,9 +11,9 @@
 
 namespace lossatlas {
 
-/// Text of a file in quotes, its first 60 bytes, as one_line() has them.
+/// The first 60 bytes of a file's text, quoted and made printable by one_line().
 std::string printable(std::string_view text);
-/// A path in quotes, as one_line() has it.
+/// A path, quoted and made printable by one_line().
 std::string display(const std::filesystem::path& file);
 
 /// The file and the public function that a FileError names.
@@ -21,7 +21,7 @@ struct FileContext {
   std::filesystem::path file;
   std::string_view function;
 
-  /// Throws E "[function] received FILE " and the parts.
+  /// Throws E with "[function] received FILE " followed by the parts.
   template <class E = FileError, class... Parts>
   [[noreturn]] void fail(const Parts&... parts) const {
     throw E(message(function, "received ", display(file), ' ', parts...));
@@ -30,7 +30,7 @@ struct FileContext {
   void require(bool condition, const Parts&... parts) const {
     if (!condition) fail(parts...);
   }
-  /// Throws FileError unless `bytes` of memory can be had, before they are asked for.
+  /// Throws FileError unless `bytes` of memory are available; call it before allocating.
   void require_memory(double bytes) const {
     require(fits_host_memory(bytes), "which needs ", bytes, " bytes of memory, expected at most the ",
             available_host_memory(), " available");

@@ -46,7 +46,7 @@ constexpr Kind kKinds[] = {{"\x89HDF\r\n\x1a\n"sv, "an HDF5 file (Keras, .h5)", 
                            {"\xff\xfe"sv, "a text in UTF-16", "save it in UTF-8"},
                            {"\xfe\xff"sv, "a text in UTF-16", "save it in UTF-8"}};
 
-/// A zip archive is told by the name of its first entry, which stands behind 30 bytes.
+/// Tells the kind of a zip archive by the name of its first entry, which follows 30 bytes.
 Kind archive(std::string_view begin) {
   constexpr std::size_t kHeader = 30;
   const auto byte = [&](std::size_t at) -> std::size_t {
@@ -61,13 +61,13 @@ Kind archive(std::string_view begin) {
   return {{}, "a zip archive (PyTorch's .pt, Keras and others are such)", kSaveModel};
 }
 
-/// ONNX is a protocol buffer: field 1, the version, and after it one of the first fields as text or message.
+/// ONNX is a protocol buffer: field 1 (the version), then one of the first fields as text or message.
 bool is_onnx(std::string_view begin) {
   return begin.size() > 4 && begin[0] == 8 && begin[1] >= 1 && begin[1] <= 20 &&
          "\x12\x1a\x22\x32\x3a\x42"sv.find(begin[2]) != std::string_view::npos;
 }
 
-/// A safetensors header is JSON behind its length in 8 bytes, of which a real one leaves the last four 0.
+/// A safetensors file begins with its header's length in 8 bytes, of which the last four are 0 in practice, then JSON.
 bool is_safetensors(std::string_view begin) {
   return begin.size() > 8 && begin.substr(4, 4) == "\0\0\0\0"sv && begin[8] == '{';
 }

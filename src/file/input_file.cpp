@@ -24,7 +24,7 @@ std::string printable(std::string_view text) {
 std::string display(const std::filesystem::path& file) { return '"' + one_line(file.native()) + '"'; }
 
 InputFile::InputFile(std::filesystem::path file, std::string_view function) : context_{std::move(file), function} {
-  // Without O_NONBLOCK opening a named pipe would wait for a writer.
+  // Without O_NONBLOCK, opening a named pipe would wait for a writer.
   descriptor_ = ::open(context_.file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor_ < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) {
     context_.fail<Error>("which cannot be opened (", reason(errno), "), expected room for one more open file");

@@ -24,7 +24,7 @@ class InputFile {
   std::int64_t remaining() const { return size_ - position_; }
   const FileContext& context() const { return context_; }
 
-  /// The next bytes, all of them; throws FileError when the file ends before.
+  /// Reads exactly bytes.size() bytes; throws FileError if the file ends first.
   void read(std::span<std::byte> bytes);
   void seek(std::int64_t position);
 
@@ -35,7 +35,7 @@ class InputFile {
   std::int64_t position_ = 0;
 };
 
-/// All bytes of a regular file. Throws FileError.
+/// Reads a whole regular file. Throws FileError.
 std::string read_file(const std::filesystem::path& file, std::string_view function);
 
 }  // namespace lossatlas

@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kMostLinks = 40;  // as Linux follows
+constexpr int kMostLinks = 40;  // Linux's own limit
 
 template <class E>
 [[noreturn]] void fail(const FileContext& context, int error) {
@@ -77,7 +77,7 @@ void require_space(const fs::path& file, std::int64_t bytes, const FileContext& 
   std::error_code failed;
   const fs::space_info disk = fs::space(folder_of(file), failed);
   const auto needed = static_cast<std::uintmax_t>(std::max<std::int64_t>(bytes, 0));
-  // Some virtual file systems report no capacity at all: they have no limit to compare with.
+  // Some virtual file systems report no capacity: they have no limit to compare with.
   if (failed || disk.capacity == 0 || needed <= disk.available) return;
   const std::string text = "which would take " + std::to_string(bytes) + " bytes more, expected at most the " +
                            std::to_string(disk.available) +
@@ -89,7 +89,7 @@ void require_space(const fs::path& file, std::int64_t bytes, const FileContext& 
 void sync_folder(const fs::path& file) {
   const int descriptor = ::open(folder_of(file).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) return;
-  ::fsync(descriptor);  // some file systems refuse it for folders: nothing more can be done there
+  ::fsync(descriptor);  // some file systems refuse it for folders, which cannot be helped
   ::close(descriptor);
 }
 

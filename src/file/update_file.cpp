@@ -14,7 +14,7 @@
 namespace lossatlas {
 namespace {
 
-constexpr int kFlags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;  // a named pipe would wait for a reader
+constexpr int kFlags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;  // else a named pipe would wait for a reader
 
 struct stat status_of(int descriptor) {
   struct stat status {};
@@ -41,7 +41,7 @@ UpdateFile::~UpdateFile() {
 }
 
 UpdateFile UpdateFile::create(const std::filesystem::path& file, std::string_view function) {
-  UpdateFile made(file, function, -1);  // whatever asks for memory comes before the file is there
+  UpdateFile made(file, function, -1);  // allocates before the file exists
   made.descriptor_ = ::open(file.c_str(), kFlags | O_CREAT | O_EXCL, 0666);
   if (made.descriptor_ < 0) {
     made.context_.require(errno != EEXIST, "which exists, expected no such file yet; another process has begun it");
@@ -63,7 +63,7 @@ std::optional<UpdateFile> UpdateFile::open(const std::filesystem::path& file, st
     opened.context_.require(S_ISREG(status_of(opened.descriptor_).st_mode),
                             "which is not a regular file, expected one");
     opened.hold();
-    if (names(file, opened.descriptor_)) return opened;  // otherwise its process finished just now
+    if (names(file, opened.descriptor_)) return opened;  // else the process using it has just finished
   }
 }
 
@@ -75,7 +75,7 @@ void UpdateFile::hold() const {
 std::int64_t UpdateFile::size() const { return status_of(descriptor_).st_size; }
 
 std::int64_t UpdateFile::allocated() const {
-  constexpr std::int64_t kBlock = 512;  // of st_blocks, whatever the file system's own is
+  constexpr std::int64_t kBlock = 512;  // the unit of st_blocks on every file system
   return kBlock * status_of(descriptor_).st_blocks;
 }
 
@@ -122,7 +122,7 @@ void UpdateFile::rename(const std::filesystem::path& target) {
   if (::stat(target.c_str(), &old) == 0) ::fchmod(descriptor_, old.st_mode & 0777);
   require_named();
   if (::rename(context_.file.c_str(), target.c_str()) != 0) fail_to_write(context_, errno);
-  lossatlas::require_named(target, descriptor_, context_);  // nobody put another file there at the last moment
+  lossatlas::require_named(target, descriptor_, context_);  // throws if another file took the name at the last moment
   context_.file = target;
   sync_folder(target);
 }

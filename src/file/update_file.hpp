@@ -1,4 +1,4 @@
-// A regular file that is read and written at chosen places, now and by later processes.
+// A regular file that this process and later ones read and write at chosen offsets.
 #pragma once
 
 #include <cstddef>
@@ -12,14 +12,14 @@
 
 namespace lossatlas {
 
-/// A process holds it for itself, where the file system knows locks. create() and open() throw FileError, also when
-/// another process holds the file; members that write throw WriteError. Each names the path and the system's reason.
-/// Never follows a symbolic link.
+/// Locked by the process that opens it, if the file system supports locks. create() and open() throw FileError, also if
+/// another process holds the file; members that write throw WriteError. Each message names the path and the system's
+/// reason. Never follows a symbolic link.
 class UpdateFile {
  public:
-  /// A new file; throws when there is one of that name.
+  /// Creates a new file; throws if the name exists.
   static UpdateFile create(const std::filesystem::path& file, std::string_view function);
-  /// The file of that name; nothing when there is none.
+  /// Opens the file of that name; nullopt if there is none.
   static std::optional<UpdateFile> open(const std::filesystem::path& file, std::string_view function);
   UpdateFile(UpdateFile&& other) noexcept;
   UpdateFile& operator=(UpdateFile&& other) noexcept;
@@ -27,23 +27,23 @@ class UpdateFile {
 
   const FileContext& context() const { return context_; }
   std::int64_t size() const;
-  /// Bytes that the disk holds for it: less than size() with holes.
+  /// Bytes allocated on the disk: fewer than size() if the file has holes.
   std::int64_t allocated() const;
-  /// Whether the name is still this file's.
+  /// Whether the name still refers to this file.
   bool named() const;
-  /// Throws WriteError unless it is.
+  /// Throws WriteError unless named().
   void require_named() const;
-  /// As many bytes as there are from `offset`, at most bytes.size(); returns how many.
+  /// Reads what there is from `offset` on, at most bytes.size() bytes; returns how many.
   std::size_t read(std::int64_t offset, std::span<std::byte> bytes) const;
   void write(std::int64_t offset, std::span<const std::byte> bytes);
   void truncate(std::int64_t size);
-  /// Returns when the content is on the disk.
+  /// Waits until the content is on the disk.
   void sync();
-  /// Onto `target`, whose permissions are kept if it exists. Lasts when it returns. Throws WriteError, the target
-  /// untouched, when the name is no longer this file's.
+  /// Renames onto `target`, keeping the permissions of an existing target. Durable on return. Throws WriteError, with
+  /// the target untouched, if the name no longer refers to this file.
   void rename(const std::filesystem::path& target);
-  /// Removes the name if it is still this file's; one that stays costs the next run no more than an error that names
-  /// it.
+  /// Removes the name if it still refers to this file. If that fails, all it costs is that the next run ends with an
+  /// error that names the file.
   void remove() const;
 
  private:

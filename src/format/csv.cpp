@@ -15,7 +15,7 @@ namespace {
 constexpr std::string_view kFunction = "read_csv";
 constexpr std::size_t kMaxClasses = 1000;
 
-/// The targets as numbers, all finite; nothing when one of them is text.
+/// The targets as numbers; nullopt if one of them is text. Throws FileError if a number is not finite.
 std::optional<std::vector<double>> numeric_targets(const CsvTable& table, const FileContext& context) {
   std::vector<double> values;
   for (const std::string& target : table.targets) {
@@ -38,7 +38,7 @@ std::vector<double> real_targets(const CsvTable& table, const FileContext& conte
                ", expected a real number");
 }
 
-/// K when the values are labels: whole numbers 0..K−1, each present, with 2 ≤ K ≤ 1000 and N > K.
+/// K if the values are labels: whole numbers 0..K−1, each present, with 2 ≤ K ≤ 1000 and N > K. Otherwise nullopt.
 std::optional<std::int64_t> class_count(const std::vector<double>& values) {
   std::vector<bool> present(kMaxClasses, false);
   std::size_t count = 0;
@@ -53,7 +53,7 @@ std::optional<std::int64_t> class_count(const std::vector<double>& values) {
   return static_cast<std::int64_t>(count);
 }
 
-/// The different texts of the targets, sorted.
+/// The distinct texts of the targets, sorted.
 std::vector<std::string> class_names(const CsvTable& table, const FileContext& context) {
   std::vector<std::string> names = table.targets;
   std::ranges::sort(names);
@@ -72,7 +72,7 @@ std::string listed(const std::vector<std::string>& names) {
   return text + (names.size() > kMost ? ", ..." : "");
 }
 
-/// Numbers of classes by name; where all names are numbers, by value, so that 1.0 is the class 1.
+/// Numbers classes by name; if all names are numbers, by value, so that 1.0 is the class 1.
 class ClassList {
  public:
   explicit ClassList(const std::vector<std::string>& names)
@@ -92,7 +92,7 @@ class ClassList {
   }
 
  private:
-  using Key = std::pair<double, std::string>;  ///< of numbers the value alone
+  using Key = std::pair<double, std::string>;  ///< a number's value alone, or a text
 
   Key key(const std::string& text) const {
     const std::optional<double> value = numeric_ ? csv_number(text) : std::nullopt;

@@ -1,4 +1,4 @@
-// Records of a CSV text as RFC 4180 has them.
+// Records of a CSV text, as RFC 4180 defines them.
 #pragma once
 
 #include <cstddef>
@@ -11,14 +11,14 @@
 
 namespace lossatlas {
 
-/// Splits a text into records. Blanks around a field are dropped, a quoted field may hold commas and line ends, and
-/// a line ends in LF, CR LF or CR and has 2^20 fields at most. Both arguments must outlive the reader.
+/// Splits a text into records. Drops blanks around a field; a quoted field may hold commas and line ends; a line ends
+/// in LF, CR LF or CR and has at most 2^20 fields. Both arguments must outlive the reader.
 class CsvReader {
  public:
   CsvReader(std::string_view text, const FileContext& context);
 
-  /// The next record; false at the end, where empty lines are ignored. Throws FileError with the line on wrong quotes
-  /// and on too many fields.
+  /// Reads the next record; false at the end, where empty lines are ignored. Throws FileError with the line on wrong
+  /// quotes and on too many fields.
   bool next(std::vector<std::string>& fields);
   /// Line on which the last record began, from 1.
   std::int64_t line() const { return record_line_; }

@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::string_view kSayHeader = "say header=yes or header=no";
 
-/// What stands for a value that was not known.
+/// Whether a field stands for an unknown value.
 bool is_missing(std::string_view field) {
   constexpr std::array<std::string_view, 9> kTokens = {"", "?", "na", "n/a", "nan", "null", "none", "<na>", "#n/a"};
   std::string lower(field.substr(0, 5));
@@ -125,7 +125,7 @@ class TableReader {
                   !options_.header && reader_.line() == first_line_ ? ", or say header=yes if it is a header" : "");
   }
 
-  /// A header has names only: a number beside them may as well be of a sample whose other values are malformed.
+  /// A header has only names: a number among them may belong to a sample whose other values are malformed.
   void check_names() const {
     const std::string& name_of_target = first_[target_];
     const bool is_label = std::ranges::find(table_.targets, name_of_target) != table_.targets.end() ||
@@ -143,7 +143,7 @@ class TableReader {
     }
   }
 
-  /// A sample of small whole numbers, or the header of a table whose columns were only numbered?
+  /// Refuses a first line 0,1,...: a sample of small whole numbers, or the header of a table with numbered columns?
   void check_sample() const {
     std::int64_t inputs = 0;
     const auto counts = [&](const std::string& field) { return field == std::to_string(inputs++); };
@@ -173,7 +173,7 @@ class TableReader {
   std::vector<std::string> first_;
   std::int64_t first_line_ = 0;
   std::size_t target_ = 0;
-  bool named_ = false;  ///< the target by its name in the first line
+  bool named_ = false;  ///< the target is given by its name in the first line
 };
 
 }  // namespace

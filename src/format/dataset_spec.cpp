@@ -26,7 +26,7 @@ constexpr std::string_view kCsvForms =
   throw InvalidArgument(message(kFunction, "received ", printable(received), ", expected ", expected));
 }
 
-/// For a wrong part of a description, which may be too long for a message to show its end.
+/// Blames a wrong part of a description, which may be too long for a message to show its end.
 [[noreturn]] void fail(std::string_view part, std::string_view spec, std::string_view expected) {
   throw InvalidArgument(
       message(kFunction, "received ", printable(part), " in ", printable(spec), ", expected ", expected));
@@ -68,7 +68,7 @@ struct FilePair {
   std::filesystem::path second;
 };
 
-/// FIRST,SECOND; where names hold commas themselves, the one split at which both files exist.
+/// Splits FIRST,SECOND; if the names contain commas themselves, at the only comma where both files exist.
 FilePair split_files(std::string_view spec, std::string_view text) {
   std::vector<FilePair> all;
   std::vector<FilePair> existing;
@@ -89,7 +89,7 @@ FilePair split_files(std::string_view spec, std::string_view text) {
   return pair;
 }
 
-/// What a model's other data sets take from the one it was made for.
+/// What a model's other data sets take over from the one it was made for.
 struct Kin {
   std::vector<std::string> classes;
   bool real = false;
@@ -107,10 +107,10 @@ Kin kin_of(const Dataset& like) {
 constexpr std::string_view kTarget = "target=", kHeader = "header=", kClasses = "classes=",
                            kStandardise = "standardise";
 
-/// The options of csv:FILE,OPTION,..., read from the left.
+/// Parses the options of csv:FILE,OPTION,... from the left.
 class CsvSpecParser {
  public:
-  /// Whether the text is options, with commas between, and nothing else.
+  /// Whether the text consists of options separated by commas.
   bool parse(std::string_view text) {
     rest_ = text;
     do {
@@ -145,7 +145,7 @@ class CsvSpecParser {
     return true;
   }
 
-  /// Takes the comma before one more name, not that before an option.
+  /// Takes the comma before another name, but not one before an option.
   bool another_name() {
     if (!rest_.starts_with(',')) return false;
     const std::string_view next = rest_.substr(1);
@@ -154,7 +154,7 @@ class CsvSpecParser {
     return !other && accept(",");
   }
 
-  /// "a ""b"", c": a quote inside is written twice.
+  /// Parses "a ""b"", c", where a quote inside is doubled.
   std::optional<std::string> quoted() {
     std::string name;
     while (accept("\"")) {

@@ -49,7 +49,7 @@ void read_bytes(ByteSource& source, std::int64_t count, const Store& store) {
   source.require_end();
 }
 
-/// "mnist-t10k" of "mnist-t10k-images-idx3-ubyte.gz".
+/// "mnist-t10k" for "mnist-t10k-images-idx3-ubyte.gz".
 std::string human_name(const std::filesystem::path& images) {
   std::string name = images.filename().string();
   for (const std::string_view ending : {".gz", "-idx3-ubyte", ".idx3-ubyte", "-images"}) {

@@ -124,7 +124,7 @@ class Parser {
     const auto [end, error] = std::from_chars(begin, text_.data() + text_.size(), size);
     if (error != std::errc() || size < 0) malformed("a size of at most 2^63 - 1");
     position_ += static_cast<std::size_t>(end - begin);
-    accept_word("L");  // Python 2 wrote long integers so
+    accept_word("L");  // Python 2 wrote long integers like this
     return size;
   }
 

@@ -24,7 +24,7 @@ struct NpyHeader {
 /// Throws FileError naming `context` on anything but a dict of 'descr', 'fortran_order' and 'shape'.
 NpyHeader parse_npy_header(std::string_view text, const FileContext& context);
 
-/// All that stands before the values of <f8 in C order: a multiple of 64 bytes.
+/// Everything before the values, for <f8 in C order: a multiple of 64 bytes.
 std::string npy_header_text(std::span<const std::int64_t> shape);
 
 }  // namespace lossatlas

@@ -11,7 +11,7 @@
 namespace lossatlas {
 namespace {
 
-/// An array (n₁, ..., n_z) of one channel, or (n₁, ..., n_z, channels).
+/// Takes an array (n₁, ..., n_z) for one channel, or (n₁, ..., n_z, channels).
 Pattern pattern_of(Array array, std::int64_t channels, const FileContext& context) {
   if (channels > 1) {
     context.require(!array.shape.empty() && array.shape.back() == channels, "whose last axis is ",

@@ -62,18 +62,18 @@ bool read_header(Decoder& decoder) {
   decoder.info = png_create_info_struct(decoder.png);
   if (decoder.info == nullptr) return false;
   png_set_read_fn(decoder.png, &decoder, on_read);
-  // Texts and profiles, which may be compressed a thousandfold, are passed over: PLTE and tRNS are all that counts.
+  // Skips texts and profiles, which may be compressed a thousandfold: only PLTE and tRNS matter.
   png_set_keep_unknown_chunks(decoder.png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
   png_read_info(decoder.png, decoder.info);
   decoder.file_row_bytes = static_cast<std::int64_t>(png_get_rowbytes(decoder.png, decoder.info));
-  // Palette and transparent colour to samples and alpha, 1, 2 and 4 bits to 8. Gamma is left alone.
+  // Expands palette and transparent colour to samples and alpha, and 1, 2 and 4 bits to 8. Leaves gamma alone.
   png_set_expand(decoder.png);
   png_set_interlace_handling(decoder.png);
   png_read_update_info(decoder.png, decoder.info);
   return true;
 }
 
-/// All rows of an interlaced picture, the next one of another.
+/// Reads all rows of an interlaced picture, or the next row of any other.
 bool read_rows(Decoder& decoder, png_bytepp rows, bool interlaced) {
   if (setjmp(png_jmpbuf(decoder.png)) != 0) return false;
   interlaced ? png_read_image(decoder.png, rows) : png_read_row(decoder.png, rows[0], nullptr);
@@ -86,7 +86,7 @@ bool read_end(Decoder& decoder) {
   return true;
 }
 
-/// libpng allocates whatever length a chunk claims: each must lie inside the file.
+/// libpng allocates whatever length a chunk claims: checks that each lies inside the file.
 void check_chunks(std::span<const std::byte> bytes, const FileContext& context) {
   constexpr std::size_t kSignature = 8;
   constexpr std::size_t kFrame = 12;  // length, type, checksum
@@ -99,7 +99,7 @@ void check_chunks(std::span<const std::byte> bytes, const FileContext& context) 
   }
 }
 
-/// The sizes in IHDR, refused before libpng allocates for them.
+/// Checks the sizes in IHDR before libpng allocates for them.
 void check_start(std::span<const std::byte> bytes, const FileContext& context) {
   constexpr std::size_t kHeader = 33;
   constexpr std::size_t kSignature = 8;
@@ -141,10 +141,10 @@ void convert(std::span<const std::byte> samples, int depth, int source_channels,
   }
 }
 
-/// The values, by rows of 8 or 16 bits, big-endian, as libpng delivers them; an interlaced picture takes all at once.
+/// Reads the values by rows of 8 or 16 bits, big-endian, as libpng delivers them; interlaced pictures all at once.
 void read_values(Decoder& decoder, Raster& raster, const FileContext& context) {
   const auto row_bytes = static_cast<std::int64_t>(png_get_rowbytes(decoder.png, decoder.info));
-  // Deflate shrinks nothing by more than 1032 to 1.
+  // Deflate never compresses by more than 1032 to 1.
   constexpr std::int64_t kRatio = 1032;
   context.require(decoder.file_row_bytes * raster.height <= kRatio * std::ssize(decoder.bytes), "of ",
                   decoder.bytes.size(),
@@ -206,7 +206,7 @@ struct PngEncoder {
   std::int64_t width, height;
   png_structp png = nullptr;
   png_infop info = nullptr;
-  std::exception_ptr failure;  ///< of the file
+  std::exception_ptr failure;  ///< thrown while writing to the file
   std::array<char, 80> reason{};
 };
 

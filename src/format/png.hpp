@@ -1,4 +1,4 @@
-// PNG to and from samples.
+// Reads and writes PNG files as samples.
 #pragma once
 
 #include <cstdint>
@@ -29,9 +29,9 @@ class PngWriter {
   PngWriter(const std::filesystem::path& file, std::int64_t width, std::int64_t height, std::string_view function);
   ~PngWriter();
 
-  /// Whole rows (count, width, 3).
+  /// Writes whole rows (count, width, 3).
   void write(std::span<const std::uint8_t> rgb);
-  /// After the last row.
+  /// Call it after the last row.
   void commit();
 
  private:

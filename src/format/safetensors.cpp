@@ -75,7 +75,7 @@ struct LayerTensors {
   const TensorEntry* bias = nullptr;
 };
 
-/// Weight and bias of each layer in the order of the numbers in their names.
+/// Collects the weight and bias of each layer, in the order of the numbers in their names.
 std::vector<LayerTensors> group_layers(const SafetensorsHeader& header, const FileContext& context) {
   for (const TensorEntry& entry : header.tensors) refuse_other_layers(entry.name, entry.shape, context);
   std::map<std::uint32_t, LayerTensors> layers;

@@ -16,7 +16,7 @@ using Json = JsonValue;
 
 constexpr std::string_view kMetadata = "__metadata__";
 constexpr std::size_t kMaxRank = 64;
-constexpr double kJsonFactor = 4;  // a long text is held in the file, as a key, and in the set of keys
+constexpr double kJsonFactor = 4;  // copies of a long text: the file, a key, the set of keys
 
 std::vector<std::int64_t> whole_numbers(const Json& object, const char* key, std::string_view name,
                                         const FileContext& context) {

@@ -1,4 +1,4 @@
-// Names of the tensors in a model file of another program, and the layers that they speak of.
+// Names of the tensors in another program's model file, and the layers that they indicate.
 #pragma once
 
 #include <cstdint>
@@ -21,13 +21,13 @@ struct TensorName {
   bool weight = false;
 };
 
-/// "net.10.weight" is {"net.", 10, true}; nothing for other names.
+/// Parses "net.10.weight" as {"net.", 10, true}; nullopt for other names.
 std::optional<TensorName> parse_tensor_name(std::string_view text);
 
-/// Throws FileError when the tensor is a counter or a statistic of a batch normalisation.
+/// Throws FileError if the tensor is a counter or a statistic of a batch normalisation.
 void refuse_batch_norm(std::string_view name, const FileContext& context);
 
-/// Throws FileError when the tensor belongs to a layer that isn't linear, as its name or its shape shows.
+/// Throws FileError if the name or shape of a tensor shows that its layer is not linear.
 void refuse_other_layers(std::string_view name, std::span<const std::int64_t> shape, const FileContext& context);
 
 }  // namespace lossatlas

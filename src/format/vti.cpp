@@ -80,7 +80,7 @@ struct Block {
   std::array<std::int64_t, kAxes> count{};
 };
 
-/// How many points of each axis a block takes: consecutive in the file, at most `most`.
+/// The points of each axis in a block: consecutive in the file, at most `most` in all.
 std::array<std::int64_t, kAxes> block_shape(const Geometry& box, std::int64_t most) {
   const auto& [nx, ny, nz] = box.points;
   const std::int64_t dx = std::min(nx, most);
@@ -119,8 +119,7 @@ class ArrayWriter {
     return std::accumulate(point.begin(), point.end(), 0.0);
   }
 
-  /// In the grid the last axis is fastest, in the file x: reads runs of the one order, puts each value in its place of
-  /// the other.
+  /// The last axis varies fastest in the grid, x in the file: reads runs in one order, places values by the other.
   void write(const Block& block, std::int64_t head) {
     const auto& [cx, cy, cz] = block.count;
     std::array<std::int64_t, kAxes> first{};  // in the grid
@@ -144,7 +143,7 @@ class ArrayWriter {
     output_.write(std::span<const double>(values_));
   }
 
-  /// Where a block's k-th point, in the grid's order, is in the file's.
+  /// Where a block's k-th point in the grid's order lies in the file's order.
   std::size_t place(const Block& block, std::int64_t k) const {
     const auto& [cx, cy, cz] = block.count;
     std::array<std::int64_t, kAxes> at{k / cz / cy, k / cz % cy, k % cz};

@@ -29,7 +29,7 @@ double square_norm(const std::vector<double>& values, std::int64_t first, std::i
 
 std::vector<std::int64_t> pick_best(Candidates c, std::int64_t outputs, std::int64_t wanted, double least_norm) {
   const auto count = static_cast<std::size_t>(c.count);
-  std::vector<double> diagonal, rows;  // of the Cholesky factor of `schur`, pivoted
+  std::vector<double> diagonal, rows;  // of the pivoted Cholesky factor of `schur`
   for (std::size_t j = 0; j < count; ++j) diagonal.push_back(c.schur[j * count + j]);
   std::vector<char> taken(count, 0);
   std::vector<std::int64_t> picked;
@@ -83,7 +83,7 @@ FeatureSelection::FeatureSelection(const Pixels& pixels, std::int64_t outputs, s
   append(candidates(ones, 1), std::vector<std::int64_t>{0});
 }
 
-/// work(first, count) over tiles of 0..size−1 that depend on the size only.
+/// Calls work(first, count) for tiles of 0..size−1, which depend only on the size.
 template <class Work>
 void FeatureSelection::tiles(std::int64_t size, Work&& work) const {
   parallel_for(pieces(size, kTile), threads_, Control{{}, control_.stop}, "",
@@ -109,7 +109,7 @@ Candidates FeatureSelection::candidates(std::span<const double> columns, std::in
     cpu::gemm(Op::transpose, Op::none, cols, outputs_, size_, -1, {c.against.data() + first, count},
               {projected_.data(), outputs_}, 1, gain);
   });
-  if (size_ > 0) {  // only now is all of `against` there
+  if (size_ > 0) {  // only now is all of `against` computed
     tiles(count, [&](std::int64_t first, std::int64_t cols) {
       cpu::gemm(Op::transpose, Op::none, cols, count, size_, -1, {c.against.data() + first, count},
                 {c.against.data(), count}, 1, {c.schur.data() + first * count, count});

@@ -1,5 +1,5 @@
-// Orthogonal least squares: which of many candidate features lower the residual of a least squares fit most, given
-// those that were chosen before.
+// Orthogonal least squares: which candidate features most lower the residual of a least-squares fit, given those chosen
+// before.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace lossatlas {
 
-/// The pixels that features are chosen on.
+/// The pixels on which features are chosen.
 struct Pixels {
   std::int64_t count = 0;
   std::vector<double> points;   // (count, z)
@@ -26,21 +26,21 @@ struct Candidates {
   std::vector<double> gain;         // (count, K): Bᵀy − againstᵀ U⁻ᵀAᵀy
 };
 
-/// Up to `wanted` of the candidates, each the one that lowers the squared residual most given those before it. Those
-/// whose squared length, given the others, is below `least_norm` are left out.
+/// Picks up to `wanted` candidates, each the one that most lowers the squared residual given those before it. Leaves
+/// out those whose squared length, given the others, is below `least_norm`.
 std::vector<std::int64_t> pick_best(Candidates candidates, std::int64_t outputs, std::int64_t wanted,
                                     double least_norm);
 
 /// A growing set of features, the constant first: the Cholesky factor U of their Gram matrix AᵀA + λ, and the residual.
-/// The bits do not depend on the number of threads. The caller holds a SingleThreadedBlas.
+/// The bits do not depend on the number of threads. The caller must hold a SingleThreadedBlas.
 class FeatureSelection {
  public:
-  /// Room for `capacity` features; λ = ridge·pixels on every squared length. Keeps references to pixels and control.
+  /// Room for `capacity` features; adds λ = ridge·pixels to squared lengths. Keeps references to pixels and control.
   FeatureSelection(const Pixels& pixels, std::int64_t outputs, std::int64_t capacity, double ridge, int threads,
                    const Control& control);
 
   std::span<const double> residual() const { return residual_; }  ///< (pixels, K)
-  /// The products of columns (pixels, count).
+  /// Computes the products of columns (pixels, count).
   Candidates candidates(std::span<const double> columns, std::int64_t count) const;
   /// Adds the candidates of `picked`, in order, and solves for the residual.
   void append(const Candidates& candidates, std::span<const std::int64_t> picked);

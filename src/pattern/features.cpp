@@ -9,7 +9,7 @@ namespace {
 
 constexpr double kBiasSpread = 0.5;  // of the biases above the first layer, relative to the weights' sums
 
-/// What one activation's scale is worth in tanh's: sigmoid(x) = (1 + tanh(x/2))/2.
+/// An activation's scale in units of tanh's: sigmoid(x) = (1 + tanh(x/2))/2.
 double gain(Activation activation) { return activation == Activation::sigmoid ? 2 : 1; }
 
 /// Ridges φ(slope·d·(h − h₀)): d uniform on the sphere, h₀ uniform in the box.
@@ -21,7 +21,7 @@ void even_first_layer(const LayerView<double>& view, double slope, bool alone, R
       w = random.normal();
       length += w * w;
     }
-    // With no layer above to mix them, ridges of several slopes make up for it.
+    // With no layer above to mix them, ridges of several slopes take its place.
     const double factor = slope * (alone ? std::exp(random.uniform(-1, 1)) : 1) / std::sqrt(length);
     double offset = 0;
     for (std::int64_t i = 0; i < rank; ++i) {

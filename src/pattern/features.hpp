@@ -1,4 +1,4 @@
-// Hidden layers of the network that carries a pattern: chosen without training, so that only its last layer is solved
+// Hidden layers for the network that carries a pattern: chosen without training, so that only its last layer is solved
 // for.
 //
 // The network maps h (z) to K outputs. Two designs:
@@ -38,7 +38,7 @@ struct PlacedOptions {
   Control control = {};
 };
 
-/// θ (M) of a z → ... → K network with placed hidden layers for data of inputs h (N, z) and targets (N, K), and a last
+/// θ (M) of a z → ... → K network for data with inputs h (N, z) and targets (N, K): placed hidden layers and a last
 /// layer of zeros. The bits do not depend on the number of threads.
 std::vector<double> placed_features(const Network& network, const Dataset& data, const PlacedOptions& options);
 

@@ -126,7 +126,7 @@ double ImplicitActivation::inverse(double t) const {
   double lo = attained_ ? 0 : -1, hi = 1;
   while (!attained_ && along_path(lo) > t && lo > -700) lo *= 2;
   while (along_path(hi) < t) hi *= 2;
-  // σ is convex along the path, so Newton from above converges monotonically; the bracket guards the rounding.
+  // σ is convex along the path, so Newton from above converges monotonically; the bracket guards against rounding.
   double s = hi;
   for (int i = 0; i < 200; ++i) {
     const double value = along_path(s) - t;

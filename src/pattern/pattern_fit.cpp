@@ -50,8 +50,7 @@ void check_options(const FitOptions& options) {
   require(options.iterations >= 0, "fit_pattern", "received ", options.iterations, " iterations, expected at least 0");
 }
 
-/// The regression that a fit comes down to: from h to the place s on each head's path with σ(base + s·direction) = T +
-/// a.
+/// The regression that a fit amounts to: from h to the place s on each head's path with σ(base + s·direction) = T + a.
 struct Task {
   Network network;             // z → hidden → heads
   Dataset data;                // (G) points h, targets s (heads)
@@ -84,7 +83,7 @@ Task make_task(const Pattern& pattern, const ImplicitActivation& sigma, const Fi
           std::move(offset)};
 }
 
-/// `count` of the samples in an order drawn from the seed.
+/// `count` of the samples, in a random order drawn from the seed.
 Dataset shuffled(const Dataset& data, std::int64_t count, std::uint64_t seed) {
   std::vector<std::int64_t> order(static_cast<std::size_t>(data.size()));
   std::iota(order.begin(), order.end(), 0);
@@ -151,8 +150,8 @@ class Fitter {
     return theta;
   }
 
-  /// Whether even features of the best scale reproduce pixels that they have not seen. A narrow network tells; the
-  /// scale itself depends on the width, so that it is chosen again at the full one.
+  /// Whether even features of the best scale reproduce pixels that they were not fitted to. A narrow network shows
+  /// this; the best scale depends on the width, so it is chosen again at full width.
   bool even_is_enough() {
     const std::int64_t held_out = std::min(kHeldOutPixels, task_.data.size() / 10);
     if (held_out == 0) return true;
@@ -165,7 +164,7 @@ class Fitter {
     return true;
   }
 
-  /// Sets even_scale_ to the one that reproduces `left_out` best after a fit to `fitted` with widths up to `widest`.
+  /// Sets even_scale_ to the scale that best reproduces `left_out` after a fit to `fitted` with widths up to `widest`.
   double choose_even_scale(const Dataset& fitted, const Dataset& left_out, std::int64_t widest) {
     std::vector<std::int64_t> widths = {pattern_.rank()};
     for (const std::int64_t width : options_.hidden) widths.push_back(std::min(width, widest));
@@ -216,7 +215,7 @@ class Fitter {
     const auto landscape = backend_->landscape(task_.network, data, Loss::mean_squared_error);
     std::vector<double> theta = even_features(task_.network, {}, options_.seed);
     const std::vector<double> mean =
-        label_statistics(data).mean;  // the start that the last layer has nothing to learn for
+        label_statistics(data).mean;  // so that the last layer need not learn the mean
     std::copy(mean.begin(), mean.end(),
               task_.network.view(std::span<double>(theta), task_.network.depth() - 1).bias.begin());
     AdamOptions adam_options{.control = options_.control};
@@ -229,7 +228,7 @@ class Fitter {
     return theta;
   }
 
-  /// Measures the surface on the pattern's pixels and remembers theta if it is the best so far.
+  /// Measures the surface on the pattern's pixels and keeps theta if it is the best so far.
   void keep_if_better(std::span<const double> theta, PatternFit& fit) {
     PatternFit candidate;
     assemble(theta, candidate);
@@ -244,7 +243,7 @@ class Fitter {
     fit.steps.push_back({watch_.seconds(), best_error_.psnr_db});
   }
 
-  /// The network d → hidden → H·C with the parameters of z → hidden → H inside, and its section.
+  /// Builds the network d → hidden → H·C around the parameters of z → hidden → H, and its section.
   void assemble(std::span<const double> theta, PatternFit& fit) const {
     const std::int64_t heads = pattern_.channels(), classes = train_.outputs(), depth = task_.network.depth();
     std::vector<std::int64_t> widths = {train_.features()};

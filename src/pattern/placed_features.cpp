@@ -18,8 +18,8 @@ namespace {
 using cpu::AlignedBuffer;
 
 constexpr std::int64_t kRounds = 24;
-constexpr std::int64_t kPool = 4096;    // proposals of a round
-constexpr std::int64_t kShortlist = 3;  // times the features of a round: scored exactly
+constexpr std::int64_t kPool = 4096;    // proposals per round
+constexpr std::int64_t kShortlist = 3;  // scored exactly, per feature of a round
 constexpr double kRidge = 1e-9;         // added to every squared length per pixel
 constexpr double kLeastNorm = 1e-2;     // squared length below which a feature is nothing new
 constexpr double kWidest = 0.08;        // of a bump, the box being 1 wide
@@ -45,7 +45,7 @@ struct Proposals {
   }
 };
 
-/// What the last hidden layer reads, at every pixel, in row tiles for the SIMD kernels.
+/// What the last hidden layer reads at every pixel, in row tiles for the SIMD kernels.
 template <class T>
 class TiledInputs {
  public:
@@ -60,7 +60,7 @@ class TiledInputs {
     }
   }
 
-  /// use(item, first row, rows, values): the features (count, lanes) of each row tile, tiles of an item in order.
+  /// Calls use(item, first row, rows, values): features (count, lanes) of each row tile, those of an item in order.
   template <class Use>
   void features(const Proposals& units, Activation activation, int threads, const Control& control, Use&& use) const {
     const std::int64_t lanes = kernels_.rows, tiles = cpu::ceil_divide(rows_, lanes);
@@ -130,7 +130,7 @@ std::vector<double> carrier_values(const Network& network, std::span<const doubl
   return result;
 }
 
-/// Draws bumps, or with a single hidden layer ridges, where the residual is large.
+/// Draws bumps (ridges if there is a single hidden layer) where the residual is large.
 class Proposer {
  public:
   Proposer(const RidgeBank& bank, std::int64_t rank, const PlacedOptions& options)

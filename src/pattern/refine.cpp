@@ -23,7 +23,7 @@ double dot(std::span<const double> a, std::span<const double> b) {
   return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
 }
 
-/// P of levenberg_marquardt: for unit i of layer l the block s_i (C + floor), C the second moments of [a₋; 1].
+/// P of levenberg_marquardt(): for unit i of layer l the block s_i (C + floor), C the second moments of [a₋; 1].
 class Preconditioner {
  public:
   Preconditioner(const Regression& regression, std::span<const double> theta) : network_(regression.network) {
@@ -133,7 +133,7 @@ class Preconditioner {
     return squares;
   }
 
-  /// use(layer, s_i, [w_i, b_i] of v, the same of result) for every unit.
+  /// Calls use(layer, s_i, [w_i, b_i] of v, the same of result) for every unit.
   template <class Use>
   void each_unit(std::span<const double> v, std::span<double> result, Use&& use) const {
     for (std::int64_t l = 0; l < network_.depth(); ++l) {
@@ -158,7 +158,7 @@ class Preconditioner {
   std::vector<LayerBlock> layers_;
 };
 
-/// d with (G + μ P) d ≈ −gradient.
+/// Solves (G + μ P) d = −gradient approximately.
 std::vector<double> damped_step(const Regression& regression, std::span<const double> theta,
                                 std::span<const double> gradient, const Preconditioner& preconditioner, double damping,
                                 const Control& control) {

@@ -24,7 +24,7 @@ struct Regression {
 struct RefineOptions {
   std::int64_t iterations = 12;
   Control control = {};
-  /// Told of every accepted θ (M).
+  /// Called with every accepted θ (M).
   std::function<void(std::span<const double> theta)> accepted = {};
 };
 
@@ -37,13 +37,13 @@ std::vector<double> levenberg_marquardt(const Regression& regression, std::vecto
 struct AdamOptions {
   std::int64_t iterations = 4000;
   std::int64_t batch = 1024;
-  double rate = 3e-3;  ///< falls to 0 as a cosine
+  double rate = 3e-3;  ///< falls to 0 along a cosine
   std::int64_t reports = 20;
   Control control = {};
-  std::function<void(std::span<const double> theta)> reported = {};  ///< told of θ about `reports` times
+  std::function<void(std::span<const double> theta)> reported = {};  ///< called with θ about `reports` times
 };
 
-/// Adam (Kingma & Ba 2015) on minibatches of consecutive samples, which the caller has shuffled.
+/// Adam (Kingma & Ba 2015) on minibatches of consecutive samples; the caller has shuffled them.
 std::vector<double> adam(const Regression& regression, std::vector<double> theta, const AdamOptions& options);
 
 }  // namespace lossatlas

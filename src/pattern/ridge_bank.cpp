@@ -34,7 +34,7 @@ std::vector<std::vector<double>> fan_directions(std::int64_t rank, std::int64_t 
   return result;
 }
 
-/// Slope of a ridge times the spacing of the knots, so that neighbours overlap as tanh(0.8 x/δ) does.
+/// Slope of a ridge times the spacing of the knots, such that neighbours overlap as tanh(0.8 x/δ) does.
 double ridge_slope(Activation activation) {
   switch (activation) {
     case Activation::sigmoid:
@@ -52,7 +52,7 @@ struct Affine {
   double bias = 0;
 };
 
-/// What keeps a carrier in the useful range of the next activation.
+/// Keeps a carrier in the useful range of the next activation.
 Affine passing(Activation below) { return below == Activation::sigmoid ? Affine{4, -2} : Affine{1, 0}; }
 
 }  // namespace

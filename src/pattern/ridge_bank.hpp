@@ -16,7 +16,7 @@ class RidgeBank {
   /// Writes the layers below the last hidden one of `network` into theta (M).
   RidgeBank(const Network& network, std::span<double> theta);
 
-  /// Units that the last hidden layer reads.
+  /// Number of units that the last hidden layer reads.
   std::int64_t width() const { return width_; }
   std::int64_t directions() const { return static_cast<std::int64_t>(fans_.size()); }
   /// Whether there are enough carriers for wells.

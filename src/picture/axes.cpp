@@ -9,7 +9,7 @@
 namespace lossatlas {
 namespace {
 
-/// Digits of std::to_chars, with − for -, and ×10ⁿ for an exponent.
+/// Digits from std::to_chars, with − for -, and ×10ⁿ for an exponent.
 std::string typeset(std::string_view digits) {
   constexpr std::array<const char*, 10> kSuper{"⁰", "¹", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹"};
   std::string result;
@@ -27,7 +27,7 @@ std::string typeset(std::string_view digits) {
   return leading ? result + kSuper[0] : result;
 }
 
-// std::to_chars, because a program may have set a locale with a decimal comma.
+// Uses std::to_chars because a program may have set a locale with a decimal comma.
 std::string format(double value, std::chars_format form, int precision) {
   std::array<char, 400> buffer;
   const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, form, precision).ptr;
@@ -36,7 +36,7 @@ std::string format(double value, std::chars_format form, int precision) {
 
 int decade(double value) { return static_cast<int>(std::floor(std::log10(value) + 1e-9)); }
 
-/// The multiples of `step` in [lo, hi]; step/10⁹ outside counts as inside.
+/// The multiples of `step` in [lo, hi], with a tolerance of step/10⁹ at the ends.
 std::vector<double> multiples(double lo, double hi, double step, std::int64_t most) {
   const double first = std::ceil(lo / step - 1e-9), last = std::floor(hi / step + 1e-9);
   std::vector<double> result;
@@ -63,7 +63,7 @@ std::vector<std::string> labels(std::span<const double> values, double step) {
   return result;
 }
 
-/// Bytes of the first character of UTF-8 text.
+/// Number of bytes in the first character of UTF-8 text.
 std::size_t character_bytes(std::string_view text) {
   std::size_t bytes = 1;
   while (bytes < text.size() && (static_cast<unsigned char>(text[bytes]) & 0xC0) == 0x80) ++bytes;
@@ -75,7 +75,7 @@ struct Prefix {
   double width = 0;
 };
 
-/// The longest part of the text from its start that is no longer than `width`.
+/// The longest prefix of the text that is no wider than `width`.
 Prefix fitting_prefix(std::string_view text, double width, double height) {
   Prefix prefix;
   while (prefix.bytes < text.size()) {
@@ -101,7 +101,7 @@ Ticks round_ticks(double lo, double hi, std::int64_t most) {
   if (lo > hi) std::swap(lo, hi);
   const double span = hi - lo, magnitude = std::max(std::abs(lo), std::abs(hi));
   if (most < 2 || span == 0) return {{lo}, {number_label(lo, 6)}};
-  // Nearer than that, or further than the largest double, multiples of a step cannot be told apart or formed.
+  // If the ends are closer than that, or more than the largest double apart, multiples of a step coincide or overflow.
   if (span > 1e-12 * magnitude && span >= 1e-290 && std::isfinite(span)) {
     for (int power = decade(span / static_cast<double>(most)); power <= decade(span); ++power) {
       for (const double factor : {1, 2, 5}) {
@@ -134,7 +134,7 @@ std::string number_label(double value, int digits) {
 
 double position(double value, double lo, double hi) {
   if (lo == hi) return 0.5;
-  // Halves where the difference overflows; not elsewhere, because half of the smallest double is 0.
+  // Halves the terms only if the difference overflows, because half of the smallest double is 0.
   return std::isfinite(hi - lo) ? (value - lo) / (hi - lo) : (value / 2 - lo / 2) / (hi / 2 - lo / 2);
 }
 

@@ -27,7 +27,7 @@ struct TextStyle {
   Colour colour = kInk;
 };
 
-/// Share of a pixel that a line of the given width covers, its middle `distance` from the pixel's centre.
+/// The share of a pixel covered by a line of the given width whose middle passes `distance` from the pixel's centre.
 double pen_coverage(double distance, double width);
 /// Distance of p from the segment a b.
 double segment_distance(Point p, Point a, Point b);
@@ -43,12 +43,12 @@ struct Rectangle {
 /// The largest pen_coverage of each pixel by any of some lines.
 class Mask {
  public:
-  /// Covers the lines and half the pen around them, inside `clip`.
+  /// A mask of the lines; its area is theirs plus half the pen around them, cut to `clip`.
   Mask(std::span<const Polyline> lines, double pen, const Rectangle& clip);
-  /// Covers `clip`, and nothing yet.
+  /// An empty mask with the area `clip`.
   explicit Mask(const Rectangle& clip);
 
-  /// A line from a to b, or a dot where they are one.
+  /// Adds a line from a to b, or a dot if they coincide.
   void add(Point a, Point b, double pen);
 
   const Rectangle& area() const { return area_; }
@@ -67,23 +67,23 @@ class Canvas {
  public:
   /// Throws InvalidArgument, in the name of `function`, unless both sides are in 1..kLargestSide.
   Canvas(std::int64_t width, std::int64_t height, std::string_view function);
-  /// Keeps pixel rows top..top + rows − 1 only; what is drawn elsewhere leaves no trace.
+  /// Keeps only pixel rows top..top + rows − 1; drawing elsewhere leaves no trace.
   Canvas(std::int64_t width, std::int64_t height, std::int64_t top, std::int64_t rows, std::string_view function);
 
   Rectangle area() const { return {0, 0, image_.width, height_}; }
   Rectangle kept() const { return {0, top_, image_.width, image_.height}; }
 
-  /// The rectangle, cut to the canvas.
+  /// Fills the rectangle, cut to the canvas.
   void fill(const Rectangle& area, Colour colour, double opacity = 1);
-  /// Lines of `thickness` pixels just outside the rectangle.
+  /// Draws lines of `thickness` pixels just outside the rectangle.
   void frame(const Rectangle& area, std::int64_t thickness, Colour colour);
-  /// Lines drawn as one shape, inside `clip`: crossings are no darker.
+  /// Draws lines as one shape inside `clip`: crossings are no darker.
   void stroke(std::span<const Polyline> lines, double pen, Colour colour, const Rectangle& clip);
   void stroke(const Mask& mask, Colour colour);
-  /// `at`: the baseline's left end, middle or right end.
+  /// Draws text; `at` is the baseline's left end, middle or right end.
   void text(Point at, std::string_view text, const TextStyle& style);
 
-  /// The rows that are kept.
+  /// The rows kept.
   Image take() && { return std::move(image_); }
 
  private:

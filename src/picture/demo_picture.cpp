@@ -13,8 +13,8 @@
 namespace lossatlas {
 namespace {
 
-// The picture: an evening sky over mountains, and before them a map of a loss surface with its contour lines. Places
-// are in the unit square, x to the right, y down.
+// The picture: an evening sky over mountains and, in front of them, a map of a loss surface with its contour lines.
+// Coordinates are in the unit square, x to the right, y down.
 
 using Rgb = std::array<double, 3>;
 
@@ -27,7 +27,7 @@ double smooth_step(double t) {
   return t * t * (3 - 2 * t);
 }
 
-/// −1..1, straight up and down with period 1.
+/// A zigzag of straight lines between −1 and 1, with period 1.
 double zigzag(double t) { return 4 * std::abs(t - std::floor(t + 0.5)) - 1; }
 
 struct Stop {
@@ -184,7 +184,7 @@ Rgb colour_at(Point p, const Lettering& lettering) {
 
 Pattern demo_picture(std::int64_t size) {
   constexpr std::int64_t kSmallest = 16, kLargest = 4096;
-  constexpr int kSamples = 4;  // of a pixel, in either direction: smooths the edges
+  constexpr int kSamples = 4;  // per pixel in each direction: smooths the edges
   require(size >= kSmallest && size <= kLargest, "demo_picture", "received size ", size, ", expected ", kSmallest,
           " to ", kLargest, "; choose the side of the picture in pixels");
   const Lettering lettering;

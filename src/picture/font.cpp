@@ -165,7 +165,7 @@ void add_arc(Polyline& line, Point centre, Point radius, double from, double to)
 Character read_path(const Drawing& drawing) {
   Character result;
   std::istringstream in(drawing.path);
-  in.exceptions(std::ios::badbit);  // else a lack of memory would cut the character short
+  in.exceptions(std::ios::badbit);  // else running out of memory would cut the character short
   in.imbue(std::locale::classic());
   const auto point = [&in] {
     Point p;

@@ -1,4 +1,4 @@
-// The library's stroke font: every character is a few lines and arcs, so that it is drawn at any size, turned, and with
+// The library's stroke font: every character is a few lines and arcs, so it can be drawn at any size, rotated, and with
 // a pen of any width (figures, the demo picture, the glyph data set).
 #pragma once
 
@@ -29,7 +29,7 @@ std::u32string decode_utf8(std::string_view text);
 /// Length of a line of text whose capitals are `height` high.
 double text_width(std::string_view text, double height);
 
-/// The strokes of a line of text whose capitals are `height` high: starts at x = 0, y up from the baseline.
+/// The strokes of a line of text whose capitals are `height` high: from x = 0, y up from the baseline.
 std::vector<Polyline> text_strokes(std::string_view text, double height);
 
 }  // namespace lossatlas

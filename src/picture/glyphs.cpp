@@ -51,7 +51,7 @@ std::vector<Polyline> place(std::int64_t digit, const Hand& hand) {
   return lines;
 }
 
-/// Grey values in steps of 1/255, as in a file of bytes; so no machine's last bit of a sine reaches the data.
+/// Draws grey values in steps of 1/255, as in a file of bytes: no machine's last bit of a sine reaches the data.
 void draw_sample(std::int64_t digit, Random& random, double* pixels) {
   const Hand hand = draw_hand(random);
   const Mask mask(place(digit, hand), hand.pen, {0, 0, kSide, kSide});

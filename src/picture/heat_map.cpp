@@ -15,9 +15,9 @@
 namespace lossatlas {
 namespace {
 
-constexpr std::int64_t kPlotSide = 512;  ///< of a plot whose scale is chosen here, about
+constexpr std::int64_t kPlotSide = 512;  ///< of a plot whose scale is chosen here, approximately
 constexpr std::int64_t kMostSlices = 16;
-constexpr std::int64_t kShortestBar = 96;  ///< of the colour bar, so that its numbers fit
+constexpr std::int64_t kShortestBar = 96;  ///< of the colour bar, with room for its numbers
 
 /// "red, green, blue: heads 1, 2, 3, 0 to 1 above 2.3, 2.29, 2.31".
 std::string heads_caption(std::span<const double> offset, bool sigmoid) {
@@ -37,7 +37,7 @@ bool all_finite(std::span<const double> values) {
   return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
 }
 
-/// What the values of a point become, by one look at all of them.
+/// Turns the values of a point into a colour, after one look at all values.
 class Paint {
  public:
   Paint(const Field& field, const RenderOptions& options)
@@ -213,7 +213,7 @@ Layout::Layout(const Panels& panels, const Paint& paint, const RenderOptions& op
   height = caption_top + style.caption_height(caption.size()) + style.margin;
 }
 
-/// Positions from left to right.
+/// Places everything from left to right.
 void Layout::place(const Panels& panels, bool with_bar) {
   const double name = text_width(panels.down_name, style.name.height);
   all.left =
@@ -228,7 +228,7 @@ void Layout::place(const Panels& panels, bool with_bar) {
   width = std::max(right + style.margin, kNarrowest);
 }
 
-/// The blocks of a panel in the rows that the canvas keeps.
+/// Draws the blocks of a panel in the rows that the canvas keeps.
 void draw_blocks(Canvas& canvas, const Field& field, const Panels& panels, const Layout& layout, std::int64_t k,
                  const Paint& paint) {
   const Rectangle area = layout.panel(k, panels.columns);
@@ -256,7 +256,7 @@ void draw_panel(Canvas& canvas, const Panels& panels, const Layout& layout, std:
     canvas.text({static_cast<double>(area.left), static_cast<double>(area.top - style.line - style.gap)},
                 panels.labels[static_cast<std::size_t>(k)], style.label);
   }
-  // Numbers stand at the left and at the bottom of the whole figure only.
+  // Only the panels at the left and at the bottom of the figure get numbers.
   if (k + panels.columns >= panels.count()) {
     for (std::size_t t = 0; t < layout.across.values.size(); ++t) {
       const double x = block_middle(panels.across, layout.across.values[t], layout.scale);
@@ -315,7 +315,7 @@ struct HeatMaps::Figure {
 
   Field field;
   Panels panels;
-  std::int64_t scale;  ///< first of all checked, before the values are looked at
+  std::int64_t scale;  ///< checked first, before the values are read
   Paint paint;
   Layout layout;
 };

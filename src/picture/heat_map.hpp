@@ -14,7 +14,7 @@
 
 namespace lossatlas {
 
-inline constexpr const char* kRender = "render";  ///< in whose name errors are thrown
+inline constexpr const char* kRender = "render";  ///< errors are thrown in its name
 
 /// What a surface, a file of losses and a pattern have in common: values (G, H) at the points of a grid.
 struct Field {
@@ -24,7 +24,7 @@ struct Field {
   bool pattern;
 };
 
-/// use(values (H)) for every point of a field, in order.
+/// Calls use(values (H)) for every point of a field, in order.
 template <class Use>
 void for_each_point(const Field& field, Use&& use) {
   constexpr std::int64_t kBlock = std::int64_t{1} << 14;
@@ -37,19 +37,19 @@ void for_each_point(const Field& field, Use&& use) {
   }
 }
 
-/// Heads as red, green and blue, or as grey; else viridis of their sum.
+/// Whether to draw heads as red, green and blue, or as grey; otherwise viridis of their sum.
 bool drawn_as_heads(const Field& field, const RenderOptions& options);
 
 /// The figure of a field of two axes, or of three as slices along the first.
 class HeatMaps {
  public:
-  /// Looks at all values once. Throws InvalidArgument, before that, when the figure is too large.
+  /// Reads all values once. Throws InvalidArgument, before that, if the figure is too large.
   HeatMaps(Field field, const RenderOptions& options);
   ~HeatMaps();
 
   std::int64_t width() const;
   std::int64_t height() const;
-  /// Pixel rows first..first+count−1. Reads the values that they show.
+  /// Draws pixel rows first..first+count−1. Reads only the values that they show.
   Image rows(std::int64_t first, std::int64_t count) const;
 
  private:

@@ -34,7 +34,7 @@ void check_arguments(const Field& field, const RenderOptions& options) {
   require_finite(options.offset, kRender, "offset");
 }
 
-/// Value k of a point: of head k, or after the last head the sum.
+/// The k-th value of a point: that of head k or, after the last head, the sum.
 double value_of(std::span<const double> values, std::size_t k) {
   if (k < values.size()) return values[k];
   double sum = 0;
@@ -42,7 +42,7 @@ double value_of(std::span<const double> values, std::size_t k) {
   return sum;
 }
 
-/// A line per head and, of several, their sum.
+/// Draws a line per head and, if there are several, their sum.
 Image lines(const Field& field, const RenderOptions& options) {
   const Axis axis = field.grid.axes()[0];
   const auto count = static_cast<std::size_t>(field.heads + (field.heads > 1 ? 1 : 0));

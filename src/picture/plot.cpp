@@ -23,7 +23,7 @@ void check_size(const PlotOptions& options, std::string_view function) {
           " × ", kSmallestHeight, " to ", kLargestSide, " on a side; change width or height");
 }
 
-/// The ranges of the finite points, x in the first; the marked places count as x.
+/// The ranges of the finite points, first of x, then of y; marked places count as x.
 std::array<Range, 2> extents(std::span<const PlotCurve> curves, const PlotDetails& details) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   Range x{kInfinity, -kInfinity}, y = x;
@@ -42,7 +42,7 @@ std::array<Range, 2> extents(std::span<const PlotCurve> curves, const PlotDetail
   return {x, y.lo <= y.hi ? y : Range{0, 1}};
 }
 
-/// The range and `share` of its length more on either side; a single value gets room on both.
+/// The range with `share` of its length added on either side; a single value gets room on both.
 Range widened(Range range, double share) {
   const double largest = std::numeric_limits<double>::max();
   double more = share * (range.hi / 2 - range.lo / 2) * 2;
@@ -56,8 +56,7 @@ struct Frame {
   Range x, y;
 
   Point at(double px, double py) const {
-    // A point far outside is brought near, so that coordinates stay representable; what is drawn of its line is cut
-    // off.
+    // Brings a point far outside nearer, so that coordinates stay representable; its line is cut off outside the plot.
     const double u = std::clamp(position(px, x.lo, x.hi), -8.0, 9.0),
                  v = std::clamp(position(py, y.lo, y.hi), -8.0, 9.0);
     return {static_cast<double>(area.left) + u * static_cast<double>(area.width),
@@ -65,7 +64,7 @@ struct Frame {
   }
 };
 
-/// segment(a, b, first of its piece) for the lines of a curve's unbroken pieces, lone(p) for a piece of one point.
+/// Calls segment(a, b, first of its piece) for lines of a curve's unbroken pieces, lone(p) for pieces of one point.
 template <class Segment, class Lone>
 void for_each_segment(const PlotCurve& curve, const Frame& frame, Segment&& segment, Lone&& lone) {
   Point last;
@@ -84,7 +83,7 @@ void for_each_segment(const PlotCurve& curve, const Frame& frame, Segment&& segm
   if (length == 1) lone(last);
 }
 
-/// Draws in the k-th curve's colour, as one shape; after the last colour dashed, and lone points as dots.
+/// Draws the k-th curve in its colour, as one shape: dashed once the colours repeat, lone points as dots.
 class CurvePen {
  public:
   CurvePen(std::int64_t k, double unit, const Rectangle& clip)
@@ -129,7 +128,7 @@ class CurvePen {
     tip_ = p;
     alone_ = false;
   }
-  /// A dash that is but a point.
+  /// Draws a dash that is only a point.
   void finish() {
     if (std::exchange(alone_, false)) drawn_.add(tip_, tip_, kPen * unit_);
   }
@@ -143,7 +142,7 @@ class CurvePen {
 };
 
 struct Legend {
-  std::int64_t width = 0, height = 0;  ///< nothing to show: 0
+  std::int64_t width = 0, height = 0;  ///< 0: nothing to show
   double row = 0;
 };
 
@@ -162,7 +161,7 @@ Legend measure_legend(std::span<const PlotCurve> curves, const Style& style) {
   return legend;
 }
 
-/// A place for the legend, and the length of the lines inside, in pixels.
+/// A place for the legend, and the length of the curves that it would hide, in pixels.
 struct LegendPlace {
   Rectangle box;
   double hidden = 0;
@@ -181,7 +180,7 @@ struct LegendPlace {
   }
 };
 
-/// The corner or side of the plot that covers the least of the curves, the corners on the right first.
+/// Picks the corner or side of the plot that hides the least of the curves, trying the corners on the right first.
 LegendPlace place_legend(const Legend& legend, std::span<const PlotCurve> curves, const Frame& frame,
                          const Style& style) {
   const Rectangle& area = frame.area;
@@ -241,7 +240,7 @@ Layout::Layout(const PlotOptions& options, const PlotDetails& details, const Ran
   for (const std::string& line : details.caption) {
     for (std::string& part : wrap(line, text_space, style.label.height)) caption.push_back(std::move(part));
   }
-  constexpr double kShare = 0.7;  // of the figure that the axes take, about
+  constexpr double kShare = 0.7;  // of the figure, approximately, that the axes take
   y_ticks = fitting_ticks(y.lo, y.hi, kShare * height, style.label.height, true);
   x_ticks = fitting_ticks(x.lo, x.hi, kShare * width, style.label.height, false);
 
@@ -328,7 +327,7 @@ Image draw_plot(std::span<const PlotCurve> curves, const PlotOptions& options, c
 
   const Legend legend = measure_legend(curves, layout.style);
   auto [box, hidden] = place_legend(legend, curves, layout.frame, layout.style);
-  // Where every place hides something, the legend goes beside the plot if enough of that is left.
+  // If every place hides something, the legend goes beside the plot, provided enough of the plot is left.
   if (hidden > 0 && area.width - legend.width > options.width / 3) {
     area.width -= legend.width;
     box = {area.right() + layout.style.gap, area.top, legend.width, legend.height};

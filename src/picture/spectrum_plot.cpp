@@ -1,5 +1,4 @@
-// The picture of a spectrum: magnitudes on a logarithmic axis, sorted, coloured by sign, with the line of the zero
-// rule.
+// Draws a spectrum: magnitudes on a logarithmic axis, sorted, coloured by sign, with the line of the zero rule.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -55,7 +54,7 @@ void check_arguments(const Spectrum& spectrum, const PlotOptions& options) {
           "received a zero threshold of ", spectrum.zero.threshold, ", expected a finite one, 0 or more; set zero");
 }
 
-/// Powers of ten from `lo` to `hi`; what is smaller than `least`, exact zeros too, sits in a row of its own below.
+/// Powers of ten from `lo` to `hi`; values below `least`, exact zeros included, sit in a row of their own below.
 struct Decades {
   double lo = 0, hi = 1, least = 0;
   bool row_below = false;
@@ -88,7 +87,7 @@ std::string power_of_ten(double exponent) {
   return text;
 }
 
-/// Where the marks go: ranks 1..M from the left, magnitudes upwards.
+/// Places the marks: ranks 1..M from the left, magnitudes upwards.
 struct Frame {
   Rectangle area;
   std::int64_t count;
@@ -110,13 +109,13 @@ struct Frame {
   }
 };
 
-/// Whole powers of ten, as many as fit one above the other.
+/// Whole powers of ten, as many as fit above one another.
 std::vector<double> powers(const Frame& frame, double label_height) {
   const Decades& axis = frame.decades;
   for (const double step : {1, 2, 3, 5, 10, 20, 50, 100, 200}) {
     std::vector<double> values;
     for (double power = step * std::ceil(axis.lo / step); power <= axis.hi; power += step) {
-      // Room for the label of the row below.
+      // Leaves room for the label of the row below.
       if (axis.row_below && frame.row_below() - frame.y(power) < 1.5 * label_height) continue;
       values.push_back(power);
     }
@@ -173,7 +172,7 @@ double mark_radius(const Frame& frame, double unit) {
   return std::clamp(0.4 * apart, 1.2 * unit, 3.4 * unit);
 }
 
-/// The names of the signs that occur, with their marks, in a row that ends at the right edge of the plot.
+/// Draws the names of the signs that occur, with their marks, in a row that ends at the right edge of the plot.
 void draw_legend(Canvas& canvas, const Frame& frame, const Sorted& data, const Style& style) {
   const Marks marks{3.4 * style.unit, style.unit};
   const double height = style.label.height, gap = static_cast<double>(style.gap), sample = 2 * marks.radius + gap;
@@ -198,13 +197,13 @@ void draw_zero_line(Canvas& canvas, const Frame& frame, double threshold, const 
   for (std::int64_t x = frame.area.left; x < frame.area.right(); x += 2 * dash) {
     canvas.fill({x, top, std::min(dash, frame.area.right() - x), style.line}, kInk);
   }
-  // Left and above: the large magnitudes of the left are far up, the small ones of the right far away.
+  // At the left above the line, which is free: large magnitudes there are far up, small ones are far to the right.
   const double power = std::round(std::log10(threshold));
   const bool exact = std::abs(threshold / std::pow(10, power) - 1) < 1e-9;
   const std::string text = "zero: |λ| ≤ " + (exact ? power_of_ten(power) : number_label(threshold, 2));
   const double left = static_cast<double>(frame.area.left + style.gap), base = std::round(y - style.gap);
   const std::int64_t upper = std::llround(base - 1.2 * style.label.height);
-  // No line of the grid strikes the words through.
+  // Keeps grid lines from crossing the words out.
   canvas.fill({std::llround(left), std::max(upper, frame.area.top), std::llround(text_width(text, style.label.height)),
                std::max<std::int64_t>(0, top - 1 - std::max(upper, frame.area.top))},
               kWhite);
@@ -262,7 +261,7 @@ Rectangle plot_area(const PlotOptions& options, std::size_t title_lines, double 
   return area;
 }
 
-/// What the figures that stand side by side share.
+/// What figures side by side share.
 struct Shared {
   Decades decades;
   std::string below;            ///< label of the row below the axis
@@ -271,7 +270,7 @@ struct Shared {
 
 using Title = std::vector<std::string>;
 
-// Narrower than the figure: the title is centred over the plot, which lies right of the figure's middle.
+// Narrower than the figure, because the title is centred over the plot, which lies right of the figure's middle.
 Title title_of(const std::string& text, const PlotOptions& options) {
   return wrap(text, 0.85 * static_cast<double>(options.width), Style(options.height).title.height);
 }

@@ -16,7 +16,7 @@ double step_of(const Axis& axis) {
   return std::isfinite(range) ? range / steps : axis.hi / steps - axis.lo / steps;
 }
 
-// On the device: kernels/section.cu. Where hi - lo overflows, from the nearer end, and by halves in the middle.
+// Device: kernels/section.cu. If hi − lo overflows, steps from the nearer end, and by halves up to the middle.
 double coordinate(const Axis& axis, double step, std::int64_t k) {
   const std::int64_t last = axis.points - 1;
   if (k == 0) return axis.lo;

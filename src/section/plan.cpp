@@ -18,7 +18,7 @@ struct Support {
   std::vector<char> used;        // (out, in): non-zero in θ₀ or in a direction
   std::vector<char> moved;       // (out): some direction moves a weight into the unit
   std::vector<char> bias_moved;  // (out)
-  std::int64_t directions = 0;   // that move a weight
+  std::int64_t directions = 0;   // number of directions that move a weight
 };
 
 /// What the units of one layer depend on, and whether the output can depend on them. Index 0 is the input.
@@ -81,7 +81,7 @@ class Planner {
     return units(layers, [](bool sample, bool point) { return sample && !point; });
   }
 
-  /// Layer `index` between chosen units, with the directions that move what was chosen.
+  /// Extracts layer `index` between chosen units, with the directions that move any of it.
   ChainLayer extract(std::int64_t index, const Units& rows, const Units& cols, bool with_bias) const {
     const Dense& dense = std::get<Dense>(network_.layers()[static_cast<std::size_t>(index)]);
     ChainLayer layer;
@@ -176,7 +176,7 @@ class Planner {
     for (const std::int32_t row : rows) to.push_back(bias[static_cast<std::size_t>(row)]);
   }
 
-  /// Appends and reports true, unless everything appended is zero: then takes it back.
+  /// Appends and returns true; if everything appended is zero, takes it back and returns false.
   template <class Append>
   static bool append_moving(std::vector<double>& to, Append&& append) {
     const auto before = static_cast<std::ptrdiff_t>(to.size());
@@ -229,9 +229,9 @@ void plan_direct(SectionPlan& plan, const Planner& planner, const Network& netwo
   }
 }
 
-// The affine layer costs 2z FLOP a unit instead of 2 for each of its inputs: with many directions of few inputs the
-// direct plan is cheaper. It has to be by far, since its kernels fuse less. Neither N nor G may decide: a point's bits
-// do not depend on what it is evaluated with.
+// The affine layer costs 2z FLOP per unit instead of 2 per input: with many directions and few inputs the direct plan
+// is cheaper. It must be so by a factor of 2, as its kernels fuse less. N and G must not decide: a point's bits must
+// not depend on the points evaluated with it.
 bool direct_is_cheaper(const SectionPlan& plan) {
   return plan.kind == PlanKind::joint && 2 * plan.network_flop < plan.cost(1, 1, Precision::f64).pair_flop;
 }

@@ -9,8 +9,8 @@
 //
 // with c_0 = 1 and c_d = α_d. Only the layers above j see G·N rows. The known shortcuts are cases of this rule: a
 // cached prefix and an affine first touched layer (all units below j sample-only), Theorem 2 of [C19] (sample-only
-// beside point-only units), Theorem 1 (no joint unit at all: G rows in all and the label statistics). Where the affine
-// split has more directions than the layer has inputs by so much that it costs twice the direct plan, that is taken.
+// beside point-only units), Theorem 1 (no joint unit at all: G rows in all and the label statistics). If the
+// layer has so many more directions than inputs that the affine split costs twice the direct plan, that one is taken.
 #pragma once
 
 #include <cstdint>
@@ -54,7 +54,7 @@ struct PlanCost {
   double once_flop = 0;        ///< per call: sample chain, A_d
   double point_flop = 0;       ///< per point: point chain, forming interpolated weights
   double pair_flop = 0;        ///< per point and sample
-  double once_special = 0;     ///< activations but ReLUs, exponentials and logarithms per call
+  double once_special = 0;     ///< activations except ReLU, exponentials and logarithms, per call
   double point_special = 0;    ///< per point
   double pair_special = 0;     ///< per point and sample
   double bytes = 0;            ///< read and written at least once over the whole call, inputs and parameters included
@@ -78,18 +78,18 @@ struct SectionPlan {
   ChainLayer joint_point;   ///< point units of layer j−1 → layer j, with the bias: B
   std::vector<ChainLayer> later;  ///< layers j+1..L (direct: 1..L)
   double network_flop = 0;        ///< of the whole network's products for one sample
-  bool out_of_range = false;      ///< direct since the parts of a shortcut would overflow (see section_range.hpp)
+  bool out_of_range = false;      ///< direct because a shortcut's parts would overflow (see section_range.hpp)
 
   PlanCost cost(std::int64_t samples, std::int64_t points, Precision precision) const;
-  /// cost() in all.
+  /// The totals of cost().
   SectionCost total(std::int64_t samples, std::int64_t points, Precision precision) const;
-  /// One stage a line with counts, and, with rates, the floor; what Landscape::explain() returns.
+  /// One line per stage with counts and, given rates, the floor; this is what Landscape::explain() returns.
   std::string explain(std::int64_t samples, std::int64_t points, Precision precision,
                       const DeviceRates* rates = nullptr) const;
 };
 
-/// The plan of a section, from the support of its origin and directions and the counted work of a point and sample;
-/// O((z+1)·M). Heeds a requested stop.
+/// Plans a section from the support of its origin and directions and the counted work per point and sample; takes
+/// O((z+1)·M). Checks for stop requests.
 SectionPlan plan_section(const Network& network, Loss loss, const Section& section, Plan choice,
                          const Control& control = {});
 

@@ -1,4 +1,4 @@
-// What a plan counts, and how it explains itself.
+// Counts the work of a plan and explains it in words.
 #include <iomanip>
 
 #include "base/check.hpp"
@@ -48,7 +48,7 @@ double forming_flop(const ChainLayer& layer) {
 
 double size_of(const ChainLayer& layer) { return static_cast<double>(layer.weights.size() + layer.biases.size()); }
 
-/// Words of the inputs and of the parameters of what is computed once per sample.
+/// Words read once: the inputs, and the parameters of everything computed once per sample.
 double once_read(const SectionPlan& plan, double samples) {
   if (plan.kind == PlanKind::sample_free || plan.kind == PlanKind::direct) return 0;
   double words =

@@ -61,7 +61,7 @@ void make_bias(std::span<double> d, std::span<const double> b, BiasDirection bia
   }
 }
 
-/// Through `a` with α = eᵢ at points[i].
+/// The section through `a` that reaches points[i] at α = eᵢ.
 Section through(const Network& network, std::string_view function, std::span<const double> a,
                 std::initializer_list<std::span<const double>> points) {
   check_parameters(network, a, function, "a");

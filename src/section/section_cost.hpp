@@ -1,4 +1,4 @@
-// Counted work in words, and how long it takes at least.
+// Counted work in words, and the least time it takes.
 #pragma once
 
 #include <string>
@@ -10,7 +10,7 @@ namespace lossatlas {
 /// "12.3 GFLOP": three digits and a prefix.
 std::string quantity(double value, const char* unit);
 
-/// "41.2 ms", from a second on in seconds.
+/// "41.2 ms"; in seconds from one second on.
 std::string time_text(double seconds);
 
 /// "41.2 ms (products 30 ms at 210 GFLOP/s + special functions 11.2 ms at 1.9 G/s, or bytes 3 ms at 21 GB/s)".

@@ -1,4 +1,4 @@
-// The ends of a section: where its parameters may be given exactly.
+// The ends of a section (α a unit vector), whose parameters may be given exactly.
 #pragma once
 
 #include <algorithm>
@@ -15,14 +15,13 @@ inline bool is_end(std::span<const double> alpha) {
   return std::ranges::count(alpha, 0.0) == std::ssize(alpha) - 1 && std::ranges::count(alpha, 1.0) == 1;
 }
 
-/// Whether some last coordinate makes an end of these others (z − 1).
+/// Whether some last coordinate completes these z − 1 others to an end.
 inline bool may_be_end(std::span<const double> others) {
   const auto ones = std::ranges::count(others, 1.0);
   return ones <= 1 && ones + std::ranges::count(others, 0.0) == std::ssize(others);
 }
 
-/// use(g, α) for every end among the points, in order. Rows of a grid without one are passed over where they are
-/// long.
+/// Calls use(g, α) for every end among the points, in order. Skips long rows of a grid that contain none.
 template <class Use>
 void for_each_end(const SectionPoints& points, Use&& use) {
   constexpr std::int64_t kPiece = 1024, kLeastRow = 16;

@@ -9,7 +9,7 @@
 
 namespace lossatlas {
 
-/// A list of points, or a run of the points of a grid, which nobody has to hold. A view: the list or grid outlives it.
+/// A list of points, or a run of a grid's points, which are never all stored. A view: the list or grid must outlive it.
 class SectionPoints {
  public:
   /// A list (G, z).
@@ -21,15 +21,15 @@ class SectionPoints {
 
   std::int64_t rank() const { return rank_; }             ///< z
   std::int64_t count() const { return count_; }           ///< G
-  std::span<const double> list() const { return list_; }  ///< (G, z); empty: of a grid
-  const Grid* grid() const { return grid_; }              ///< null: a list
+  std::span<const double> list() const { return list_; }  ///< (G, z); empty for a grid
+  const Grid* grid() const { return grid_; }              ///< null for a list
   std::int64_t first() const { return first_; }           ///< in the grid
 
-  /// Points first..first+count−1 of these.
+  /// Points first..first+count−1 of this view.
   SectionPoints part(std::int64_t first, std::int64_t count) const {
     return grid_ ? SectionPoints(*grid_, first_ + first, count) : SectionPoints(values(first, count), rank_);
   }
-  /// α of points first..first+count−1 of these into alpha (count, z).
+  /// Copies α of points first..first+count−1 of this view into alpha (count, z).
   void copy(std::int64_t first, std::int64_t count, std::span<double> alpha) const {
     if (grid_) return grid_->points(first_ + first, count, alpha);
     std::ranges::copy(values(first, count), alpha.begin());

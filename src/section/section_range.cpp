@@ -8,7 +8,7 @@
 namespace lossatlas {
 namespace {
 
-// Far enough below the largest numbers of f64 and f32 for the sums of the kernels, over samples too.
+// Far enough below the largest f64 and f32 that the kernels' sums, over samples too, stay finite.
 constexpr double kLargest = 0x1p1000, kLargestSingle = 0x1p120;
 
 double limit_of(const SectionPlan& plan, Precision precision) {
@@ -17,7 +17,7 @@ double limit_of(const SectionPlan& plan, Precision precision) {
 
 double magnitude(double value) { return std::isfinite(value) ? std::abs(value) : 0; }
 
-/// |α_d|, and 1 for θ₀.
+/// |α_d|; 1 for θ₀.
 double factor(std::int32_t direction, std::span<const double> magnitudes) {
   return direction < 0 ? 1 : magnitudes[static_cast<std::size_t>(direction)];
 }
@@ -36,7 +36,7 @@ std::vector<double> largest_inputs(const Dataset& data) {
   return largest;
 }
 
-/// Σ_j |W_ij| a_j of each unit i, of one part of a layer's weights.
+/// Σ_j |W_ij| a_j of each unit i, for one part of a layer's weights.
 std::vector<double> product_bounds(const ChainLayer& layer, std::size_t part, std::span<const double> inputs,
                                    const Control& control) {
   std::vector<double> sums(static_cast<std::size_t>(layer.out), 0.0);
@@ -50,7 +50,7 @@ std::vector<double> product_bounds(const ChainLayer& layer, std::size_t part, st
   return sums;
 }
 
-/// Σ_d |α_d| (|W_d| a + |b_d|) of each unit: of every order in which the parts of W(α) a + b(α) may be added.
+/// Σ_d |α_d| (|W_d| a + |b_d|) of each unit: bounds W(α) a + b(α) whatever the order in which its parts are added.
 std::vector<double> layer_bounds(const ChainLayer& layer, std::span<const double> inputs,
                                  std::span<const double> magnitudes, const Control& control) {
   std::vector<double> sums(static_cast<std::size_t>(layer.out), 0.0);
@@ -119,7 +119,7 @@ SectionRange::SectionRange(const SectionPlan& plan, const Dataset& data, Precisi
       }
     }
   }
-  if (limit_ == kLargest) return;  // θ(α) is formed as the weights are, and no narrower than they
+  if (limit_ == kLargest) return;  // in f64 the weights overflow only where θ(α) does
   for (const ChainLayer& layer : plan.point_chain) add_formed(layer, control);
   add_formed(plan.joint_point, control);
   for (const ChainLayer& layer : plan.later) add_formed(layer, control);
@@ -150,7 +150,7 @@ bool SectionRange::sum_fits(const Parts& parts, std::span<const double> magnitud
 
 bool SectionRange::holds(std::span<const double> magnitudes) const {
   if (std::ranges::any_of(magnitudes, [&](double alpha) { return alpha > limit_; })) return false;
-  std::vector<double> bounds;  // of the units that depend on the point alone
+  std::vector<double> bounds;  // of the units that depend only on the point
   for (const ChainLayer& layer : plan_.point_chain) {
     bounds = layer_bounds(layer, bounds, magnitudes, {});
     if (!(largest(bounds) <= limit_)) return false;

@@ -1,4 +1,4 @@
-// Where the parts that a plan takes a section apart into stay finite.
+// Where the parts into which a plan divides a section stay finite.
 #pragma once
 
 #include <cstdint>
@@ -13,23 +13,22 @@
 
 namespace lossatlas {
 
-/// Bounds of what a plan forms at a point before it adds it up. A_0 + Σ α_d A_d may overflow, or become ∞ − ∞ or 0·∞,
-/// where the parameters θ₀ + Σ α_d θ_d are finite and so is their loss; in f32 and below this begins at 10³⁸. What the
-/// bounds say depends on the problem and the point alone. Entries that are not finite count as 0: they make the
-/// parameters themselves so.
+/// Bounds what a plan forms at a point before adding it up. A_0 + Σ α_d A_d may overflow, or become ∞ − ∞ or 0·∞,
+/// although the parameters θ₀ + Σ α_d θ_d and their loss are finite; in f32 and below, from 10³⁸ on. The bounds depend
+/// only on the problem and the point. Non-finite entries count as 0: they make the parameters themselves so.
 class SectionRange {
  public:
-  /// The plan outlives it. Heeds a requested stop.
+  /// The plan must outlive it. Checks for stop requests.
   SectionRange(const SectionPlan& plan, const Dataset& data, Precision precision, const Control& control);
 
   /// Whether nothing overflows at any point with |α_d| ≤ magnitudes[d] (z).
   bool holds(std::span<const double> magnitudes) const;
-  /// Whether that holds at α = 0; where it does not, it does nowhere.
+  /// Whether holds() at α = 0; if not, it holds nowhere.
   bool holds_somewhere() const;
 
  private:
   struct Part {
-    std::int32_t direction;  ///< −1: of θ₀
+    std::int32_t direction;  ///< −1: θ₀
     double bound;
   };
   /// The largest entry of each part.
@@ -41,7 +40,7 @@ class SectionRange {
   const SectionPlan& plan_;
   double limit_;
   Parts sample_;               ///< of A_d
-  std::vector<Parts> formed_;  ///< below f64, of the weights and biases of each layer that depends on the point
+  std::vector<Parts> formed_;  ///< below f64: the weights and biases of each layer that depends on the point
 };
 
 }  // namespace lossatlas

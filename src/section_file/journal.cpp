@@ -42,7 +42,7 @@ Journal Journal::create(const std::filesystem::path& file, std::string_view func
   try {
     const std::string encoded = encode(header, kMagic, made.context());
     made.write(0, std::as_bytes(std::span(encoded)));
-    made.sync();  // a header that a power cut took away would leave a partial file of an unknown run
+    made.sync();  // if a power cut took the header away, the partial file would belong to an unknown run
     return Journal(std::move(made), header, static_cast<std::int64_t>(encoded.size()), seed_of(encoded));
   } catch (...) {  // a journal without its header would look like a run that did not finish
     made.remove();

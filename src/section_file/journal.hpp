@@ -12,25 +12,24 @@
 namespace lossatlas {
 
 /// A header that says what the run computes, then a record for each finished tile, in the order in which they finished.
-/// Records are only appended, so that a process that is killed leaves at worst an incomplete last one, which is
-/// ignored. A process holds its journal for itself.
+/// Records are only appended, so a process that is killed leaves at worst an incomplete last one, which is ignored. A
+/// process locks its journal.
 class Journal {
  public:
-  /// A new journal; throws FileError when there is one or it cannot be written.
+  /// Creates a journal; throws FileError if one exists or it cannot be written.
   static Journal create(const std::filesystem::path& file, std::string_view function, const RunHeader& header);
-  /// The journal of that name; nothing when there is none. Throws FileError when another process holds it or its header
-  /// is damaged.
+  /// Opens the journal of that name, if any. Throws FileError if another process holds it or its header is damaged.
   static std::optional<Journal> open(const std::filesystem::path& file, std::string_view function);
 
-  /// Nothing when the file ends inside its header: the process was killed before it began.
+  /// nullopt if the file ends inside its header: the process was killed before the run began.
   const std::optional<RunHeader>& header() const { return header_; }
   const FileContext& context() const { return file_.context(); }
 
-  /// use(tile, checksum) for every intact record, whose tile may be any number.
+  /// Calls use(tile, checksum) for every intact record; the tile may be any number.
   void for_each(const std::function<void(std::uint64_t tile, std::uint64_t checksum)>& use) const;
   void add(std::uint64_t tile, std::uint64_t checksum);
   void sync() { file_.sync(); }
-  /// Removes the file if its name is still this file's.
+  /// Removes the file if its name still refers to it.
   void remove() const { file_.remove(); }
   bool named() const { return file_.named(); }
 
@@ -39,7 +38,7 @@ class Journal {
 
   UpdateFile file_;
   std::optional<RunHeader> header_;
-  std::int64_t begin_ = 0;  ///< of the records
+  std::int64_t begin_ = 0;  ///< where the records begin
   std::int64_t end_ = 0;
   std::uint64_t seed_ = 0;  ///< ties records to this header
 };

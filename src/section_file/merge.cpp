@@ -48,7 +48,7 @@ Precision recorded_precision(const OpenShard& shard, const std::string& text) {
   }
 }
 
-/// What the header says of the whole section.
+/// What the header says about the whole section.
 SectionFileReport describe(const OpenShard& shard) {
   SectionFileReport report;
   report.points = shard.header.grid.size();

@@ -11,13 +11,13 @@
 namespace lossatlas {
 namespace {
 
-constexpr std::int64_t kPieceBytes = std::int64_t{1} << 24;  // whose points and checksum take milliseconds
+constexpr std::int64_t kPieceBytes = std::int64_t{1} << 24;  // points and checksums of so much take milliseconds
 constexpr double kTileSeconds = 0.1;
-constexpr double kProbeSeconds = 0.03;  // a longer one tells no more
+constexpr double kProbeSeconds = 0.03;  // a longer probe tells no more
 
 std::int64_t values_of_a_point(const TileSource& source) { return source.heads + source.grid.rank(); }
 
-/// bytes: 0 where what ran out did not say.
+/// `bytes` is 0 if the failed allocation did not give its size.
 [[noreturn]] void out_of_memory(const TileSource& source, std::int64_t bytes, const std::string& reason) {
   if (bytes == 0) bytes = source.point_bytes();
   const std::string need = bytes == 0 ? "more memory than there is" : text_of(bytes, " bytes");

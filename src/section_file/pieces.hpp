@@ -1,4 +1,4 @@
-// Runs of points from a tile source in pieces that fit the memory.
+// Evaluates runs of points from a tile source in pieces that fit in memory.
 #pragma once
 
 #include <cstdint>
@@ -10,24 +10,24 @@
 
 namespace lossatlas {
 
-/// Halves its pieces when device or host memory runs out; bits do not depend on them.
+/// Halves its pieces when device or host memory runs out; the bits of the losses do not depend on the pieces.
 class PieceEvaluator {
  public:
   explicit PieceEvaluator(const TileSource& source);
 
-  /// The source's own prepare().
+  /// Calls the source's own prepare().
   void prepare(const Control& control);
-  /// use(losses) for consecutive pieces of points first..first+count−1. Throws OutOfMemory when one point is too much.
+  /// Calls use(losses) for pieces of points first..first+count−1, in order; throws OutOfMemory if one is too much.
   void run(std::int64_t first, std::int64_t count, const Control& control,
            const std::function<void(std::span<const double> losses)>& use);
-  /// A good size for tiles of points first..first+count−1, by evaluating the first few; run() does not evaluate those
-  /// again. `most` tiles at most.
+  /// Chooses a good size for tiles of points first..first+count−1, at most `most` tiles, by evaluating the first few
+  /// points, which run() does not evaluate again.
   std::int64_t choose_tile(std::int64_t first, std::int64_t count, std::int64_t most, const Control& control);
 
  private:
-  /// losses of so many points from `first` into buffer_, fewer when memory runs out; returns how many.
+  /// Evaluates up to `count` points from `first` into buffer_, fewer if memory runs out; returns how many.
   std::int64_t evaluate(std::int64_t first, std::int64_t count, const Control& control);
-  /// How many of the points from `first` are known from choose_tile(), now in buffer_.
+  /// Copies the losses from `first` that choose_tile() has already computed into buffer_; returns how many points.
   std::int64_t recall(std::int64_t first, std::int64_t count);
 
   const TileSource& source_;

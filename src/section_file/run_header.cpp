@@ -42,7 +42,7 @@ std::string to_json(const RunHeader& header) {
                  R"(,"shard":)", header.shard, R"(,"shards":)", header.shards, R"(,"tile":)", header.tile_points, '}');
 }
 
-/// The entries of a header, each of the kind that encode() writes; throws FileError when one is missing or another.
+/// The entries of a header; throws FileError if one is missing or not of the kind that encode() writes.
 class Entries {
  public:
   explicit Entries(const FileContext& context) : context_(context) {}

@@ -1,5 +1,5 @@
-// What a file of losses was computed from: written at the start of a journal and of a shard, compared before anything
-// of theirs is used.
+// What a file of losses was computed from: written at the start of a journal and of a shard, and compared before
+// anything else in them is used.
 #pragma once
 
 #include <cstdint>
@@ -18,16 +18,16 @@ namespace lossatlas {
 struct IdentityPart {
   std::string name;        ///< "model", "data", "precision", ...
   std::string text;        ///< for messages
-  std::uint64_t hash = 0;  ///< of all of it
+  std::uint64_t hash = 0;  ///< of the whole content
 };
 
-inline constexpr std::int64_t kMostAxes = 63;  ///< of a grid: NumPy's 64 less the one of the heads
+inline constexpr std::int64_t kMostAxes = 63;  ///< of a grid: NumPy's 64, less one for the heads
 
 struct RunHeader {
   std::vector<IdentityPart> identity;
   Grid grid;
   std::int64_t heads = 1;
-  std::int64_t shard = 0;  ///< this file holds part `shard` of `shards`; 0 of 0: it is no shard
+  std::int64_t shard = 0;  ///< this file holds part `shard` of `shards`; 0 of 0: no shard
   std::int64_t shards = 0;
   std::int64_t tile_points = 1;
 };
@@ -38,7 +38,7 @@ std::string differences(const std::vector<IdentityPart>& ours, const std::vector
 inline constexpr std::size_t kMagicSize = 16;
 inline constexpr std::size_t kMostHeaderBytes = std::size_t{1} << 16;
 
-/// magic, length, JSON, checksum: a multiple of 64 bytes. magic has kMagicSize characters. Throws FileError when that
+/// Encodes magic (kMagicSize characters), length, JSON and checksum: a multiple of 64 bytes. Throws FileError if that
 /// is more than kMostHeaderBytes.
 std::string encode(const RunHeader& header, std::string_view magic, const FileContext& context);
 
@@ -47,8 +47,8 @@ struct DecodedHeader {
   std::int64_t bytes = 0;  ///< of the encoded header
 };
 
-/// From the first bytes of a file, as many as there are up to kMostHeaderBytes. Nothing when they end before the header
-/// does; throws FileError on another magic or damage.
+/// Decodes the start of a file, up to kMostHeaderBytes of it; nullopt if it ends before the header does. Throws
+/// FileError on another magic or on damage.
 std::optional<DecodedHeader> decode_run_header(std::string_view start, std::string_view magic,
                                                const FileContext& context);
 

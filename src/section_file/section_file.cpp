@@ -23,7 +23,7 @@ IdentityPart plain(std::string name, std::string text) {
   return {std::move(name), std::move(text), hash};
 }
 
-/// Adds so many values in pieces, so that a stop is quick.
+/// Adds the values in pieces, so that a stop is quick.
 void add(Checksum& sum, std::span<const double> values, const Control& control) {
   constexpr std::size_t kPiece = std::size_t{1} << 20;
   for (std::size_t first = 0; first < values.size(); first += kPiece) {
@@ -68,7 +68,7 @@ IdentityPart grid_part(const Grid& grid) {
   return {"grid", grid.describe(), sum.value()};
 }
 
-/// What decides about bits: not the number of threads, nor which of several equal GPUs it is.
+/// What on a device decides the bits: neither the number of threads nor which of several equal GPUs it is.
 IdentityPart device_part(const Device& device, const Section& section) {
   if (device.kind() == Device::Kind::cpu) {
     const std::string blas = section.ends.empty() ? "" : ", " + blas_library();  // the ends are evaluated with it
@@ -103,7 +103,7 @@ class SectionSource {
   SectionSource(const Landscape& landscape, const Section& section, const Grid& grid, const EvaluateOptions& options)
       : landscape_(landscape), section_(section), grid_(grid), options_(options) {}
 
-  /// The set-up, and the fit where the method has one.
+  /// Sets up the section and, if the method has one, the interpolant.
   void prepare(const Control& control) {
     prepared_.emplace(landscape_, section_, options_);
     if (options_.method == Method::chebyshev) {
@@ -127,7 +127,7 @@ class SectionSource {
     if (!section_.ends.empty()) evaluate_ends(points, {{}, control.stop}, losses);
   }
 
-  /// With what the set-up, or the interpolant, holds; 0 while there is neither.
+  /// Counts what the set-up, or the interpolant, holds; 0 before either exists.
   std::int64_t point_bytes() const {
     const std::int64_t losses = 8 * landscape_.network().heads();
     if (interpolates()) return losses + 8 * (grid_.rank() + std::ssize(fit_->interpolant->coefficients()));
@@ -138,7 +138,7 @@ class SectionSource {
   void describe(SectionFileReport& report) {
     EvaluateOptions told = options_;
     told.control = {};  // the file is complete: a stop comes too late to interrupt it
-    if (!ran_) {        // every tile was there: what would have run
+    if (!ran_) {        // no tile was missing: finds what would have run
       prepared_.emplace(landscape_, section_, told);
       ran_ = prepared_->precision(told.control);
     }
@@ -160,7 +160,7 @@ class SectionSource {
  private:
   bool interpolates() const { return fit_ && fit_->interpolant; }
 
-  /// At the given ends the losses are of exactly their parameters, whatever the method.
+  /// At ends that the section gives, the losses are those of exactly their parameters, whatever the method.
   void evaluate_ends(const SectionPoints& points, const Control& control, std::span<double> losses) {
     const auto heads = static_cast<std::size_t>(landscape_.network().heads());
     for_each_end(points, [&](std::int64_t g, std::span<const double> alpha) {

@@ -1,4 +1,4 @@
-// The files that section shards are written to and read from.
+// The files that shards of a section are written to and read from.
 #pragma once
 
 #include <cstdint>
@@ -12,18 +12,18 @@
 
 namespace lossatlas {
 
-/// A shard whose header is known. It is one tile: a header, the losses, their checksum.
+/// A shard whose header has been read. It is one tile: a header, the losses, their checksum.
 struct OpenShard {
   std::filesystem::path file;
   RunHeader header;
   TileLayout layout;
 };
 
-/// Throws FileError when the file is no shard or not of the size that its header says.
+/// Throws FileError if the file is no shard or not of the size that its header says.
 OpenShard open_shard(const std::filesystem::path& file, std::string_view function);
 
-/// use(losses) for all losses in order, in blocks; after each done(points) with how many points of the shard were read.
-/// Throws FileError at the end when the checksum does not match, Interrupted.
+/// Calls use(losses) for all losses in order, in blocks, and after each block done(points) with the number of points
+/// read so far. Throws FileError at the end if the checksum does not match; throws Interrupted.
 void read_shard(const OpenShard& shard, std::string_view function, const Control& control,
                 const std::function<void(std::span<const double> losses)>& use,
                 const std::function<void(std::int64_t points)>& done);

@@ -10,14 +10,14 @@
 namespace lossatlas {
 namespace {
 
-constexpr std::int64_t kPoints = 1024;  // of a list that one thread works through
-constexpr std::int64_t kBlock = 4096;   // points of an axis whose T_k are held at a time
+constexpr std::int64_t kPoints = 1024;  // of a list, that one thread takes at a time
+constexpr std::int64_t kBlock = 4096;   // points of an axis whose T_k are held at once
 
-/// p, or a derivative of it, at one point after the other. Axes are summed over one by one as contract() does; of a
-/// point that shares its first coordinates with the point before only the other axes are.
+/// Evaluates p, or a derivative of it, at one point after another. Sums over the axes one by one, as contract() does;
+/// leading coordinates shared with the previous point are not summed again.
 class PointWalk {
  public:
-  /// orders (z): which derivative along each axis.
+  /// orders (z): the order of the derivative along each axis.
   PointWalk(const ChebyshevInterpolant& p, std::span<const int> orders)
       : axes_(p.axes()), heads_(static_cast<std::size_t>(p.heads())), orders_(orders), coefficients_(p.coefficients()) {
     std::size_t size = coefficients_.size();
@@ -76,8 +76,8 @@ void evaluate_list(const ChebyshevInterpolant& p, std::span<const double> points
   }
 }
 
-/// in (left, K, right) → (left, n, right) at the n points of an axis. Blocks of points keep the table of T_k small, and
-/// do not change a bit.
+/// in (left, K, right) → (left, n, right) at the n points of an axis. Working in blocks of points keeps the table of
+/// T_k small and changes no bit.
 std::vector<double> along_axis(std::span<const double> in, AxisShape shape, const ChebyshevAxis& nodes,
                                const Axis& axis, int threads, const Control& control) {
   const auto table = [&](std::int64_t first, std::int64_t last) {

@@ -25,7 +25,7 @@ std::vector<double> degree_profile(const ChebyshevInterpolant& interpolant, std:
     }
     const double unit = scale[static_cast<std::size_t>(h)];
     for (std::size_t k = 0; k < sums.size() && unit > 0; ++k) {
-      if (!(sums[k] / unit <= profile[k])) profile[k] = sums[k] / unit;  // NaN, too
+      if (!(sums[k] / unit <= profile[k])) profile[k] = sums[k] / unit;  // true for NaN too
       if (std::isnan(profile[k])) profile[k] = std::numeric_limits<double>::infinity();
     }
   }
@@ -75,7 +75,7 @@ Decay decay_of(std::span<const double> profile, double rounding) {
                            profile.begin() + static_cast<std::ptrdiff_t>(last), 0.0) /
            static_cast<double>(last - first);
   };
-  // Means of n/4 independent terms each: three standard deviations of their ratio.
+  // Ratio of means of n/4 independent terms each: allows three standard deviations.
   const double flat = std::max(kFlat, 1 - 6.4 / std::sqrt(static_cast<double>(n)));
   const double half = largest(middle, n + 1);
   if (half <= rounding && mean(late, n + 1) >= flat * mean(middle, late)) return {4 * half, true};

@@ -15,8 +15,8 @@ namespace lossatlas {
 namespace {
 
 constexpr std::int64_t kMostNodes = 4097;             // along an axis; the transform takes K² per line
-constexpr double kMostInAll = std::int64_t{1} << 25;  // losses; with their copies and coordinates some 2 GB
-constexpr double kAsPointwise = 4;                    // times the floor: about as good as evaluation itself
+constexpr double kMostInAll = std::int64_t{1} << 25;  // losses; some 2 GB with their copies and coordinates
+constexpr double kAsPointwise = 4;                    // times the floor: about as accurate as evaluation itself
 
 bool has_kink(Activation activation) { return activation == Activation::relu || activation == Activation::leaky_relu; }
 
@@ -34,7 +34,7 @@ std::optional<Activation> moving_kink(const SectionPlan& plan) {
   return std::nullopt;
 }
 
-/// The growth of one interpolant.
+/// Grows one interpolant.
 class Growth {
  public:
   Growth(PreparedSection& section, std::vector<ChebyshevAxis> box, std::int64_t points, const EvaluateOptions& options)
@@ -89,7 +89,7 @@ class Growth {
     }
   }
 
-  /// The interpolant through the nodes so far, its decay along each axis, its error and the estimate.
+  /// Sets the interpolant through the nodes so far, its decay along each axis, its error and the estimate.
   void judge() {
     ChebyshevReport& report = fit_.report;
     fit_.interpolant = samples_.interpolant();
@@ -109,7 +109,7 @@ class Growth {
                                             : decay_of(degree_profile(*fit_.interpolant, i, report.scale),
                                                        rounding_profile(samples_.axes(), i, level)));
       Decay& decay = decays_.back();
-      if (decay.rounding) decay.tail = std::min(decay.tail, measured);  // sums of |rounding| say more than it does
+      if (decay.rounding) decay.tail = std::min(decay.tail, measured);  // sums of |rounding| overstate it
       tails += decay.tail;
     }
     floor_ = estimate_floor(samples_.axes(), report.precision);
@@ -117,8 +117,7 @@ class Growth {
   }
 
   /// The next nodes: K − 1 doubled along the axes with the largest tails, until the others leave a quarter of the
-  /// tolerance, or, where only the held-out points disagree, along all; the same nodes where nothing but rounding is
-  /// left.
+  /// tolerance; along all axes if only the held-out points disagree; the same nodes if only rounding is left.
   std::vector<std::int64_t> grown() const {
     const ChebyshevReport& report = fit_.report;
     const double rounding = std::max(rounding_level(report.precision), floor_);
@@ -141,7 +140,7 @@ class Growth {
     return nodes;
   }
 
-  /// More nodes do not help, and the tolerance is not met.
+  /// Ends a fit that misses the tolerance and that more nodes would not help.
   ChebyshevFit end_at_rounding() {
     const ChebyshevReport& report = fit_.report;
     if (report.estimate <= kAsPointwise * floor_) return finish("the rounding of the precision is reached");

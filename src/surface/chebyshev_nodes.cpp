@@ -10,9 +10,9 @@
 namespace lossatlas {
 namespace {
 
-/// Appends points first..last−1 for the z axes that are not single points: u_m = frac(1/2 + (m + 1) g^{−i}), with
-/// g^{z+1} = g + 1 (a Kronecker sequence, irrational and so never a node). One half has t = −cos(πu), dense towards the
-/// faces as the nodes are, the other t = 2u − 1.
+/// Appends points first..last−1, spread over the axes that are not single points: u_m = frac(1/2 + (m + 1) g^{−i}),
+/// with g^{z+1} = g + 1 (a Kronecker sequence, irrational and so never a node). Half of the points have t = −cos(πu),
+/// dense towards the faces as the nodes are; the others t = 2u − 1.
 void held_out_points(std::span<const ChebyshevAxis> box, std::int64_t first, std::int64_t last,
                      std::vector<double>& points) {
   const auto free = std::count_if(box.begin(), box.end(), [](const ChebyshevAxis& axis) { return axis.lo != axis.hi; });
@@ -107,7 +107,7 @@ void ChebyshevNodes::grow(std::span<const std::int64_t> nodes) {
   precision_ = section_.precision(control_);
   evaluations_ += count;
 
-  // Old nodes keep their order among the new grid's.
+  // The old nodes keep their order within the new grid.
   std::vector<double> values;
   values.reserve(fresh.size() * heads());
   auto old_loss = values_.cbegin(), new_loss = losses.cbegin();

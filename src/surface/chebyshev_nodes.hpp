@@ -13,37 +13,37 @@
 
 namespace lossatlas {
 
-/// How many held-out points go with nodes (K_i), of which n have more than one, for the sake of G points: the largest
-/// of 16(n + 1), ΠK_i/16, a share of G, 1/1024 or, for n ≥ 3, where there is more room to hide, 1/256, and G^{1/n}, as
-/// many as the grid has along an axis, but for n = 1, where those are all points, 2G^{2/3}.
+/// How many held-out points go with nodes (K_i), n of which exceed 1, for G points. The largest of: 16(n + 1); ΠK_i/16;
+/// a share of G, 1/1024 or, for n ≥ 3, where there is more room to hide, 1/256; and the grid's points along one axis,
+/// G^{1/n}, but 2G^{2/3} for n = 1, where those would be all points.
 double held_out_count(std::span<const std::int64_t> nodes, std::int64_t points);
 
-/// What was evaluated of L on a box.
+/// The losses evaluated on a box.
 class ChebyshevNodes {
  public:
-  /// Ranges of the box, for G points; the number of nodes is not looked at.
+  /// Takes the ranges of the box, for G points; ignores its numbers of nodes.
   ChebyshevNodes(PreparedSection& section, std::vector<ChebyshevAxis> box, std::int64_t points, Control control);
 
-  /// How many evaluations grow(nodes) would make; a double, as it may be any number.
+  /// Evaluations that grow(nodes) would make; a double, as their number has no bound.
   double cost(std::span<const std::int64_t> nodes) const;
-  /// Evaluates the nodes (K_i) and the held-out points that are new. K_i − 1 is a multiple of what it was before.
+  /// Evaluates those of the nodes (K_i) and held-out points that are new. K_i − 1 must be a multiple of its last value.
   void grow(std::span<const std::int64_t> nodes);
 
   std::span<const ChebyshevAxis> axes() const { return axes_; }
   std::int64_t held_out_count() const { return static_cast<std::int64_t>(held_out_.size() / axes_.size()); }
   std::int64_t evaluations() const { return evaluations_; }
-  Precision precision() const { return precision_; }  ///< that ran
-  bool finite() const;                                ///< all losses so far
+  Precision precision() const { return precision_; }  ///< actually used
+  bool finite() const;                                ///< whether all losses so far are finite
   std::vector<double> scale() const;                  ///< (H) the largest |L| so far
   std::vector<double> resolution() const;             ///< (z) the largest gap between coordinates along each axis
   ChebyshevInterpolant interpolant() const;           ///< through the nodes
-  /// The largest |p − L| over the head's scale at the held-out points; 0 without any, infinite where p is not finite.
+  /// The largest |p − L| over the head's scale at held-out points; 0 if there are none, infinite if p is not finite.
   double held_out_error(const ChebyshevInterpolant& interpolant) const;
 
  private:
   int threads() const { return std::max(1, section_.landscape().device().threads()); }
   std::size_t heads() const { return static_cast<std::size_t>(section_.landscape().network().heads()); }
-  /// Coordinates of the nodes that `axes` has more than axes_, in order, and in `fresh` whether a node is one of them.
+  /// Coordinates of the nodes that `axes` adds to axes_, in order; `fresh` tells for each node whether it is new.
   std::vector<double> new_points(std::span<const ChebyshevAxis> axes, std::vector<char>& fresh) const;
 
   PreparedSection& section_;

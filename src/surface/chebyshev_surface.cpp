@@ -27,7 +27,7 @@ std::vector<ChebyshevAxis> box_of(std::span<const double> points, std::size_t ra
   return box;
 }
 
-/// Puts R of the exact parameters where the surface is at an end of its section; returns how many evaluations it took.
+/// Sets R of the exact parameters wherever the surface has an end of its section; returns the evaluations made.
 std::int64_t evaluate_ends(PreparedSection& section, const Control& control, Surface& surface) {
   const auto heads = static_cast<std::size_t>(surface.heads);
   const std::int64_t z = section.section().rank();
@@ -61,7 +61,7 @@ std::string gaps_text(std::span<const double> gaps) {
   return text.str();
 }
 
-/// Lines for the plan of what was interpolated.
+/// Lines that an interpolated surface adds to its plan.
 std::string stages(const ChebyshevInterpolant& p, const ChebyshevReport& report, double interpolation_flop) {
   TextStream text;
   text << "\nmethod: chebyshev, " << nodes_text(report.nodes) << " nodes and " << report.held_out_points
@@ -71,7 +71,7 @@ std::string stages(const ChebyshevInterpolant& p, const ChebyshevReport& report,
   return text.str();
 }
 
-/// FLOP of the interpolant at a list of points at most: no two in a row share coordinates.
+/// Upper bound of the interpolant's FLOP on a list of points, as if consecutive points shared no coordinates.
 double list_flop(const ChebyshevInterpolant& p, std::int64_t points) {
   double flop = 0, right = static_cast<double>(node_count(p.axes()));
   for (const ChebyshevAxis& axis : p.axes()) {

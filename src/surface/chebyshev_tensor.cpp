@@ -12,8 +12,8 @@ namespace {
 
 constexpr std::int64_t kChunk = 1024;  // entries of a row that stay in the first-level cache
 
-/// factor (K, K) of the cosine transform: c_k = (2 − δ_k0 − δ_kn)/n Σ_j'' cos(πk(n − j)/n) f_j, the first and the last
-/// term halved, n = K − 1. The angle is reduced in whole numbers.
+/// factor (K, K) of the cosine transform: c_k = (2 − δ_k0 − δ_kn)/n Σ_j'' cos(πk(n − j)/n) f_j, with the first and last
+/// terms halved and n = K − 1. The angle is reduced in integers.
 std::vector<double> transform_factor(std::int64_t nodes) {
   if (nodes == 1) return {1.0};
   const std::int64_t n = nodes - 1;

@@ -1,4 +1,4 @@
-// What a Landscape does with whole sections.
+// Landscape's methods on whole sections.
 #include <lossatlas/landscape.hpp>
 
 #include "backend/backend.hpp"
@@ -21,7 +21,7 @@ std::string explained(const Landscape& landscape, const Section& section, std::i
   return text;
 }
 
-/// G of a list of points (G, z).
+/// Checks a list of points (G, z); returns G.
 std::int64_t check_points(const Section& section, std::span<const double> points, std::string_view function) {
   const std::int64_t z = section.rank();
   require(z >= 1, function, "received a section without directions, expected at least 1");
@@ -63,7 +63,7 @@ std::vector<double> Landscape::outputs(const Section& section, std::span<const d
     check_stop(control);
     const auto alpha = points.subspan(g * rank, rank);
     if (range.holds(magnitudes_of({alpha, section.rank()}))) continue;
-    // The plan's parts overflow: the parameters first, as a section of one point.
+    // The plan's parts overflow: forms the parameters first, as a section of one point.
     const Section there{section.at(alpha), std::vector<double>(section.origin.size(), 0.0)};
     on_device(*this).section_outputs(plan_section(network(), loss(), there, Plan::automatic, control),
                                      std::vector<double>{0}, control, std::span(result).subspan(g * outputs, outputs));

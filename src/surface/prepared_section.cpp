@@ -15,7 +15,7 @@
 namespace lossatlas {
 namespace {
 
-constexpr std::int64_t kBlockPoints = std::int64_t{1} << 20;  // whose losses are made room for at once
+constexpr std::int64_t kBlockPoints = std::int64_t{1} << 20;  // whose losses are allocated at once
 
 OutOfMemory too_many(std::int64_t points, std::int64_t numbers) {
   const double bytes = 8.0 * static_cast<double>(points) * static_cast<double>(numbers);
@@ -36,7 +36,7 @@ SectionPlan planned(const Landscape& landscape, const Section& section, Plan cho
   }
 }
 
-/// Progress of `count` points after `before` of `total`.
+/// Reports `count` points, with `before` done already, as part of `total`.
 Control part_of(const Control& control, std::int64_t before, std::int64_t count, std::int64_t total) {
   Control part{{}, control.stop};
   if (!control.progress) return part;
@@ -100,7 +100,7 @@ void PreparedSection::losses(const SectionPoints& points, const Control& control
   on_device_->losses(points, control, losses);
   evaluate_out_of_range(points, control, losses);
   if (section_.ends.empty()) return;
-  // θ₀ + θᵢ would round.
+  // Rounding would make θ₀ + θᵢ differ from the given end.
   const auto heads = static_cast<std::size_t>(plan().heads);
   for_each_end(points, [&](std::int64_t g, std::span<const double> alpha) {
     evaluate_at(alpha, control, losses.subspan(static_cast<std::size_t>(g) * heads, heads));

@@ -19,22 +19,22 @@
 namespace lossatlas {
 
 /// The plan and the precision that evaluate a section: those asked for, unless the plan's parts overflow at every
-/// point; then f64, and if they overflow there, too, the direct plan.
+/// point; then f64 and, if they overflow there too, the direct plan.
 struct PlanChoice {
   SectionPlan plan;
   Precision precision = Precision::f64;
 };
-/// For plan and precision of the options, whose control can end it. Throws OutOfMemory.
+/// Starts from the plan and precision of the options, whose control can interrupt it. Throws OutOfMemory.
 PlanChoice choose_plan(const Landscape& landscape, const Section& section, const EvaluateOptions& options);
 
-/// The largest |α_d| of points (z); of a part of a grid those of all of it.
+/// The largest |α_d| over the points (z); for part of a grid, over the whole grid.
 std::vector<double> magnitudes_of(const SectionPoints& points);
 
-/// Used by one thread at a time; landscape and section outlive it. At points where the parts of the plan overflow,
-/// though they do not everywhere, θ(α) is formed first and R computed there in f64.
+/// Used by one thread at a time; landscape and section must outlive it. If the plan's parts overflow at some points
+/// only, forms θ(α) at those first and computes R in f64.
 class PreparedSection {
  public:
-  /// Plans for plan and precision of the options, whose control can end that.
+  /// Plans as the options ask; their control can interrupt it.
   PreparedSection(const Landscape& landscape, const Section& section, const EvaluateOptions& options);
   PreparedSection(const PreparedSection&) = delete;
   PreparedSection& operator=(const PreparedSection&) = delete;
@@ -42,30 +42,30 @@ class PreparedSection {
   const Landscape& landscape() const { return landscape_; }
   const Section& section() const { return section_; }
   const SectionPlan& plan() const { return chosen_.plan; }
-  /// A line on the points at which θ(α) was formed first, so far; empty if there were none.
+  /// One line on the points so far for which θ(α) was formed first; empty if there were none.
   std::string range_note() const;
 
-  /// Uploads the plan on first use; the calls below do so, too. Throws Interrupted, OutOfMemory.
+  /// Uploads the plan on first use; the calls below do so too. Throws Interrupted, OutOfMemory.
   void prepare(const Control& control);
   /// The precision actually used.
   Precision precision(const Control& control);
-  /// losses (G, H) at points; at ends that the section gives, those of exactly their parameters.
+  /// losses (G, H) at points; at ends that the section gives, the losses of exactly their parameters.
   void losses(const SectionPoints& points, const Control& control, std::span<double> losses);
-  /// The surface at the points of a list or, if that is empty, at those of the grid.
+  /// The surface at a list of points or, if that is empty, on the grid.
   Surface surface(const Grid& grid, std::span<const double> list, const Control& control);
 
  private:
   /// R at θ(α), in f64.
   void evaluate_at(std::span<const double> alpha, const Control& control, std::span<double> losses) const;
-  /// Puts R(θ(α)) where the plan's parts overflow.
+  /// Sets R(θ(α)) at points where the plan's parts overflow.
   void evaluate_out_of_range(const SectionPoints& points, const Control& control, std::span<double> losses);
 
   const Landscape& landscape_;
   const Section& section_;
   PlanChoice chosen_;
   SectionRange range_;
-  std::int64_t out_of_range_ = 0;             ///< points so far at which parts overflowed
-  std::unique_ptr<DeviceSection> on_device_;  ///< none yet: not set up
+  std::int64_t out_of_range_ = 0;             ///< points so far where parts overflowed
+  std::unique_ptr<DeviceSection> on_device_;  ///< null until set up
 };
 
 }  // namespace lossatlas

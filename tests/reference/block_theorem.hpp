@@ -1,5 +1,5 @@
-// The block theorem of theory section 4 in matrices, VᵀH_wideV = H_narrow ⊕ [[α(1−α)B, D], [Dᵀ, 0]], and the random
-// problems that it is tested on.
+// The block theorem of docs/theory.md, section 4, in matrices, VᵀH_wideV = H_narrow ⊕ [[α(1−α)B, D], [Dᵀ, 0]], and the
+// random problems that it is tested on.
 #pragma once
 
 #include <algorithm>
@@ -24,22 +24,22 @@ namespace lossatlas::reference {
 
 inline constexpr double kAlphas[] = {-0.5, 0, 0.25, 0.5, 1, 1.5};
 
-/// Units of a layer, from 0.
+/// Number of units of a layer; layers count from 0.
 inline std::int64_t width(const Network& network, std::int64_t layer) {
   return std::get<Dense>(network.layers()[static_cast<std::size_t>(layer)]).out;
 }
 
-/// The largest magnitude; infinite where one is NaN.
+/// The largest magnitude; infinite if a value is NaN.
 inline double largest(const std::vector<double>& values) {
   return max_difference(values, std::vector<double>(values.size()));
 }
 
-/// n of (n, n).
+/// n of a matrix (n, n).
 inline std::int64_t side(const std::vector<double>& matrix) {
   return std::lround(std::sqrt(static_cast<double>(matrix.size())));
 }
 
-/// V (M_wide, M_narrow + D_l + m_{l+1}): the derivative of (W_l, W_{l+1}, ...) in the theorem's coordinates,
+/// V (M_wide, M_narrow + d_l + m_{l+1}): the derivative of (W_l, W_{l+1}, ...) in the theorem's coordinates,
 /// w_s = w̄ + αδ, w_new = w̄ − (1 − α)δ, a_s = (1 − α)ā + c, a_new = αā − c.
 inline std::vector<double> coordinates(const Network& narrow, const Network& wide, const Split& split) {
   const auto rows = static_cast<std::size_t>(wide.parameter_count());
@@ -48,7 +48,7 @@ inline std::vector<double> coordinates(const Network& narrow, const Network& wid
   const auto inputs = static_cast<std::size_t>(layer.in + layer.bias);
   const std::size_t cols = narrow_size + inputs + static_cast<std::size_t>(width(narrow, split.layer));
   std::vector<double> result(rows * cols);
-  // Parameters are numbered by a θ that holds its own indices.
+  // A θ that holds its own indices numbers the parameters.
   std::vector<double> narrow_index(narrow_size), wide_index(rows);
   for (std::size_t m = 0; m < narrow_size; ++m) narrow_index[m] = static_cast<double>(m);
   for (std::size_t m = 0; m < rows; ++m) wide_index[m] = static_cast<double>(m);
@@ -121,7 +121,7 @@ inline std::vector<double> direct_sum(const std::vector<double>& narrow, const S
   return result;
 }
 
-/// Every depth, loss and use of biases.
+/// Every combination of depth, loss and use of biases.
 inline std::vector<RandomProblemOptions> kinds() {
   std::vector<RandomProblemOptions> result;
   for (const std::int64_t depth : {2, 3, 4}) {
@@ -134,7 +134,7 @@ inline std::vector<RandomProblemOptions> kinds() {
   return result;
 }
 
-/// Counts the inertias that were compared: those whose gaps carry the counts.
+/// Counts the inertias compared; leaves out those whose gaps are too narrow to trust the counts.
 struct Tally {
   int compared = 0;
   int left_out = 0;

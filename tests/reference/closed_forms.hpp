@@ -41,7 +41,7 @@ inline std::vector<long double> softmax(const Network& network, std::span<const 
   return p;
 }
 
-/// Of the mean squared error: S_n = 2I.
+/// Hessian of the mean squared error: S_n = 2I.
 inline std::vector<double> linear_regression_hessian(const Dataset& data, std::size_t outputs) {
   return kronecker_mean(data, outputs, [&](std::int64_t) {
     std::vector<long double> s(outputs * outputs, 0.0L);
@@ -50,7 +50,7 @@ inline std::vector<double> linear_regression_hessian(const Dataset& data, std::s
   });
 }
 
-/// Of the cross entropy: S_n = diag(p) − p pᵀ, with 1 − p_c as the sum of the others.
+/// Hessian of the cross entropy: S_n = diag(p) − p pᵀ, with 1 − p_c as the sum of the others.
 inline std::vector<double> softmax_regression_hessian(const Network& network, std::span<const double> theta,
                                                       const Dataset& data) {
   const auto outputs = static_cast<std::size_t>(network.outputs());

@@ -53,7 +53,7 @@ double primal(const Dual<T>& x) {
   return primal(x.v);
 }
 
-// Plain numbers take the detour through long double, so that only one rounding is left.
+// Plain numbers are computed in long double, so that only one rounding is left.
 template <class T>
 concept Plain = std::is_floating_point_v<T>;
 
@@ -218,8 +218,8 @@ void pull_back(const Network& network, const std::vector<T>& theta, const Trace<
 
 // ---- losses ---------------------------------------------------------------------------------------------------------
 
-/// log softmax(p)_c of every class: p_c − log Σ exp(p), after the largest p has been taken from all of them, so that
-/// neither exp overflows nor large outputs round away what differs between them; it is left out where it is infinite.
+/// log softmax(p)_c of every class: p_c − log Σ exp(p), after subtracting the largest p from all of them, so that
+/// neither exp overflows nor large outputs round away their differences. An infinite largest p is not subtracted.
 template <class T>
 std::vector<T> log_softmax(std::span<const T> p) {
   double top = -std::numeric_limits<double>::infinity();
@@ -292,8 +292,8 @@ T risk(const Network& network, const std::vector<T>& theta, const Dataset& data,
   return sum;
 }
 
-/// Share of the samples whose first largest output is the label, per head (H); NaN for real targets. A head with a
-/// NaN among its outputs is not right.
+/// Share of the samples whose first largest output is the label, per head (H); NaN for real targets. A head with a NaN
+/// among its outputs counts as wrong.
 inline std::vector<double> accuracy(const Network& network, const std::vector<double>& theta, const Dataset& data) {
   const std::size_t heads = static_cast<std::size_t>(network.heads());
   if (!data.has_labels()) return std::vector<double>(heads, std::numeric_limits<double>::quiet_NaN());
@@ -330,7 +330,7 @@ std::vector<T> gradient(const Network& network, const std::vector<T>& theta, con
   return sum;
 }
 
-/// meanₙ max_c |p_c(x_n)|: with |loss| the scale that errors of a loss are measured against.
+/// meanₙ max_c |p_c(x_n)|: with |loss|, the scale against which errors of a loss are measured.
 inline double mean_max_output(const Network& network, const std::vector<double>& theta, const Dataset& data) {
   double sum = 0;
   for (std::int64_t n = 0; n < data.size(); ++n) {
@@ -366,13 +366,13 @@ inline std::vector<double> section_losses(const Network& network, const Section&
 
 // ---- comparison -----------------------------------------------------------------------------------------------------
 
-/// |a − b| ≤ tolerance; two NaNs are near, one NaN is near nothing, infinities only equal ones.
+/// |a − b| ≤ tolerance. A NaN is near another NaN only, an infinity near its equal only.
 inline bool near(double a, double b, double tolerance) {
   if (std::isnan(a) || std::isnan(b)) return std::isnan(a) && std::isnan(b);
   return a == b || std::abs(a - b) <= tolerance;
 }
 
-/// The largest |a_i − b_i|: +∞ where exactly one is NaN or sizes differ, 0 where both are NaN.
+/// The largest |a_i − b_i|: +∞ if exactly one is NaN or the sizes differ, 0 if both are NaN.
 inline double max_difference(std::span<const double> a, std::span<const double> b) {
   if (a.size() != b.size()) return std::numeric_limits<double>::infinity();
   double worst = 0;

@@ -1,4 +1,4 @@
-// What a surface must be where the network's output p(α) does not depend on the input: σ(p(α)) of each head.
+// What a surface must be if the network's output p(α) does not depend on the input: σ(p(α)) of each head.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,7 @@ namespace lossatlas::reference {
 
 struct SampleFree {
   std::vector<double> losses;  ///< (G, H)
-  /// 4 m ε max_j Σ |w_j φ_j| over the last layer's sums, m its width: how far any way of computing them may be off.
+  /// 4 m ε max_j Σ |w_j φ_j| over the last layer's sums, m its width: the most any computation may be off.
   double bound = 0;
 };
 

@@ -1,4 +1,4 @@
-// BLAS and LAPACK (Fortran), the fate of library calls, and the operands that they note.
+// BLAS and LAPACK (Fortran), whether a library call runs, and the operands that it declares.
 #pragma once
 
 #include <climits>
@@ -84,7 +84,7 @@ struct Blas<float> {
   static constexpr auto axpy = saxpy_;
 };
 
-/// While it lives OpenBLAS has one thread, hence always the same bits.
+/// Keeps OpenBLAS on one thread while it lives, so that the bits are always the same.
 class OneThread {
  public:
   OneThread() : before_(openblas_get_num_threads()) { openblas_set_num_threads(1); }
@@ -96,7 +96,7 @@ class OneThread {
   int before_;
 };
 
-/// What a library handle of either library is.
+/// What a handle of either library holds.
 struct LibraryHandle {
   int device = current_device();
   cudaStream_t stream = nullptr;
@@ -120,7 +120,7 @@ inline bool fits_int(std::initializer_list<std::int64_t> values) {
   return true;
 }
 
-/// Puts a library routine on the handle's stream; false if the launch failed.
+/// Queues a library routine on the handle's stream; returns false if the launch failed.
 inline bool submit(const LibraryHandle& handle, const char* name, std::vector<Use> uses, std::function<void()> work) {
   Machine& m = machine();
   CUstream_st* const queue = m.resolve(handle.stream, handle.device);

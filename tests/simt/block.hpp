@@ -35,7 +35,7 @@ class Block {
   Block(const Block&) = delete;
   Block& operator=(const Block&) = delete;
 
-  /// Runs until every thread is done, or throws.
+  /// Runs until every thread is done; throws if one fails.
   void run();
 
   Thread& self() { return *running_; }
@@ -46,7 +46,7 @@ class Block {
   void barrier(Site site);
   void warp(const Collective& collective);
   unsigned active_lanes();
-  /// The fiber never continues, so that nothing on its stack may own memory.
+  /// The fiber never continues, so nothing on its stack may own memory.
   [[noreturn]] void fail(const char* what, const char* message);
 
  private:

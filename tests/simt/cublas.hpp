@@ -45,7 +45,7 @@ class Scalar {
     if (!on_device_) value_ = *pointer;
   }
   T get() const { return on_device_ ? *pointer_ : value_; }
-  /// Known to be zero before the routine runs.
+  /// Whether it is known to be zero before the routine runs.
   bool known_zero() const { return !on_device_ && value_ == T(0); }
   Use use() const { return on_device_ ? machine().use(pointer_, sizeof(T)) : Use{}; }
 

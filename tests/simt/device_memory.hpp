@@ -36,7 +36,7 @@ class EmulatedDevice : public testing::Test {
   }
 };
 
-/// Device memory that holds a copy of a vector, or NaN.
+/// Device memory that holds a copy of a vector, or NaNs.
 template <class T>
 class DeviceVector {
  public:
@@ -53,7 +53,7 @@ class DeviceVector {
   DeviceVector& operator=(const DeviceVector&) = delete;
 
   T* get() const { return data_; }
-  /// The contents once all work is done.
+  /// The contents after all work is done.
   std::vector<T> read() const {
     std::vector<T> values(size_);
     EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);

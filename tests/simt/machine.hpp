@@ -1,5 +1,5 @@
-// The emulated machine: memory, streams, events and the error state. One lock guards all of it; work that was put on
-// streams runs on the host thread that waits for it.
+// The emulated machine: memory, streams, events and the error state. One lock guards all of it; work queued on streams
+// runs on the host thread that waits for it.
 #pragma once
 
 #include <chrono>
@@ -28,10 +28,10 @@ enum class MemoryKind { device, host };
 struct Allocation {
   std::uintptr_t base;
   std::size_t bytes;
-  std::uint64_t id;  // tells it from a later one at the same address
+  std::uint64_t id;  // distinguishes it from a later one at the same address
   int device;
   MemoryKind kind;
-  void* block;  // what the heap gave: guards around the memory where no sanitizer has its own
+  void* block;  // from the heap: with guards around the memory if no sanitizer has its own
 };
 
 /// Memory that queued work will touch, noted when it was queued.
@@ -41,7 +41,7 @@ struct Use {
   std::uint64_t allocation = 0;  // 0: in none
 };
 
-/// A fault of the device with the status it becomes.
+/// A fault of the device, with the status it becomes.
 struct Fault : Error {
   Fault(cudaError_t code, const std::string& what) : Error(what), status(code) {}
   cudaError_t status;
@@ -55,7 +55,7 @@ struct Mark {
 
 struct Task {
   std::uint64_t sequence = 0;
-  std::shared_ptr<const Mark> waits_for;  // not to be run before
+  std::shared_ptr<const Mark> waits_for;  // must not run before it
   std::function<void()> run;
 };
 
@@ -87,9 +87,9 @@ class Machine {
   std::recursive_mutex mutex;
 
   // Memory
-  /// nullptr: none left, or a planted failure.
+  /// nullptr if none is left or a failure was planted.
   void* allocate(std::size_t bytes, MemoryKind kind, int device);
-  /// Where a sanitizer watches, device memory is open to the work of streams and closed to the host.
+  /// With a sanitizer, device memory is accessible to work on streams and not to the host.
   void open_device_memory(bool open) const;
   /// False if `pointer` is no allocation of this kind.
   bool release(const void* pointer, MemoryKind kind);
@@ -102,7 +102,7 @@ class Machine {
   std::size_t memory_limit() const { return memory_limit_; }
   std::size_t shared_limit() const { return shared_limit_; }
   int multiprocessors() const { return multiprocessors_; }
-  /// An object other than memory is about to be made: counts it; false if it is to fail.
+  /// Counts an object other than memory that is about to be made; returns false if it is to fail.
   bool may_allocate();
 
   // Streams and events
@@ -113,13 +113,13 @@ class Machine {
   void destroy(CUstream_st* stream);
   void destroy(CUevent_st* event);
   void push(CUstream_st& stream, std::function<void()> run, std::shared_ptr<const Mark> waits_for = nullptr);
-  /// Runs queued work in a random order that is allowed until `done`; the fault if there is one before.
+  /// Runs queued work in a random valid order until `done`; returns a fault that occurs before.
   cudaError_t advance(const std::function<bool()>& done);
   cudaError_t drain(CUstream_st& stream) {
     return advance([&stream] { return stream.queue.empty(); });
   }
   cudaError_t drain_all();
-  /// Work of a stream is running: a host function must make no runtime calls.
+  /// Whether work of a stream is running: its host functions must make no runtime calls.
   bool executing() const { return executing_; }
 
   // Errors
@@ -174,7 +174,7 @@ class Machine {
   std::int64_t allocation_calls_ = 0, launches_ = 0;
 };
 
-/// In work that was launched: the fault that a test planted into it.
+/// For launched work: throws the fault that a test planted in it.
 inline void throw_if_planted(Machine::LaunchFate fate) {
   if (fate == Machine::LaunchFate::faults) throw Fault(cudaErrorLaunchFailure, "a fault that a test planted");
 }
@@ -185,8 +185,8 @@ int& current_device();
 /// Remembers a status for cudaGetLastError.
 cudaError_t remember(cudaError_t status);
 
-/// A runtime call: locked, refused after a fault, its status remembered. A call that only queues work never tells of
-/// that work's own fault.
+/// Makes a runtime call: locked, refused after a fault, its status remembered. A call that only queues work never
+/// reports that work's own fault.
 template <class F>
 cudaError_t call(F f) {
   const std::lock_guard lock(machine().mutex);

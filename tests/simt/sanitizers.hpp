@@ -1,4 +1,4 @@
-// What the sanitizers want to be told about stack switches; empty without them. SIMT_ASAN and SIMT_TSAN are defined for
+// What the sanitizers must be told about stack switches; empty without them. SIMT_ASAN and SIMT_TSAN are defined for
 // the emulator's sources, which themselves are never compiled with -fsanitize=thread.
 #pragma once
 

@@ -34,7 +34,7 @@ inline void switch_fiber(Fiber& from, Fiber& to, [[maybe_unused]] bool ends) {
 #endif
 }
 
-/// A stack above a guard page. Under ThreadSanitizer also a logical thread, which takes about 1 ms to create.
+/// A stack above a guard page. Under ThreadSanitizer it is also a logical thread, which takes about 1 ms to create.
 class Slot {
  public:
   explicit Slot(std::size_t size) : bytes_(size) {
@@ -74,7 +74,7 @@ class Slot {
   void* tsan_ = nullptr;
 };
 
-/// At least `count` slots, kept from launch to launch; blocks that are not ordered must not share slots.
+/// At least `count` slots, kept from launch to launch; blocks with no order between them must not share slots.
 inline std::deque<Slot>& slots(std::size_t count) {
   static std::deque<Slot> all;
   while (all.size() < count) all.emplace_back(options().stack_bytes);
