@@ -1,4 +1,4 @@
-// The block theorem of theory section 4 with Hessians, spectra and factors of the CUDA device, against dual numbers.
+// The block theorem of docs/theory.md, section 4, with Hessians, spectra and factors of the CUDA device, against dual numbers.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -52,7 +52,7 @@ double output_change(const RandomProblem& problem, const Network& wide, const st
 /// The largest magnitude; infinite where one is NaN.
 double largest(const std::vector<double>& values) { return max_difference(values, std::vector<double>(values.size())); }
 
-/// What theory section 4 says ∇R becomes when neuron s of `layer` is split.
+/// What docs/theory.md, section 4, says ∇R becomes when neuron s of `layer` is split.
 std::vector<double> split_gradient(const Network& network, const std::vector<double>& gradient, const Network& wide,
                                    const Split& split) {
   std::vector<double> result(static_cast<std::size_t>(wide.parameter_count()));

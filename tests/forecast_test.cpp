@@ -1,4 +1,4 @@
-// The block theorem of theory section 4 against Hessians by dual numbers, and the inertias that follow from it.
+// The block theorem of docs/theory.md, section 4, against Hessians by dual numbers, and the inertias that follow from it.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::int64_t kReadValues = std::int64_t{1} << 16;
-constexpr double kSyncSeconds = 1;  // at most so much work is lost with the power
+constexpr double kSyncSeconds = 1;  // a power cut loses at most so much work
 
 fs::path with_suffix(fs::path file, const char* suffix) { return file += suffix; }
 
@@ -52,14 +52,14 @@ bool RunFiles::complete() {
         shard, kWriteSection, options_.evaluate.control, [&](std::span<const double> losses) { tally.add(losses); },
         [&](std::int64_t points) { tell("verify", points); });
     tiles_.add(0, 0, tally);    // a shard is one tile, whose checksum read_shard() has compared
-  } catch (const FileError&) {  // damaged, or none: replaced, as without resuming
+  } catch (const FileError&) {  // damaged, or no shard: replaced, as without resuming
     return false;
   }
   return true;
 }
 
 bool RunFiles::resume() {
-  // Those of a live run are refused as such before anything is said of deleting them.
+  // Refuses the files of a live run as such, before suggesting to delete them.
   data_ = UpdateFile::open(partial_, kWriteSection);
   if (options_.unfinished == Unfinished::refuse) {
     UpdateFile::open(journal_file_, kWriteSection);
@@ -127,7 +127,7 @@ void RunFiles::set_tile(std::int64_t tile_points) {
   TileLayout layout = shard_layout(source_.grid.size(), source_.heads, shard_, tile_points);
   std::vector<std::int64_t> shape = source_.grid.shape();
   shape.push_back(source_.heads);
-  // A finished shard says nothing of tiles, whose size may come from a measurement: its bytes are always the same.
+  // A finished shard does not record its tile size, which may come from a measurement: its bytes are always the same.
   file_header_ =
       options_.shard ? encode(header_of(layout.points), kShardMagic, {target_, kWriteSection}) : npy_header_text(shape);
   layout.begin = static_cast<std::int64_t>(file_header_.size());
@@ -162,7 +162,7 @@ void RunFiles::verify(const UpdateFile& data, std::int64_t tile, std::uint64_t c
   if (sum.value() == checksum) tiles_.add(tile, checksum, tally);
 }
 
-// Said before an hour's work, not after.
+// Checks before an hour's work, not after.
 void RunFiles::require_space() const {
   const TileLayout whole = shard_layout(source_.grid.size(), source_.heads, shard_, 1);
   const std::int64_t end = whole.end() + static_cast<std::int64_t>(file_header_.size());
@@ -184,7 +184,7 @@ void RunFiles::sync_in_time() {
   if (std::chrono::duration<double>(Clock::now() - synced_).count() > kSyncSeconds) sync();
 }
 
-// A record that reaches the disk before its tile does not match it, and the tile is evaluated again.
+// A record that reaches the disk before its tile will not match it, and the tile is evaluated again.
 void RunFiles::sync() {
   data_->require_named();
   data_->sync();

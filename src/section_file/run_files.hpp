@@ -21,7 +21,7 @@ class RunFiles {
   /// Source and options outlive it.
   RunFiles(const std::filesystem::path& target, const TileSource& source, const SectionFileOptions& options);
 
-  /// Whether the file is already the shard to resume, as it was written.
+  /// Whether the file is already the shard to resume, intact.
   bool complete();
   /// Goes on from an unfinished run, with the tiles that are in the file as they were written; false when there is
   /// none.
@@ -40,7 +40,7 @@ class RunFiles {
   void sync_in_time();
   /// All tiles are there: FILE.partial becomes FILE.
   void finish();
-  /// After an error: keeps what is finished, and nothing when that is nothing. How many tiles it kept.
+  /// After an error, keeps what is finished, or no file if nothing is. Returns the number of tiles kept.
   std::int64_t leave() noexcept;
 
   const TileLayout& layout() const { return tiles_.layout(); }
@@ -53,7 +53,7 @@ class RunFiles {
   void adopt(const RunHeader& header);
   RunHeader header_of(std::int64_t tile_points) const;
   void set_tile(std::int64_t tile_points);
-  /// Keeps the journal's tiles that are in the file as they were written; whether that is all.
+  /// Keeps the journal's tiles that lie intact in the file; returns whether all of its tiles do.
   bool verify(const UpdateFile& data);
   void verify(const UpdateFile& data, std::int64_t tile, std::uint64_t checksum);
   void sync();
@@ -61,13 +61,13 @@ class RunFiles {
   std::filesystem::path target_, partial_, journal_file_;
   const TileSource& source_;
   const SectionFileOptions& options_;
-  Shard shard_;              ///< of one when none is asked for
+  Shard shard_;              ///< 1 of 1 unless a shard is asked for
   std::string file_header_;  ///< what the file begins with
   FinishedTiles tiles_;
   std::optional<Journal> journal_;
   std::optional<UpdateFile> data_;
   bool made_ = false;     ///< by this call
-  bool renamed_ = false;  ///< FILE.partial to FILE, also by an earlier call, which was killed just before its end
+  bool renamed_ = false;  ///< FILE.partial to FILE; perhaps by an earlier call that was killed just before its end
   std::chrono::steady_clock::time_point synced_ = std::chrono::steady_clock::now();
 };
 

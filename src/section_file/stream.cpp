@@ -146,7 +146,7 @@ void SectionStream::evaluate(std::int64_t tile) {
   evaluated_points_ += layout.tile_size(tile);
 }
 
-/// Progress within a tile, as points of the whole.
+/// Reports progress within a tile as points of the whole.
 Control SectionStream::inner(std::int64_t tile) const {
   Control control{{}, control_.stop};
   if (!control_.progress) return control;

@@ -14,15 +14,15 @@
 
 namespace lossatlas {
 
-/// What fills the tiles: a landscape, an interpolant, or a formula.
+/// What fills the tiles: a landscape, an interpolant or a formula.
 struct TileSource {
   std::vector<IdentityPart> identity;  ///< all that the losses' bits depend on
   Grid grid;
   std::int64_t heads = 1;
-  /// losses (count, H) of points first..first+count−1. The bits of a point do not depend on the call.
+  /// Computes losses (count, H) of points first..first+count−1. The bits of a point do not depend on the call.
   std::function<void(std::int64_t first, std::int64_t count, const Control& control, std::span<double> losses)>
       evaluate;
-  /// Bytes that one point needs, counted, for where what ran out does not say.
+  /// Estimated bytes per point, reported if the allocator gives none.
   std::function<std::int64_t()> point_bytes;
   /// Called once before the first evaluate(), only when there is something to evaluate; may be empty.
   std::function<void(const Control& control)> prepare;
@@ -31,7 +31,7 @@ struct TileSource {
 /// Where the losses of a part of the points lie in a file: tile by tile, in order, after a header.
 struct TileLayout {
   std::int64_t begin = 0;   ///< bytes before the first loss
-  std::int64_t first = 0;   ///< point of the grid that comes first
+  std::int64_t first = 0;   ///< the first grid point
   std::int64_t points = 0;  ///< of this part
   std::int64_t heads = 1;
   std::int64_t tile_points = 1;
@@ -44,13 +44,13 @@ struct TileLayout {
   std::int64_t end() const { return offset(first + points); }
 };
 
-/// The part of a grid of `points` that a shard, by default all, holds; begin = 0.
+/// The part of a grid of `points` that a shard (by default the whole grid) holds; begin = 0.
 TileLayout shard_layout(std::int64_t points, std::int64_t heads, Shard shard, std::int64_t tile_points);
 
 inline constexpr std::int64_t kMostTiles = std::int64_t{1} << 20;    // their checksums are held in memory
 inline constexpr std::string_view kShardMagic = "LOSSATLAS SHARD2";  // of kMagicSize characters
 
-/// Smallest, largest and non-finite among losses that come in any order.
+/// Smallest and largest loss and the number of non-finite ones; losses may come in any order.
 class LossTally {
  public:
   void add(std::span<const double> losses);
