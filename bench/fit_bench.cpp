@@ -68,7 +68,7 @@ void fit_features(benchmark::State& state) {
   const double flop = pixels * features * (features + 1) + 2 * pixels * kFirst * features + std::pow(features, 3) / 3;
   state.counters["flop"] = flop;
   state.counters["fma_flop/s"] = rates.flop;
-  state.counters["of_floor"] = (flop / rates.flop + pixels * features / rates.special) / seconds.wall;
+  state.counters["of_floor"] = (flop / rates.flop + pixels * features / rates.transcendental) / seconds.wall;
 }
 
 void fit_refined(benchmark::State& state) {

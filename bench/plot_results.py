@@ -76,7 +76,7 @@ def draw_row(axes, number, row, colour, titles):
 
 
 def draw_roofline(report, path):
-    """FLOP/s over FLOP for each byte; a dash is the row's own floor, which knows of special functions, too."""
+    """FLOP/s over FLOP for each byte; a dash is the row's own floor, which knows of transcendental functions, too."""
     groups = by_precision(report["rows"])
     figure, panels = plt.subplots(1, len(groups), figsize=(7.4 * len(groups), 5), squeeze=False, sharey=True)
     intensities = [row["work"]["flop"] / row["work"]["bytes"] for row in report["rows"].values()]
@@ -84,7 +84,7 @@ def draw_roofline(report, path):
     for axes, (precision, cases) in zip(panels[0], groups.items()):
         draw_roof(axes, report, precision, cases, span)
         for index, row in enumerate(cases.values()):
-            titles = ("floor, special functions included", "lossatlas", "torch by hand")
+            titles = ("floor, transcendental functions included", "lossatlas", "torch by hand")
             draw_row(axes, index + 1, row, COLOURS[precision], (None, None, None) if index else titles)
         key = [f"{index + 1:2d}  {case}: {100 * row['lossatlas']['share_of_floor']:.0f} % of its floor"
                for index, (case, row) in enumerate(cases.items())]

@@ -1,13 +1,14 @@
 // Sections: milliseconds and points × samples per second, beside what the machine can do.
 //
-// Floor on the CPU, by SectionCost::floor_seconds() at the rates of measure_rates(): FLOP / (fma_flop/s) + special
-// functions / (tanh/s), or bytes / (copy_bytes/s) if that is longer. No multiply-add is faster than those in registers
-// alone (fma_flop/s), and no tanh faster than the library's own from the first-level cache (tanh/s); other special
-// functions are charged as tanh, and both use the same units of a core, hence the sum. FLOP, special functions and
-// bytes are those that the plan counts, not those of the work that it saves. of_floor is the floor over the measured
-// time. of_gemm is the time of as many FLOP in OpenBLAS's product of 2048³ over the measured time, which alone includes
-// special functions; it may exceed 1, since OpenBLAS is not at the floor either. All rates are measured around each
-// timing, with the same threads. On other devices bench/run.py measures them with PyTorch.
+// Floor on the CPU, by SectionCost::floor_seconds() at the rates of measure_rates(): FLOP / (fma_flop/s) +
+// transcendental functions / (tanh/s), or bytes / (copy_bytes/s) if that is longer. No multiply-add is faster than
+// those in registers alone (fma_flop/s), and no tanh faster than the library's own from the first-level cache (tanh/s);
+// other transcendental functions are charged as tanh, and both use the same units of a core, hence the sum. FLOP,
+// transcendental functions and bytes are those that the plan counts, not those of the work that it saves. of_floor is
+// the floor over the measured time. of_gemm is the time of as many FLOP in OpenBLAS's product of 2048³ over the
+// measured time, which alone includes transcendental functions; it may exceed 1, since OpenBLAS is not at the floor
+// either. All rates are measured around each timing, with the same threads. On other devices bench/run.py measures them
+// with PyTorch.
 //
 // error is max |L − L₆₄| / |L₆₄| over heads and up to 64 random points of the grid, with L₆₄ by Plan::direct in f64 on
 // the CPU, or as --export wrote it.
@@ -109,7 +110,7 @@ class CpuRates {
   void measure() {
     const DeviceRates now = measure_rates(device_, precision_);
     best_.flop = std::max(best_.flop, now.flop);
-    best_.special = std::max(best_.special, now.special);
+    best_.transcendental = std::max(best_.transcendental, now.transcendental);
     best_.bytes = std::max(best_.bytes, now.bytes);
     products_.push_back(product_seconds<T>(device_.threads()));
   }
@@ -120,7 +121,7 @@ class CpuRates {
     const double gemm_rate = kProductFlop / product.wall;
     state.counters["gemm_flop/s"] = gemm_rate;
     state.counters["fma_flop/s"] = best_.flop;
-    state.counters["tanh/s"] = best_.special;
+    state.counters["tanh/s"] = best_.transcendental;
     state.counters["copy_bytes/s"] = best_.bytes;
     state.counters["of_gemm"] = work.flop / gemm_rate / seconds.wall;
     state.counters["of_gemm_cpu"] = work.flop / kProductFlop * product.cpu / seconds.cpu;
@@ -141,7 +142,7 @@ void report_work(benchmark::State& state, const SectionCost& work, const Section
   state.counters["points"] = static_cast<double>(one.grid.size());
   state.counters["samples"] = static_cast<double>(one.data.size());
   state.counters["flop"] = work.flop;
-  state.counters["special"] = work.special;
+  state.counters["transcendental"] = work.transcendental;
   state.counters["bytes"] = work.bytes;
   state.counters["cpu_seconds"] = seconds.cpu;
 }

@@ -111,7 +111,7 @@ std::int64_t rate_threads(std::int64_t multiprocessors) { return multiprocessors
 
 cudaError_t launch_products(Precision precision, const RateRun& run, cudaStream_t stream) {
   if (precision == Precision::f64) return launch_products_of<DoubleArithmetic<16>>(run, stream);
-  if (precision == Precision::f32) return launch_products_of<SplitArithmetic>(run, stream);
+  if (precision == Precision::f32) return launch_products_of<Tf32x2Arithmetic>(run, stream);
   return launch_products_of<HalfArithmetic>(run, stream);
 }
 double products_flop(std::int64_t multiprocessors) {
@@ -127,7 +127,7 @@ double multiply_adds_flop(std::int64_t multiprocessors) {
 
 cudaError_t launch_tanh(Precision precision, const RateRun& run, cudaStream_t stream) {
   if (precision == Precision::f64) return launch(tanhs<DoubleArithmetic<16>>, 0, run, stream);
-  if (precision == Precision::f32) return launch(tanhs<SplitArithmetic>, 0, run, stream);
+  if (precision == Precision::f32) return launch(tanhs<Tf32x2Arithmetic>, 0, run, stream);
   return launch(tanhs<HalfArithmetic>, 0, run, stream);
 }
 double tanh_count(std::int64_t multiprocessors) { return static_cast<double>(rate_threads(multiprocessors)) * kTanhs; }

@@ -76,7 +76,7 @@ cudaError_t launch_stream_weights(const StreamWeights<T>& weights, cudaStream_t 
   } else if (weights.operands == Operands::half) {
     return launch(form_weights<float, HalfArithmetic>, weights, threads, stream);
   } else {
-    return launch(form_weights<float, SplitArithmetic>, weights, threads, stream);
+    return launch(form_weights<float, Tf32x2Arithmetic>, weights, threads, stream);
   }
 }
 

@@ -79,7 +79,7 @@ struct DoubleArithmetic {
 /// activations keep their limits; an infinite weight gives NaN. Tensor cores truncate their sums (Fasi et al. 2021),
 /// and along a whole layer these errors all point towards zero. So they sum only one block at a time, small products
 /// first, and ordinary additions sum the blocks (Ootomo and Yokota 2022).
-struct SplitArithmetic {
+struct Tf32x2Arithmetic {
   using Value = float;
   using Weight = float;
   static constexpr int kRows = 16;
@@ -188,7 +188,7 @@ template <class Arithmetic, int kTiles, int kCount>
 __device__ __forceinline__ void multiply_tiles(typename Arithmetic::Value (&d)[kTiles][Arithmetic::kValues], int first,
                                                const typename Arithmetic::Operand& a,
                                                const typename Arithmetic::Weights (&w)[kCount]) {
-  if constexpr (std::is_same_v<Arithmetic, SplitArithmetic>) {
+  if constexpr (std::is_same_v<Arithmetic, Tf32x2Arithmetic>) {
     // Consecutive products go to different sums.
     float sums[kCount][4] = {};
 #pragma unroll

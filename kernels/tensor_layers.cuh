@@ -14,9 +14,9 @@ namespace lossatlas::kernels {
 /// A layer in shared memory.
 template <class Arithmetic>
 struct TensorLayer {
-  const typename Arithmetic::Weight* weights = nullptr;  ///< packed (blocks, tiles, fragment), times 1 / unscale
+  const typename Arithmetic::Weight* weights = nullptr;  ///< packed (blocks, tiles, fragment), times 1 / weight_scale
   const typename Arithmetic::Value* biases = nullptr;    ///< (out, padded with zeros to whole blocks)
-  typename Arithmetic::Value unscale = 1;                ///< a power of two
+  typename Arithmetic::Value weight_scale = 1;           ///< a power of two
   int blocks = 0;                                        ///< of inputs
   int tiles = 0;                                         ///< of outputs
   int out = 0;
@@ -98,7 +98,7 @@ struct RowMaxima {
   }
 };
 
-/// v = φ(d · unscale + b) for the block `block` of a layer's outputs.
+/// v = φ(d · weight_scale + b) for the block `block` of a layer's outputs.
 template <class Arithmetic, int kTiles, int kGroups>
 __device__ __forceinline__ void finish_block(const TensorLayer<Arithmetic>& layer,
                                              const TensorSums<Arithmetic, kTiles, kGroups>& sums, int r, int block,
@@ -109,7 +109,7 @@ __device__ __forceinline__ void finish_block(const TensorLayer<Arithmetic>& laye
     const typename Arithmetic::Value* bias = layer.biases + kBlockUnits * block + 8 * q + 2 * member;
 #pragma unroll
     for (int i = 0; i < Arithmetic::kValues; ++i) {
-      v[q][i] = sums.d[r][2 * block + q][i] * layer.unscale + bias[i % 2];
+      v[q][i] = sums.d[r][2 * block + q][i] * layer.weight_scale + bias[i % 2];
     }
   }
   activate_block<Arithmetic>(layer.activation, v);

@@ -33,15 +33,15 @@ struct TensorPolicy<DoubleArithmetic<8>, 128> {
   static constexpr int kGroups = 1, kBlocks = 1;
 };
 template <>  // activations take longer than products, so two blocks beat two points
-struct TensorPolicy<SplitArithmetic, 32> {
+struct TensorPolicy<Tf32x2Arithmetic, 32> {
   static constexpr int kGroups = 1, kBlocks = 2;
 };
 template <>  // two points pay for splitting a fragment; 128 registers of sums and inputs
-struct TensorPolicy<SplitArithmetic, 64> {
+struct TensorPolicy<Tf32x2Arithmetic, 64> {
   static constexpr int kGroups = 2, kBlocks = 1;
 };
 template <>  // 128 registers of sums and inputs
-struct TensorPolicy<SplitArithmetic, 128> {
+struct TensorPolicy<Tf32x2Arithmetic, 128> {
   static constexpr int kGroups = 1, kBlocks = 1;
 };
 template <>  // shared memory takes two cycles per fragment, the tensor cores one per product with it
@@ -105,9 +105,9 @@ __device__ void load_layers(const TensorPairs<typename Arithmetic::Value>& args,
   T* biases = shared.biases;
   for (int l = 0; l < args.pairs.depth; ++l) {
     const LayerParts<T>& layer = args.pairs.later[l];
-    const T unscale = args.unscales != nullptr ? static_cast<T>(args.unscales[l]) : T(1);
+    const T weight_scale = args.weight_scales != nullptr ? static_cast<T>(args.weight_scales[l]) : T(1);
     const auto in = static_cast<int>(layer.in), out = static_cast<int>(layer.out);
-    const T scale = T(1) / unscale;
+    const T scale = T(1) / weight_scale;
     pack_weights<Arithmetic>(
         in, out, thread, kThreads, [&](int input, int output) { return layer.weights[output * in + input] * scale; },
         weights);
@@ -117,7 +117,7 @@ __device__ void load_layers(const TensorPairs<typename Arithmetic::Value>& args,
     }
     if (thread == 0) {
       shared.layers[l] = {
-          weights, biases,          unscale, static_cast<int>(blocks_of(in)), static_cast<int>(tiles_of(out)),
+          weights, biases,          weight_scale, static_cast<int>(blocks_of(in)), static_cast<int>(tiles_of(out)),
           out,     layer.activation};
     }
     weights += packed_weights(in, out);
@@ -412,8 +412,8 @@ cudaError_t launch_tensor_pairs(const TensorPairs<float>& pairs, cudaStream_t st
     return pairs.shape.width <= 64 ? launch_narrow<HalfArithmetic>(pairs, stream)
                                    : launch<HalfArithmetic, 128>(pairs, stream);
   }
-  return pairs.shape.width <= 64 ? launch_narrow<SplitArithmetic>(pairs, stream)
-                                 : launch<SplitArithmetic, 128>(pairs, stream);
+  return pairs.shape.width <= 64 ? launch_narrow<Tf32x2Arithmetic>(pairs, stream)
+                                 : launch<Tf32x2Arithmetic, 128>(pairs, stream);
 }
 
 template cudaError_t launch_pack_samples(const double*, std::int64_t, std::int64_t, std::int64_t, float*, cudaStream_t);

@@ -17,8 +17,9 @@ struct TensorPairs {
   PairLosses<T> pairs;
   const T* bias = nullptr;  ///< B: (points, units); float, since conversions would occupy the units that compute tanh
   TensorShape shape;
-  const float* unscales = nullptr;  ///< (depth), half only: powers of two that the weights are divided by. Null: all 1
-  std::int32_t* flags = nullptr;    ///< (points), half only: set to 1 if a number was out of range
+  const float* weight_scales =
+      nullptr;                    ///< (depth), half only: powers of two that the weights are divided by. Null: all 1
+  std::int32_t* flags = nullptr;  ///< (points), half only: set to 1 if a number was out of range
 };
 
 /// Values of one part A_d when packed for tiles of `rows` samples.

@@ -20,8 +20,8 @@ constexpr std::int64_t packed_weights(std::int64_t in, std::int64_t out) {
 /// The arithmetic of a tensor kernel; see tensor_arithmetic.cuh.
 enum class Operands : std::uint8_t {
   f64,
-  split,  ///< f32 as two TF32 numbers
-  half,   ///< fast
+  tf32x2,  ///< f32 as two TF32 numbers
+  half,    ///< fast
 };
 
 inline constexpr std::int64_t kWidestTensorLayer = 128;  // a wider layer's sums and inputs would not fit in registers

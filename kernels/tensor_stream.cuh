@@ -4,7 +4,7 @@
 //   a = φ(A_0 + Σ_d α_d A_d + B)   the joint layer, of grid points φ(b(α));   then the later layers and the losses.
 #pragma once
 
-#include "tensor_stream_layers.cuh"
+#include "tensor_stream_products.cuh"
 
 namespace lossatlas::kernels {
 
@@ -16,20 +16,21 @@ struct NoReader {
 
 /// What the threads of a block do together; each thread has one object.
 template <class Tile, StreamRows kRowsOf>
-class StreamBlock : StreamLayers<Tile, kRowsOf> {
-  using Layers = StreamLayers<Tile, kRowsOf>;
-  using Layers::activate, Layers::alpha, Layers::arena, Layers::begin_samples, Layers::biases, Layers::check_range,
-      Layers::copies_, Layers::exists, Layers::finish, Layers::finish_block, Layers::finish_outputs,
-      Layers::first_chunk, Layers::hidden, Layers::kCopiesAmongWeights, Layers::kOfSamples, Layers::kPoints,
-      Layers::kRows, Layers::layout_, Layers::load_weights, Layers::maxima, Layers::pairs_, Layers::partial,
-      Layers::point, Layers::problem_, Layers::source, Layers::start_layer, Layers::totals;
-  using typename Layers::A;
-  using typename Layers::Shape;
-  using typename Layers::T;
+class StreamBlock : StreamProducts<Tile, kRowsOf> {
+  using Products = StreamProducts<Tile, kRowsOf>;
+  using Products::activate, Products::alpha, Products::arena, Products::begin_samples, Products::biases,
+      Products::check_range, Products::copies_, Products::exists, Products::finish, Products::finish_block,
+      Products::finish_outputs, Products::first_chunk, Products::hidden, Products::kCopiesAmongWeights,
+      Products::kOfSamples, Products::kPoints, Products::kRows, Products::layout_, Products::load_weights,
+      Products::maxima, Products::pairs_, Products::partial, Products::point, Products::problem_, Products::source,
+      Products::start_layer, Products::totals;
+  using typename Products::A;
+  using typename Products::Shape;
+  using typename Products::T;
   static constexpr int kChunkFragments = kChunkSamples / kStreamRows;
 
  public:
-  __device__ StreamBlock(const TensorStream<T>& problem, const StreamLayout& layout) : Layers(problem, layout) {
+  __device__ StreamBlock(const TensorStream<T>& problem, const StreamLayout& layout) : Products(problem, layout) {
     const T* biases = problem.biases + point(0) * problem.bias_values;
     for (int i = thread(); i < problem.bias_values; i += Shape::kThreads) this->biases()[i] = biases[i];
     if constexpr (kOfSamples) {

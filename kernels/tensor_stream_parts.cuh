@@ -76,7 +76,7 @@ struct StreamShapes<double, false> {
 };
 template <>
 struct StreamShapes<float, false> {
-  using A = SplitArithmetic;
+  using A = Tf32x2Arithmetic;
   template <class F>
   static void each(F&& f) {
     f(StreamShape<A, 64, 1, 8, 4, 4>());

@@ -2,8 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <regex>
@@ -65,6 +67,7 @@ const std::vector<Exception> kExceptions = {
 /// Of a device, these chapters see only its pass.
 const std::set<std::string> kSeeOnlyThePass = {"pattern", "critical"};
 
+const std::set<std::string> kKinds = {".hpp", ".cpp", ".cu", ".cuh"};
 const fs::path kRoot = LOSSATLAS_SOURCE_DIR;
 
 std::optional<std::size_t> floor_of(const std::string& chapter) {
@@ -106,11 +109,10 @@ std::string target_of(const fs::path& from, const std::string& name) {
 
 std::vector<Include> all_includes() {
   const std::regex pattern(R"re(\s*#\s*include\s*["<]([^">]+)[">].*)re");
-  const std::set<std::string> kinds = {".hpp", ".cpp", ".cu", ".cuh"};
   std::vector<Include> includes;
   for (const char* folder : {"include", "src", "kernels"}) {
     for (const fs::directory_entry& entry : fs::recursive_directory_iterator(kRoot / folder)) {
-      if (!kinds.contains(entry.path().extension().string())) continue;
+      if (!kKinds.contains(entry.path().extension().string())) continue;
       const fs::path from = fs::relative(entry.path(), kRoot);
       std::ifstream lines(entry.path());
       std::smatch match;
@@ -165,6 +167,18 @@ TEST(Chapters, EveryFileOfTheSourcesIsInOne) {
   }
   for (const fs::directory_entry& entry : fs::directory_iterator(kRoot / "include" / "lossatlas")) {
     EXPECT_NE(chapter_of_public(entry.path().stem().string()), "") << entry.path();
+  }
+}
+
+TEST(Chapters, NoFileIsLong) {
+  constexpr std::int64_t kMostLines = 450;
+  for (const char* folder : {"bench", "examples", "include", "kernels", "src", "tests"}) {
+    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(kRoot / folder)) {
+      if (!kKinds.contains(entry.path().extension().string())) continue;
+      std::ifstream text(entry.path());
+      const auto lines = std::count(std::istreambuf_iterator<char>(text), {}, '\n');
+      EXPECT_LE(lines, kMostLines) << entry.path() << " asks to be two";
+    }
   }
 }
 

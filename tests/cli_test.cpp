@@ -306,7 +306,8 @@ TEST_F(Cli, ExplainPrintsThePlanAndWritesNothing) {
   const Json json = Json::parse(told.out), rates = json["rates"];
   EXPECT_TRUE(json["plan"].is_array()) << told.out;
   const auto seconds = [&](const char* work) { return json[work].get<double>() / rates[work].get<double>(); };
-  EXPECT_EQ(json["floor_seconds"].get<double>(), std::max(seconds("flop") + seconds("special"), seconds("bytes")));
+  EXPECT_EQ(json["floor_seconds"].get<double>(),
+            std::max(seconds("flop") + seconds("transcendental"), seconds("bytes")));
   EXPECT_EQ(files(), before);
 }
 

@@ -318,7 +318,7 @@ void add_rates(EntryPoints& list) {
         {std::string("Rates_") + name(precision), "measure_rates(Device, Precision, Control)", [precision]() -> Call {
            return [precision, device = Device::cuda()] {
              const DeviceRates rates = measure_rates(device, precision);  // other numbers each time
-             return numbers(rates.flop > 0, rates.special > 0, rates.bytes > 0);
+             return numbers(rates.flop > 0, rates.transcendental > 0, rates.bytes > 0);
            };
          }});
   }

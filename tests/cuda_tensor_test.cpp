@@ -173,13 +173,13 @@ TEST(TensorChoice, DependsOnThePlanAndTheDevice) {
   using cuda::tensor_operands;
   const std::int64_t hopper = 227 << 10;
   EXPECT_EQ(tensor_operands(plan_for({3, 9, 8, 2}), Precision::f64, kShared), Operands::f64);
-  EXPECT_EQ(tensor_operands(plan_for({3, 9, 8, 2}), Precision::f32, kShared), Operands::split);
+  EXPECT_EQ(tensor_operands(plan_for({3, 9, 8, 2}), Precision::f32, kShared), Operands::tf32x2);
   EXPECT_EQ(tensor_operands(plan_for({3, 9, 8, 2}), Precision::fast, kShared), Operands::half);
   EXPECT_EQ(tensor_operands(plan_for({3, 9, 8, 2}, Support::all), Precision::f32, hopper), std::nullopt);
   EXPECT_EQ(tensor_operands(plan_for({3, 9, 8, 2}, Support::last), Precision::f32, hopper), std::nullopt);
   EXPECT_EQ(tensor_operands(plan_for({3, 9, 129, 2}), Precision::f32, hopper), std::nullopt);
   EXPECT_EQ(tensor_operands(plan_for({3, 128, 128, 128, 2}), Precision::fast, hopper), Operands::half);
-  EXPECT_EQ(tensor_operands(plan_for({3, 128, 128, 128, 2}), Precision::f32, hopper), Operands::split);
+  EXPECT_EQ(tensor_operands(plan_for({3, 128, 128, 128, 2}), Precision::f32, hopper), Operands::tf32x2);
   EXPECT_EQ(tensor_operands(plan_for({3, 128, 128, 128, 2}), Precision::f64, hopper), std::nullopt);
   EXPECT_EQ(tensor_operands(plan_for({3, 128, 128, 10}), Precision::f64, hopper), Operands::f64);
   SectionPlan infinite = plan_for({3, 9, 8, 2});
@@ -188,7 +188,7 @@ TEST(TensorChoice, DependsOnThePlanAndTheDevice) {
   infinite.later[0].weights[3] = 0x1.ffep127;  // TF32 would round it to infinity
   EXPECT_EQ(tensor_operands(infinite, Precision::f32, hopper), std::nullopt);
   infinite.later[0].weights[3] = 0x1.ffcp127;
-  EXPECT_EQ(tensor_operands(infinite, Precision::f32, hopper), Operands::split);
+  EXPECT_EQ(tensor_operands(infinite, Precision::f32, hopper), Operands::tf32x2);
   infinite.later[0].weights[3] = 1e39;
   EXPECT_EQ(tensor_operands(infinite, Precision::f32, hopper), std::nullopt);
   EXPECT_EQ(tensor_operands(infinite, Precision::f64, hopper), Operands::f64);
@@ -199,7 +199,7 @@ TEST(TensorChoice, ScalesLeaveOneBitAboveTheLargestWeight) {
   for (std::size_t l = 0; l < 3; ++l) std::ranges::fill(plan.later[l].weights, 0.0);
   plan.later[0].weights[5] = -3;
   plan.later[1].weights[1] = 0x1p-140;
-  EXPECT_EQ(cuda::tensor_unscales(plan), (std::vector<float>{0x1p-13f, 0x1p-126f, 0x1p-15f}));
+  EXPECT_EQ(cuda::tensor_weight_scales(plan), (std::vector<float>{0x1p-13f, 0x1p-126f, 0x1p-15f}));
 }
 
 // A refused launch is named in the error: the tensor kernel is among those of the section.

@@ -128,7 +128,7 @@ TEST(SectionPlan, CountsByHand) {
   const PlanCost cost = p.cost(1000, 64, Precision::f32);
   EXPECT_EQ(cost.once_flop, 1000.0 * 3 * 2 * 5 * 6);
   EXPECT_EQ(cost.pair_flop, 2 * 2 * 6 + 6 + 2 * 6 * 7 + 2 * 7 * 3);
-  EXPECT_EQ(cost.pair_special, 6 + 7 + 3 + 1);
+  EXPECT_EQ(cost.pair_transcendental, 6 + 7 + 3 + 1);
   const std::string text = p.explain(1000, 64, Precision::f32);
   EXPECT_NE(text.find("layer 1 affine in α, 5→6, 3 products"), std::string::npos) << text;
   EXPECT_NE(text.find("64 points, 1000 samples, f32"), std::string::npos) << text;
@@ -137,14 +137,14 @@ TEST(SectionPlan, CountsByHand) {
 TEST(SectionPlan, TotalsOfACachedPrefixByHand) {
   const SectionPlan p = plan(kNetwork, section_in(kNetwork, {2}));  // z = 1; 5→6 once, 6→7 affine, 7→3 shared
   const PlanCost cost = p.cost(1000, 64, Precision::f32);
-  EXPECT_EQ(cost.once_special, 1000.0 * 6);
+  EXPECT_EQ(cost.once_transcendental, 1000.0 * 6);
   EXPECT_EQ(cost.flop(1000, 64), cost.once_flop + 64 * cost.point_flop + 64000.0 * (2 * 7 + 7 + 2 * 7 * 3));
-  EXPECT_EQ(cost.special(1000, 64), 6000 + 64000.0 * (7 + 3 + 1));
+  EXPECT_EQ(cost.transcendental(1000, 64), 6000 + 64000.0 * (7 + 3 + 1));
   const double parameters = (6 * 5 + 6) + (2 * 7 * 6 + 7) + (3 * 7 + 3), affine = 1000.0 * 2 * 7;
   EXPECT_EQ(cost.bytes, 4 * (1000 * 5 + parameters + 2 * affine) + 8 * 64 * 2);
   const std::string text = p.explain(1000, 64, Precision::f32);
   EXPECT_NE(text.find("direct plan: at least 11.9 MFLOP, 2.79 times as many"), std::string::npos) << text;
-  EXPECT_NE(text.find("special functions: 710 k\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("transcendental functions: 710 k\n"), std::string::npos) << text;
 }
 
 // 2z FLOP a unit of the affine layer against twice those of the whole network.
@@ -163,7 +163,7 @@ TEST(SectionPlan, ManyDirectionsOfFewInputsAreDirect) {
 TEST(SectionPlan, AReluIsNoSpecialFunction) {
   const Network network = mlp({5, 6, 7, 3}, Activation::relu);
   const PlanCost cost = plan(network, section_in(network, {0, 1, 2, 3, 4, 5})).cost(1000, 64, Precision::f32);
-  EXPECT_EQ(cost.pair_special, 3 + 1);
+  EXPECT_EQ(cost.pair_transcendental, 3 + 1);
   EXPECT_EQ(cost.pair_flop, 2 * 6 + 6 + 6 + 2 * 6 * 7 + 7 + 2 * 7 * 3);
 }
 

@@ -21,28 +21,29 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr DeviceRates kInTurn{.flop = 2e9, .special = 1e9, .bytes = 4e9};
-constexpr DeviceRates kAtOnce{.flop = 2e9, .special = 1e9, .bytes = 4e9, .overlap = true};
+constexpr DeviceRates kInTurn{.flop = 2e9, .transcendental = 1e9, .bytes = 4e9};
+constexpr DeviceRates kAtOnce{.flop = 2e9, .transcendental = 1e9, .bytes = 4e9, .overlap = true};
 
 TEST(Rates, FloorByHand) {
-  const SectionCost cost{.flop = 6e9, .special = 2e9, .bytes = 1e9};
+  const SectionCost cost{.flop = 6e9, .transcendental = 2e9, .bytes = 1e9};
   EXPECT_EQ(cost.floor_seconds(kInTurn), 3 + 2);
   EXPECT_EQ(cost.floor_seconds(kAtOnce), 3);
-  const SectionCost functions{.flop = 6e9, .special = 8e9, .bytes = 1e9};
+  const SectionCost functions{.flop = 6e9, .transcendental = 8e9, .bytes = 1e9};
   EXPECT_EQ(functions.floor_seconds(kInTurn), 3 + 8);
   EXPECT_EQ(functions.floor_seconds(kAtOnce), 8);
-  const SectionCost copies{.flop = 6e9, .special = 2e9, .bytes = 64e9};
+  const SectionCost copies{.flop = 6e9, .transcendental = 2e9, .bytes = 64e9};
   EXPECT_EQ(copies.floor_seconds(kInTurn), 16);
   EXPECT_EQ(copies.floor_seconds(kAtOnce), 16);
   EXPECT_EQ(SectionCost{}.floor_seconds(kInTurn), 0);
 }
 
 TEST(Rates, FloorInWords) {
-  const SectionCost cost{.flop = 6e7, .special = 2e6, .bytes = 1e6};
+  const SectionCost cost{.flop = 6e7, .transcendental = 2e6, .bytes = 1e6};
   EXPECT_EQ(floor_text(cost, kInTurn),
-            "32 ms (products 30 ms at 2 GFLOP/s + special functions 2 ms at 1 G/s, or bytes 0.25 ms at 4 GB/s)");
-  EXPECT_EQ(floor_text(cost, kAtOnce),
-            "30 ms (products 30 ms at 2 GFLOP/s, or special functions 2 ms at 1 G/s, or bytes 0.25 ms at 4 GB/s)");
+            "32 ms (products 30 ms at 2 GFLOP/s + transcendental functions 2 ms at 1 G/s, or bytes 0.25 ms at 4 GB/s)");
+  EXPECT_EQ(
+      floor_text(cost, kAtOnce),
+      "30 ms (products 30 ms at 2 GFLOP/s, or transcendental functions 2 ms at 1 G/s, or bytes 0.25 ms at 4 GB/s)");
   EXPECT_EQ(time_text(0), "0 ms");
   EXPECT_EQ(time_text(12.3e-6), "0.0123 ms");
   EXPECT_EQ(time_text(0.9994), "999 ms");
@@ -52,8 +53,8 @@ TEST(Rates, FloorInWords) {
 }
 
 TEST(Rates, AFloorNeedsPositiveRates) {
-  const SectionCost cost{.flop = 1, .special = 1, .bytes = 1};
-  for (double DeviceRates::*rate : {&DeviceRates::flop, &DeviceRates::special, &DeviceRates::bytes}) {
+  const SectionCost cost{.flop = 1, .transcendental = 1, .bytes = 1};
+  for (double DeviceRates::*rate : {&DeviceRates::flop, &DeviceRates::transcendental, &DeviceRates::bytes}) {
     for (const double value : {0.0, -1.0, std::numeric_limits<double>::quiet_NaN()}) {
       DeviceRates rates = kInTurn;
       rates.*rate = value;
@@ -88,7 +89,7 @@ TEST(Rates, MeasuredOnTheDevice) {
   const Device device = test_device();
   for (const Precision precision : {Precision::f64, Precision::f32, Precision::fast}) {
     const DeviceRates rates = measure_rates(device, precision);
-    for (const double rate : {rates.flop, rates.special, rates.bytes}) {
+    for (const double rate : {rates.flop, rates.transcendental, rates.bytes}) {
       EXPECT_TRUE(rate > 0 && std::isfinite(rate)) << name(precision) << ' ' << rate;
     }
     EXPECT_EQ(rates.overlap, device.kind() == Device::Kind::cuda);
@@ -160,7 +161,7 @@ TEST(Rates, CostsOfEveryPlan) {
   const double once = 40 * 3 * 2 * 5 * 6, pair = 2 * 2 * 6 + 6 + 2 * 6 * 7 + 2 * 7 * 3;
   const double formed = 2 * 2 * 6 * 7 + 2 * 2 * 7 * 3;  // random directions leave the biases
   EXPECT_EQ(cost.flop, once + 64 * formed + 64 * 40 * pair);
-  EXPECT_EQ(cost.special, 64 * 40 * (6 + 7 + 3 + 1));
+  EXPECT_EQ(cost.transcendental, 64 * 40 * (6 + 7 + 3 + 1));
   EXPECT_EQ(cost.precision, Precision::f32);
   const bool cuda = test_device().kind() == Device::Kind::cuda;
   EXPECT_EQ(section_cost(joint.landscape, joint.section, 64, {.precision = Precision::fast}).precision,
@@ -171,7 +172,7 @@ TEST(Rates, CostsOfEveryPlan) {
   EXPECT_EQ(section_cost(quadratic.landscape, quadratic.section, 64, {.precision = Precision::f32}).precision,
             Precision::f64);
   const Problem free = make_sample_free();
-  EXPECT_EQ(section_cost(free.landscape, free.section, 64).special, 64 * (6 + 7 + 3 + 1));
+  EXPECT_EQ(section_cost(free.landscape, free.section, 64).transcendental, 64 * (6 + 7 + 3 + 1));
   EXPECT_ERROR(section_cost(joint.landscape, joint.section, 0), InvalidArgument, "0 points");
 }
 

@@ -18,10 +18,10 @@ DEFINITIONS = {
     + ", ".join(f"{error:g} ({name})" for name, error in USUAL_ERROR.items()),
     "points_timed": "grid points that a peer was timed on; its time is scaled to all",
     "share_of_gemm": "FLOP of the form (a general peer: of the whole network at every point and sample; otherwise of "
-    "the plan) at the rate of products over the time; special functions are not in it",
-    "share_of_floor, cpu": "(FLOP / multiply-adds in registers + special functions / tanh), or bytes / copies if more, "
+    "the plan) at the rate of products over the time; transcendental functions are not in it",
+    "share_of_floor, cpu": "(FLOP / multiply-adds in registers + transcendental functions / tanh), or bytes / copies if more, "
     "over the time",
-    "share_of_floor, cuda": "the longest of FLOP / products, special functions / tanh and bytes / copies, over the "
+    "share_of_floor, cuda": "the longest of FLOP / products, transcendental functions / tanh and bytes / copies, over the "
     "time; f32 products at the rate of TF32 or half precision over three if that is more",
 }
 
@@ -97,7 +97,7 @@ class Row:
             return self.median("lossatlas", "floor_ms") / 1e3
         products, tanh = floor_rates(self.ceilings, self.precision)
         work = self.rounds[0]["lossatlas"]
-        return max(work["flop"] / products, work["special"] / tanh, work["bytes"] / self.ceilings["copy"])
+        return max(work["flop"] / products, work["transcendental"] / tanh, work["bytes"] / self.ceilings["copy"])
 
     def ours(self):
         seconds = self.median("lossatlas", "seconds")
@@ -142,7 +142,7 @@ class Row:
     def summary(self):
         ours, rates = self.ours()
         about = {key: self.about[key] for key in ("network", "loss", "points", "samples", "directions", "plan")}
-        work = {key: self.rounds[0]["lossatlas"][key] for key in ("flop", "special", "bytes")}
+        work = {key: self.rounds[0]["lossatlas"][key] for key in ("flop", "transcendental", "bytes")}
         peers = {title: {"unavailable": reason} for title, reason in self.unavailable.items()}
         peers |= {title: self.peer(title, ours) for title in self.variants}
         return {

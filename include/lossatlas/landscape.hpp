@@ -74,8 +74,8 @@ class LOSSATLAS_API Landscape {
   std::vector<double> outputs(const Section& section, std::span<const double> points,
                               const Control& control = {}) const;
 
-  /// Describes the plan for a section at G points: stages, FLOP, bytes, special functions and workspace, one line each.
-  /// Nothing is measured, so the text is always the same. Heeds a requested stop in the options' control.
+  /// Describes the plan for a section at G points: stages, FLOP, bytes, transcendental functions and workspace, one
+  /// line each. Nothing is measured, so the text is always the same. Heeds a requested stop in the options' control.
   std::string explain(const Section& section, std::int64_t points, const EvaluateOptions& options = {}) const;
   /// The same, with a line for the lower bound on its time at these rates and how it arises; with Method::chebyshev
   /// also for each number of nodes. Throws InvalidArgument unless the rates are positive.

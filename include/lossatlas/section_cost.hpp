@@ -11,7 +11,7 @@ namespace lossatlas {
 /// The cost of evaluating a section, as its plan counts it.
 struct LOSSATLAS_API SectionCost {
   double flop = 0;             ///< multiply-adds count 2
-  double special = 0;          ///< tanh, exponentials, logarithms and the like
+  double transcendental = 0;   ///< tanh, exponentials, logarithms and the like
   double bytes = 0;            ///< read and written at least once, inputs and parameters included
   std::int64_t workspace = 0;  ///< bytes held besides the data, before the first point runs
   /// The precision actually used, unless the layers fit no half-precision kernel: f64 if the section is an exact
@@ -19,8 +19,8 @@ struct LOSSATLAS_API SectionCost {
   Precision precision = Precision::f64;
 
   /// Lower bound on the time at these rates (measured in `precision`): max(compute, bytes / bandwidth). Compute is the
-  /// time for products plus that for special functions or, if they overlap, the longer of the two. Approximate, since
-  /// exp and log are charged as tanh. Throws InvalidArgument unless the rates are positive.
+  /// time for products plus that for transcendental functions or, if they overlap, the longer of the two. Approximate,
+  /// since exp and log are charged as tanh. Throws InvalidArgument unless the rates are positive.
   double floor_seconds(const DeviceRates& rates) const;
 };
 

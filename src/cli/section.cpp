@@ -219,12 +219,16 @@ void explain(const Landscape& landscape, const Section& section, std::int64_t po
   if (json) {
     print({{"plan", plan_lines(plan)},
            {"flop", cost.flop},
-           {"special", cost.special},
+           {"transcendental", cost.transcendental},
            {"bytes", cost.bytes},
            {"workspace", cost.workspace},
            {"device", device},
            {"precision", name(cost.precision)},
-           {"rates", {{"flop", rates.flop}, {"special", rates.special}, {"bytes", rates.bytes}, {"overlap", rates.overlap}}},
+           {"rates",
+            {{"flop", rates.flop},
+             {"transcendental", rates.transcendental},
+             {"bytes", rates.bytes},
+             {"overlap", rates.overlap}}},
            {"floor_seconds", cost.floor_seconds(rates)}});
   } else {
     print_lines(plan);

@@ -164,7 +164,7 @@ DeviceRates measure_rates(Precision precision, int threads, const Control& contr
   check_stop(control);
   rates.flop = f64 ? flop_rate<double>(threads) : flop_rate<float>(threads);
   check_stop(control);
-  rates.special = f64 ? tanh_rate<double>(threads) : tanh_rate<float>(threads);
+  rates.transcendental = f64 ? tanh_rate<double>(threads) : tanh_rate<float>(threads);
   check_stop(control);
   rates.bytes = copy_rate(threads);
   return rates;

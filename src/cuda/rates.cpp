@@ -67,7 +67,7 @@ DeviceRates measure_rates(Workspace& workspace, Precision precision, const Contr
   });
   check_stop(control);
   DeviceRates rates{.flop = kernels::products_flop(multiprocessors) / products,
-                    .special = kernels::tanh_count(multiprocessors) / tanh,
+                    .transcendental = kernels::tanh_count(multiprocessors) / tanh,
                     .bytes = copy_rate(workspace),
                     .overlap = true};
   if (precision == Precision::fast) return rates;  // no arithmetic is faster than half precision

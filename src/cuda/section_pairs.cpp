@@ -179,14 +179,15 @@ class PairSection final : public DeviceSection {
       kernel_ = PairKernel::tensor;
       shape_ = tensor_shape(plan_, *operands, shared_bytes());
       if (in_half()) {
-        const std::vector<float> unscales = tensor_unscales(plan_);
-        unscales_ = uploaded(memory(), std::span(unscales));
+        const std::vector<float> weight_scales = tensor_weight_scales(plan_);
+        weight_scales_ = uploaded(memory(), std::span(weight_scales));
       }
     } else if (const auto streamed = stream_operands(plan_, precision, problem_.samples(), shared_bytes())) {
       kernel_ = PairKernel::stream;
-      stream_.emplace(workspace_, plan_, problem_.samples(), later_, *streamed);
+      stream_.emplace(workspace_, AffineChain::of_samples(plan_), problem_.samples(), later_, *streamed);
       if (*streamed == kernels::Operands::half) {
-        stream_again_.emplace(workspace_, plan_, problem_.samples(), later_, kernels::Operands::split);
+        stream_again_.emplace(workspace_, AffineChain::of_samples(plan_), problem_.samples(), later_,
+                              kernels::Operands::tf32x2);
       }
     } else if (!direct_ && kernels::pair_tile(fused_arguments({}), shared_bytes()) > 0) {
       kernel_ = PairKernel::fused;
@@ -266,7 +267,7 @@ class PairSection final : public DeviceSection {
     tensor.pairs = fused_arguments(points);
     tensor.bias = bias_of(scratch, points);
     tensor.shape = shape;
-    if (shape.operands == kernels::Operands::half) tensor.unscales = unscales_.data();
+    if (shape.operands == kernels::Operands::half) tensor.weight_scales = weight_scales_.data();
     tensor.flags = flags;
     LOSSATLAS_CUDA(kernels::launch_tensor_pairs(tensor, stream()));
   }
@@ -283,7 +284,7 @@ class PairSection final : public DeviceSection {
     if (stream_again_) {
       stream_again_->run(fused_arguments(few), bias_of(scratch, few), scratch.stream, nullptr);
     } else {
-      run_tensor(scratch, few, tensor_shape(plan_, kernels::Operands::split, shared_bytes()), nullptr);
+      run_tensor(scratch, few, tensor_shape(plan_, kernels::Operands::tf32x2, shared_bytes()), nullptr);
     }
     mean_of_chunks(few, again.results.data());
     LOSSATLAS_CUDA(
@@ -422,7 +423,7 @@ class PairSection final : public DeviceSection {
   std::optional<StreamLayers<T>> stream_, stream_again_;  // the second is in f32, for points out of half range
   std::optional<PointUnits<double>> bias_chain_;
   DeviceBuffer<T> base_;  // A: (parts, units, N), packed for tensor cores; direct: the inputs (N, d) if converted
-  DeviceBuffer<float> unscales_;
+  DeviceBuffer<float> weight_scales_;
   DeviceBuffer<std::int32_t> directions_;
   std::int64_t widths_[2] = {0, 0};
   std::int64_t later_values_ = 0;

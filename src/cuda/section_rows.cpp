@@ -18,20 +18,6 @@ constexpr std::int64_t kMostTileRows = 131072;  // a few chunks per multiprocess
 
 struct NoScratch {};
 
-/// The plan as a joint one whose samples are the grid points; the joint layer is the first layer, and its parts are
-/// b_d.
-SectionPlan plan_of_rows(const SectionPlan& plan) {
-  SectionPlan rows;
-  rows.loss = plan.loss;
-  rows.rank = plan.rank;
-  rows.heads = plan.heads;
-  rows.outputs = plan.outputs;
-  rows.joint_sample = plan.point_chain.front();
-  rows.joint_sample.weight_directions = rows.joint_sample.bias_directions;
-  rows.later.assign(plan.point_chain.begin() + 1, plan.point_chain.end());
-  return rows;
-}
-
 template <class T>
 DeviceBuffer<T> uploaded_as(Memory& memory, std::span<const double> values) {
   const std::vector<T> converted(values.begin(), values.end());
@@ -44,15 +30,16 @@ class PointRowsSection final : public DeviceSection {
   PointRowsSection(Workspace& workspace, const LabelStatistics& statistics, const SectionPlan& plan,
                    const Control& control)
       : workspace_(workspace),
-        plan_(plan_of_rows(plan)),
+        plan_(plan),
+        chain_(AffineChain::of_points(plan)),
         variance_(statistics.variance),
-        later_(workspace.memory(), plan_.later, MatrixOrder::out_in, control),
-        stream_(workspace, plan_, 1, later_,
-                std::is_same_v<T, double> ? kernels::Operands::f64 : kernels::Operands::split),
+        later_(workspace.memory(), chain_.later, MatrixOrder::out_in, control),
+        stream_(workspace, chain_, 1, later_,
+                std::is_same_v<T, double> ? kernels::Operands::f64 : kernels::Operands::tf32x2),
         scratch_(stream_.scratch(1)),
         queue_(workspace) {
     Memory& memory = workspace.memory();
-    const ChainLayer& first = plan_.joint_sample;
+    const ChainLayer& first = plan.point_chain.front();
     std::vector<double> parts = first.biases;
     parts.resize(static_cast<std::size_t>(first.out) * (1 + first.bias_directions.size()));  // zeros if no bias
     base_ = uploaded_as<T>(memory, parts);
@@ -64,7 +51,8 @@ class PointRowsSection final : public DeviceSection {
 
   void losses(const SectionPoints& points, const Control& control, std::span<double> losses) override {
     PointTiles tiles{plan_.rank, plan_.heads};
-    for (const ChainLayer& layer : plan_.later) tiles.flop_per_point += 2.0 * static_cast<double>(layer.weights.size());
+    for (const ChainLayer& layer : chain_.later)
+      tiles.flop_per_point += 2.0 * static_cast<double>(layer.weights.size());
     tiles.tile_flop = tile_flop(PairKernel::stream, precision(), workspace_.limits());
     tiles.most = kMostTileRows;
     queue_.run(
@@ -78,9 +66,9 @@ class PointRowsSection final : public DeviceSection {
     rows.base = base_.data();
     rows.directions = directions_.data();
     rows.moving = static_cast<std::int32_t>(directions_.size());
-    rows.units = plan_.joint_sample.out;
-    rows.activation = plan_.joint_sample.activation;
-    rows.depth = static_cast<std::int32_t>(plan_.later.size());
+    rows.units = plan_.point_chain.front().out;
+    rows.activation = plan_.point_chain.front().activation;
+    rows.depth = static_cast<std::int32_t>(chain_.later.size());
     rows.loss = plan_.loss;
     rows.heads = plan_.heads;
     rows.classes = plan_.outputs / plan_.heads;
@@ -95,7 +83,8 @@ class PointRowsSection final : public DeviceSection {
   }
 
   Workspace& workspace_;
-  SectionPlan plan_;
+  const SectionPlan& plan_;
+  AffineChain chain_;
   double variance_;
   PackedLayers<T> later_;
   StreamLayers<T> stream_;
@@ -113,8 +102,8 @@ bool point_rows_take(const SectionPlan& plan, Precision precision, std::int64_t 
   if (plan.kind != PlanKind::sample_free || chain.size() < 2 || chain.front().in != 0) return false;
   const auto shared = [](const ChainLayer& layer) { return layer.shared(); };
   if (!std::all_of(chain.begin() + 1, chain.end(), shared)) return false;
-  const auto operands = precision == Precision::f64 ? kernels::Operands::f64 : kernels::Operands::split;
-  return stream_takes_points(plan_of_rows(plan), operands, shared_limit);
+  const auto operands = precision == Precision::f64 ? kernels::Operands::f64 : kernels::Operands::tf32x2;
+  return stream_takes_points(AffineChain::of_points(plan), operands, shared_limit);
 }
 
 std::unique_ptr<DeviceSection> point_rows_section(Workspace& workspace, const LabelStatistics& statistics,

@@ -20,10 +20,10 @@ struct StreamSizes {
   std::int64_t bias_values = 0;
 };
 
-StreamSizes stream_sizes(const SectionPlan& plan) {
+StreamSizes stream_sizes(const AffineChain& chain) {
   StreamSizes sizes;
-  for (const ChainLayer& from : plan.later) {
-    const bool last = &from == &plan.later.back();
+  for (const ChainLayer& from : chain.later) {
+    const bool last = &from == &chain.later.back();
     StreamLayer layer;
     layer.blocks = static_cast<std::int32_t>(kernels::blocks_of(from.in));
     layer.tiles = static_cast<std::int32_t>(last ? kernels::tiles_of(from.out) : 2 * kernels::blocks_of(from.out));
@@ -41,25 +41,25 @@ StreamSizes stream_sizes(const SectionPlan& plan) {
 }
 
 std::int64_t fragment_bytes(Operands operands) {
-  return kernels::kFragmentWeights * (operands == Operands::f64 ? 8 : operands == Operands::split ? 4 : 2);
+  return kernels::kFragmentWeights * (operands == Operands::f64 ? 8 : operands == Operands::tf32x2 ? 4 : 2);
 }
 
-bool all_shared(const SectionPlan& plan) {
+bool all_shared(const AffineChain& chain) {
   const auto shared = [](const ChainLayer& layer) { return layer.shared(); };
-  return std::all_of(plan.later.begin(), plan.later.end(), shared);
+  return std::all_of(chain.later.begin(), chain.later.end(), shared);
 }
 
 template <class T>
-kernels::StreamLayout layout_for(const SectionPlan& plan, StreamRows rows, Operands operands, std::int64_t samples,
+kernels::StreamLayout layout_for(const AffineChain& chain, StreamRows rows, Operands operands, std::int64_t samples,
                                  std::int64_t shared_limit) {
-  const StreamSizes sizes = stream_sizes(plan);
+  const StreamSizes sizes = stream_sizes(chain);
   kernels::TensorStream<T> problem;
   problem.pairs.depth = static_cast<std::int32_t>(sizes.layers.size());
-  problem.pairs.heads = plan.heads;
+  problem.pairs.heads = chain.heads;
   problem.pairs.samples = samples;
-  problem.pairs.moving = static_cast<std::int32_t>(plan.joint_sample.weight_directions.size());
+  problem.pairs.moving = static_cast<std::int32_t>(chain.moving);
   problem.operands = operands;
-  problem.shared = rows == StreamRows::samples && all_shared(plan);
+  problem.shared = rows == StreamRows::samples && all_shared(chain);
   problem.fixed_fragments = sizes.fixed;
   problem.moving_fragments = sizes.moving;
   problem.bias_values = static_cast<std::int32_t>(sizes.bias_values);
@@ -67,9 +67,9 @@ kernels::StreamLayout layout_for(const SectionPlan& plan, StreamRows rows, Opera
 }
 
 /// max |W_d| of each part of the layers, one layer after another.
-std::vector<double> largest_weights(const SectionPlan& plan, std::vector<std::int64_t>& first) {
+std::vector<double> largest_weights(const AffineChain& chain, std::vector<std::int64_t>& first) {
   std::vector<double> largest;
-  for (const ChainLayer& layer : plan.later) {
+  for (const ChainLayer& layer : chain.later) {
     first.push_back(static_cast<std::int64_t>(largest.size()));
     const auto each = layer.out * layer.in;
     for (auto part = layer.weights.begin(); part != layer.weights.end(); part += each) {
@@ -81,23 +81,33 @@ std::vector<double> largest_weights(const SectionPlan& plan, std::vector<std::in
   return largest;
 }
 
-bool fits(const SectionPlan& plan, StreamRows rows, Operands operands, std::int64_t samples,
+bool fits(const AffineChain& chain, StreamRows rows, Operands operands, std::int64_t samples,
           std::int64_t shared_limit) {
   const auto fine = [&](const ChainLayer& layer) { return weights_fit(layer, operands); };
-  if (plan.later.empty() || !std::all_of(plan.later.begin(), plan.later.end(), fine)) return false;
-  const auto layout = operands == Operands::f64 ? layout_for<double>(plan, rows, operands, samples, shared_limit)
-                                                : layout_for<float>(plan, rows, operands, samples, shared_limit);
+  if (chain.later.empty() || !std::all_of(chain.later.begin(), chain.later.end(), fine)) return false;
+  const auto layout = operands == Operands::f64 ? layout_for<double>(chain, rows, operands, samples, shared_limit)
+                                                : layout_for<float>(chain, rows, operands, samples, shared_limit);
   return layout.shape >= 0;
 }
 
 }  // namespace
 
-bool stream_takes(const SectionPlan& plan, Operands operands, std::int64_t samples, std::int64_t shared_limit) {
-  return plan.kind == PlanKind::joint && fits(plan, StreamRows::samples, operands, samples, shared_limit);
+AffineChain AffineChain::of_samples(const SectionPlan& plan) {
+  return {plan.later, plan.rank, plan.heads, std::ssize(plan.joint_sample.weight_directions)};
 }
 
-bool stream_takes_points(const SectionPlan& plan, Operands operands, std::int64_t shared_limit) {
-  return fits(plan, StreamRows::points, operands, 1, shared_limit);  // the fewest rows possible
+AffineChain AffineChain::of_points(const SectionPlan& plan) {
+  return {std::span(plan.point_chain).subspan(1), plan.rank, plan.heads,
+          std::ssize(plan.point_chain.front().bias_directions)};
+}
+
+bool stream_takes(const SectionPlan& plan, Operands operands, std::int64_t samples, std::int64_t shared_limit) {
+  return plan.kind == PlanKind::joint &&
+         fits(AffineChain::of_samples(plan), StreamRows::samples, operands, samples, shared_limit);
+}
+
+bool stream_takes_points(const AffineChain& chain, Operands operands, std::int64_t shared_limit) {
+  return fits(chain, StreamRows::points, operands, 1, shared_limit);  // the fewest rows possible
 }
 
 std::optional<Operands> stream_operands(const SectionPlan& plan, Precision precision, std::int64_t samples,
@@ -107,16 +117,16 @@ std::optional<Operands> stream_operands(const SectionPlan& plan, Precision preci
 }
 
 template <class T>
-StreamLayers<T>::StreamLayers(Workspace& workspace, const SectionPlan& plan, std::int64_t samples,
+StreamLayers<T>::StreamLayers(Workspace& workspace, const AffineChain& chain, std::int64_t samples,
                               const PackedLayers<T>& parts, Operands operands)
-    : workspace_(workspace), plan_(plan), parts_(parts), operands_(operands) {
+    : workspace_(workspace), chain_(chain), parts_(parts), operands_(operands) {
   set_layers();
   const std::int64_t limit = workspace.limits().shared_bytes;
-  blocks_form_ = layout_for<T>(plan, StreamRows::samples, operands, samples, limit).resident;
+  blocks_form_ = layout_for<T>(chain, StreamRows::samples, operands, samples, limit).resident;
   Memory& memory = workspace.memory();
   device_layers_ = uploaded(memory, std::span<const StreamLayer>(layers_));
   if (operands == Operands::half) {
-    const std::vector<double> largest = largest_weights(plan, first_largest_);
+    const std::vector<double> largest = largest_weights(chain, first_largest_);
     largest_ = uploaded(memory, std::span(largest));
   }
   fixed_ = DeviceBuffer<unsigned char>(memory, fragments_[0] * fragment_bytes(operands_));
@@ -131,7 +141,7 @@ StreamLayers<T>::StreamLayers(Workspace& workspace, const SectionPlan& plan, std
 
 template <class T>
 void StreamLayers<T>::set_layers() {
-  StreamSizes sizes = stream_sizes(plan_);
+  StreamSizes sizes = stream_sizes(chain_);
   layers_ = std::move(sizes.layers);
   fragments_[0] = sizes.fixed;
   fragments_[1] = sizes.moving;
@@ -161,7 +171,7 @@ kernels::StreamWeights<T> StreamLayers<T>::weights(std::size_t l) const {
   weights.layer = layers_[l];
   weights.operands = operands_;
   if (operands_ == Operands::half) weights.largest = largest_.data() + first_largest_[l];
-  weights.rank = plan_.rank;
+  weights.rank = chain_.rank;
   weights.stride = fragments_[1];
   weights.bias_stride = bias_values_;
   return weights;
@@ -203,7 +213,7 @@ void StreamLayers<T>::run(const kernels::PairLosses<T>& pairs, const T* bias, co
                           std::int32_t* flags) const {
   form(pairs, scratch);
   kernels::TensorStream<T> problem = this->problem(pairs, scratch);
-  problem.shared = all_shared(plan_) && pairs.points > 2;  // otherwise most places would repeat a point
+  problem.shared = all_shared(chain_) && pairs.points > 2;  // otherwise most places would repeat a point
   problem.part_values = kernels::packed_samples(pairs.units, pairs.samples, kernels::kStreamRows);
   problem.bias = bias;
   problem.flags = flags;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "../kernels/tensor_stream.hpp"
@@ -12,11 +13,25 @@
 
 namespace lossatlas::cuda {
 
+/// What the kernels compute: an affine value A_0 + Σ_d α_d A_d + B, then dense layers. The layers are those of a plan,
+/// which outlives it.
+struct AffineChain {
+  std::span<const ChainLayer> later;
+  std::int64_t rank = 0;    ///< z
+  std::int64_t heads = 1;   ///< H
+  std::int64_t moving = 0;  ///< directions of the affine value
+
+  /// Of a joint plan, whose rows are samples.
+  static AffineChain of_samples(const SectionPlan& plan);
+  /// Of a sample-free plan in which only biases of the first layer move: its rows are grid points, its parts b_d.
+  static AffineChain of_points(const SectionPlan& plan);
+};
+
 template <class T>
 class StreamLayers {
  public:
-  /// Packs the layers that no direction moves. `plan` and its later layers `parts`, (out, in), outlive this object.
-  StreamLayers(Workspace& workspace, const SectionPlan& plan, std::int64_t samples, const PackedLayers<T>& parts,
+  /// Packs the layers that no direction moves. The layers' `parts`, (out, in), outlive this object.
+  StreamLayers(Workspace& workspace, const AffineChain& chain, std::int64_t samples, const PackedLayers<T>& parts,
                kernels::Operands operands);
 
   /// What a tile of points needs besides its partial sums.
@@ -42,7 +57,7 @@ class StreamLayers {
   kernels::TensorStream<T> problem(const kernels::PairLosses<T>& pairs, const Scratch& scratch) const;
 
   Workspace& workspace_;
-  const SectionPlan& plan_;
+  AffineChain chain_;
   const PackedLayers<T>& parts_;
   kernels::Operands operands_;
   std::vector<kernels::StreamLayer> layers_;
@@ -64,8 +79,7 @@ bool stream_takes(const SectionPlan& plan, kernels::Operands operands, std::int6
 std::optional<kernels::Operands> stream_operands(const SectionPlan& plan, Precision precision, std::int64_t samples,
                                                  std::int64_t shared_limit);
 
-/// Whether the kernel for grid points takes the later layers, in full precision, of a plan whose samples are grid
-/// points.
-bool stream_takes_points(const SectionPlan& plan, kernels::Operands operands, std::int64_t shared_limit);
+/// Whether the kernel for grid points takes a chain in full precision.
+bool stream_takes_points(const AffineChain& chain, kernels::Operands operands, std::int64_t shared_limit);
 
 }  // namespace lossatlas::cuda

@@ -48,7 +48,7 @@ inline bool weights_fit(const ChainLayer& layer, kernels::Operands operands) {
 template <class Takes>
 std::optional<kernels::Operands> operands_for(Precision precision, const Takes& takes) {
   using kernels::Operands;
-  const Operands full = precision == Precision::f64 ? Operands::f64 : Operands::split;
+  const Operands full = precision == Precision::f64 ? Operands::f64 : Operands::tf32x2;
   if (!takes(full)) return std::nullopt;
   return precision == Precision::fast && takes(Operands::half) ? Operands::half : full;
 }
@@ -65,16 +65,16 @@ inline std::optional<kernels::Operands> tensor_operands(const SectionPlan& plan,
 
 /// For each later layer, the power of two that its weights are divided by, so that the largest is in [2¹⁴, 2¹⁵): half
 /// precision ends at 2¹⁶, and small weights keep their digits.
-inline std::vector<float> tensor_unscales(const SectionPlan& plan) {
+inline std::vector<float> tensor_weight_scales(const SectionPlan& plan) {
   constexpr int kTop = 15;
   constexpr int kMost = 126;  // 2¹²⁶ and its inverse are normal
-  std::vector<float> unscales;
+  std::vector<float> weight_scales;
   for (const ChainLayer& layer : plan.later) {
     int exponent = 0;
     std::frexp(largest_weight(layer), &exponent);
-    unscales.push_back(std::ldexp(1.0f, std::clamp(exponent - kTop, -kMost, kMost)));
+    weight_scales.push_back(std::ldexp(1.0f, std::clamp(exponent - kTop, -kMost, kMost)));
   }
-  return unscales;
+  return weight_scales;
 }
 
 }  // namespace lossatlas::cuda

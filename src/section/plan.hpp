@@ -51,17 +51,17 @@ enum class PlanKind : std::uint8_t {
 
 /// Counted work of a plan for N samples and G points.
 struct PlanCost {
-  double once_flop = 0;        ///< per call: sample chain, A_d
-  double point_flop = 0;       ///< per point: point chain, forming interpolated weights
-  double pair_flop = 0;        ///< per point and sample
-  double once_special = 0;     ///< activations except ReLU, exponentials and logarithms, per call
-  double point_special = 0;    ///< per point
-  double pair_special = 0;     ///< per point and sample
+  double once_flop = 0;             ///< per call: sample chain, A_d
+  double point_flop = 0;            ///< per point: point chain, forming interpolated weights
+  double pair_flop = 0;             ///< per point and sample
+  double once_transcendental = 0;   ///< activations except ReLU, exponentials and logarithms, per call
+  double point_transcendental = 0;  ///< per point
+  double pair_transcendental = 0;   ///< per point and sample
   double bytes = 0;            ///< read and written at least once over the whole call, inputs and parameters included
   std::int64_t workspace = 0;  ///< bytes held besides the data, before the first point runs
 
-  double flop(std::int64_t samples, std::int64_t points) const;     ///< in all
-  double special(std::int64_t samples, std::int64_t points) const;  ///< in all
+  double flop(std::int64_t samples, std::int64_t points) const;            ///< in all
+  double transcendental(std::int64_t samples, std::int64_t points) const;  ///< in all
 };
 
 struct SectionPlan {

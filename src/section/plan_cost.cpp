@@ -14,7 +14,7 @@ double product_flop(const ChainLayer& layer) {
 
 /// Work of φ at every unit of a layer.
 struct ActivationCost {
-  double flop = 0, special = 0;
+  double flop = 0, transcendental = 0;
 };
 
 ActivationCost activations(const ChainLayer& layer) {
@@ -37,7 +37,7 @@ ActivationCost activations(const ChainLayer& layer) {
 }
 
 /// Exponentials and logarithms of one evaluation of the loss.
-double loss_special(const SectionPlan& plan) {
+double loss_transcendental(const SectionPlan& plan) {
   return plan.loss == Loss::cross_entropy ? static_cast<double>(plan.outputs + plan.heads) : 0;
 }
 
@@ -89,9 +89,9 @@ double PlanCost::flop(std::int64_t samples, std::int64_t points) const {
   return once_flop + g * point_flop + g * n * pair_flop;
 }
 
-double PlanCost::special(std::int64_t samples, std::int64_t points) const {
+double PlanCost::transcendental(std::int64_t samples, std::int64_t points) const {
   const auto n = static_cast<double>(samples), g = static_cast<double>(points);
-  return once_special + g * point_special + g * n * pair_special;
+  return once_transcendental + g * point_transcendental + g * n * pair_transcendental;
 }
 
 PlanCost SectionPlan::cost(std::int64_t samples, std::int64_t points, Precision precision) const {
@@ -100,12 +100,12 @@ PlanCost SectionPlan::cost(std::int64_t samples, std::int64_t points, Precision 
   PlanCost cost;
   for (const ChainLayer& layer : sample_chain) {
     cost.once_flop += n * (product_flop(layer) + activations(layer).flop);
-    cost.once_special += n * activations(layer).special;
+    cost.once_transcendental += n * activations(layer).transcendental;
   }
   for (const ChainLayer& layer : point_chain) {
     cost.point_flop += product_flop(layer) * static_cast<double>(1 + layer.weight_directions.size());
     cost.point_flop += activations(layer).flop;
-    cost.point_special += activations(layer).special;
+    cost.point_transcendental += activations(layer).transcendental;
   }
   double held = 0;
   for (const ChainLayer& layer : later) held += size_of(layer);
@@ -113,7 +113,7 @@ PlanCost SectionPlan::cost(std::int64_t samples, std::int64_t points, Precision 
   const double once_word = kind == PlanKind::quadratic ? 8 : word;
   cost.bytes = word * held + once_word * once_read(*this, n) + 8 * g * static_cast<double>(heads + rank);
   if (kind == PlanKind::sample_free) {
-    cost.point_special += loss_special(*this);
+    cost.point_transcendental += loss_transcendental(*this);
     cost.workspace = static_cast<std::int64_t>(word * held);
     return cost;
   }
@@ -132,11 +132,11 @@ PlanCost SectionPlan::cost(std::int64_t samples, std::int64_t points, Precision 
   for (const ChainLayer& layer : later) {
     cost.point_flop += forming_flop(layer);
     cost.pair_flop += product_flop(layer) + activations(layer).flop;
-    cost.pair_special += activations(layer).special;
+    cost.pair_transcendental += activations(layer).transcendental;
   }
   cost.pair_flop += 2 * (products - 1) * static_cast<double>(joint_sample.out) + static_cast<double>(joint_sample.out);
   cost.pair_flop += activations(joint_sample).flop;
-  cost.pair_special += activations(joint_sample).special + loss_special(*this);
+  cost.pair_transcendental += activations(joint_sample).transcendental + loss_transcendental(*this);
   const double stored = kind == PlanKind::direct ? n * static_cast<double>(later.front().in) : rows;
   cost.bytes += word * (stored + rows);
   cost.workspace = static_cast<std::int64_t>(word * (held + stored));
@@ -146,7 +146,7 @@ PlanCost SectionPlan::cost(std::int64_t samples, std::int64_t points, Precision 
 SectionCost SectionPlan::total(std::int64_t samples, std::int64_t points, Precision precision) const {
   if (kind == PlanKind::quadratic) precision = Precision::f64;
   const PlanCost work = cost(samples, points, precision);
-  return {work.flop(samples, points), work.special(samples, points), work.bytes, work.workspace, precision};
+  return {work.flop(samples, points), work.transcendental(samples, points), work.bytes, work.workspace, precision};
 }
 
 std::string SectionPlan::explain(std::int64_t samples, std::int64_t points, Precision precision,
@@ -175,14 +175,14 @@ std::string SectionPlan::explain(std::int64_t samples, std::int64_t points, Prec
   if (!later.empty()) text << "\nper point and sample: layers " << layers_text(later);
   text << "\nwork: " << quantity(work.once_flop, "FLOP") << " once + " << quantity(work.point_flop * g, "FLOP")
        << " over points + " << quantity(work.pair_flop * g * n, "FLOP") << " over points and samples";
-  const double flop = work.flop(samples, points), special = work.special(samples, points);
+  const double flop = work.flop(samples, points), transcendental = work.transcendental(samples, points);
   if (kind != PlanKind::direct) {
     const double direct = g * n * network_flop;
     text << "\ndirect plan: at least " << quantity(direct, "FLOP") << ", " << std::setprecision(3) << direct / flop
          << " times as many";
   }
-  text << "\nspecial functions: " << quantity(special, "") << "\nbytes at least: " << quantity(work.bytes, "B")
-       << ", for each " << quantity(flop / work.bytes, "FLOP");
+  text << "\ntranscendental functions: " << quantity(transcendental, "")
+       << "\nbytes at least: " << quantity(work.bytes, "B") << ", for each " << quantity(flop / work.bytes, "FLOP");
   if (rates) text << "\nfloor: " << floor_text(total(samples, points, precision), *rates);
   text << "\nworkspace: " << quantity(static_cast<double>(work.workspace), "B");
   return text.str();

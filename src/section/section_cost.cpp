@@ -18,10 +18,10 @@ std::string quantity(double value, const char* unit) {
 }
 
 double SectionCost::floor_seconds(const DeviceRates& rates) const {
-  require(rates.flop > 0 && rates.special > 0 && rates.bytes > 0, "SectionCost::floor_seconds", "received rates of ",
-          rates.flop, " FLOP, ", rates.special, " special functions and ", rates.bytes,
-          " bytes a second, expected positive ones; use measure_rates()");
-  const double products = flop / rates.flop, functions = special / rates.special;
+  require(rates.flop > 0 && rates.transcendental > 0 && rates.bytes > 0, "SectionCost::floor_seconds",
+          "received rates of ", rates.flop, " FLOP, ", rates.transcendental, " transcendental functions and ",
+          rates.bytes, " bytes a second, expected positive ones; use measure_rates()");
+  const double products = flop / rates.flop, functions = transcendental / rates.transcendental;
   const double computed = rates.overlap ? std::max(products, functions) : products + functions;
   return std::max(computed, bytes / rates.bytes);
 }
@@ -38,7 +38,8 @@ std::string floor_text(const SectionCost& cost, const DeviceRates& rates) {
     return what + time_text(work / rate) + " at " + quantity(rate, unit);
   };
   return time_text(cost.floor_seconds(rates)) + " (" + part("products ", cost.flop, rates.flop, "FLOP/s") +
-         (rates.overlap ? ", or " : " + ") + part("special functions ", cost.special, rates.special, "/s") + ", or " +
+         (rates.overlap ? ", or " : " + ") +
+         part("transcendental functions ", cost.transcendental, rates.transcendental, "/s") + ", or " +
          part("bytes ", cost.bytes, rates.bytes, "B/s") + ")";
 }
 

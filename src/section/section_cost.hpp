@@ -13,7 +13,7 @@ std::string quantity(double value, const char* unit);
 /// "41.2 ms"; in seconds from one second on.
 std::string time_text(double seconds);
 
-/// "41.2 ms (products 30 ms at 210 GFLOP/s + special functions 11.2 ms at 1.9 G/s, or bytes 3 ms at 21 GB/s)".
+/// "41.2 ms (products 30 ms at 210 GFLOP/s + transcendental functions 11.2 ms at 1.9 G/s, or bytes 3 ms at 21 GB/s)".
 std::string floor_text(const SectionCost& cost, const DeviceRates& rates);
 
 }  // namespace lossatlas

@@ -10,7 +10,6 @@
 #include "base/parallel.hpp"
 #include "file/checksum.hpp"
 #include "file/file_context.hpp"
-#include "section/section_end.hpp"
 #include "section_file/stream.hpp"
 #include "surface/chebyshev_surface.hpp"
 #include "surface/prepared_section.hpp"
@@ -110,7 +109,7 @@ class SectionSource {
       fit_ = fit_box(*prepared_, box_of(grid_), grid_.size(), options_);
       ran_ = fit_->report.precision;
     }
-    if (interpolates() && section_.ends.empty()) {
+    if (interpolates() && !prepared_->has_ends()) {
       range_note_ = prepared_->range_note();
       return prepared_.reset();
     }
@@ -124,7 +123,7 @@ class SectionSource {
     points.copy(0, count, list);
     std::ranges::copy(fit_->interpolant->evaluate(list, std::max(1, landscape_.device().threads()), control),
                       losses.begin());
-    if (!section_.ends.empty()) evaluate_ends(points, {{}, control.stop}, losses);
+    if (prepared_) end_points_ += prepared_->replace_ends(points, {{}, control.stop}, losses);
   }
 
   /// Counts what the set-up, or the interpolant, holds; 0 before either exists.
@@ -159,15 +158,6 @@ class SectionSource {
 
  private:
   bool interpolates() const { return fit_ && fit_->interpolant; }
-
-  /// At ends that the section gives, the losses are those of exactly their parameters, whatever the method.
-  void evaluate_ends(const SectionPoints& points, const Control& control, std::span<double> losses) {
-    const auto heads = static_cast<std::size_t>(landscape_.network().heads());
-    for_each_end(points, [&](std::int64_t g, std::span<const double> alpha) {
-      prepared_->losses({alpha, points.rank()}, control, losses.subspan(static_cast<std::size_t>(g) * heads, heads));
-      ++end_points_;
-    });
-  }
 
   const Landscape& landscape_;
   const Section& section_;

@@ -8,7 +8,6 @@
 
 #include "base/check.hpp"
 #include "section/section_cost.hpp"
-#include "section/section_end.hpp"
 #include "surface/chebyshev_nodes.hpp"
 #include "surface/chebyshev_tensor.hpp"
 
@@ -25,27 +24,6 @@ std::vector<ChebyshevAxis> box_of(std::span<const double> points, std::size_t ra
     axis.hi = std::max(axis.hi, points[at]);
   }
   return box;
-}
-
-/// Sets R of the exact parameters wherever the surface has an end of its section; returns the evaluations made.
-std::int64_t evaluate_ends(PreparedSection& section, const Control& control, Surface& surface) {
-  const auto heads = static_cast<std::size_t>(surface.heads);
-  const std::int64_t z = section.section().rank();
-  const SectionPoints points =
-      surface.points.empty() ? SectionPoints(surface.grid, 0, surface.size()) : SectionPoints(surface.points, z);
-  std::vector<double> ends;
-  std::vector<std::size_t> places;
-  for_each_end(points, [&](std::int64_t g, std::span<const double> alpha) {
-    ends.insert(ends.end(), alpha.begin(), alpha.end());
-    places.push_back(static_cast<std::size_t>(g));
-  });
-  if (places.empty()) return 0;
-  std::vector<double> exact(places.size() * heads);
-  section.losses({ends, z}, control, exact);
-  for (std::size_t e = 0; e < places.size(); ++e) {
-    for (std::size_t h = 0; h < heads; ++h) surface.losses[places[e] * heads + h] = exact[e * heads + h];
-  }
-  return static_cast<std::int64_t>(places.size());
 }
 
 std::string nodes_text(std::span<const std::int64_t> nodes) {
@@ -126,11 +104,10 @@ Surface chebyshev_surface(const Landscape& landscape, const Section& section, co
                               " bytes, expected fewer; use a smaller grid"),
                       static_cast<std::int64_t>(std::min(bytes, 9e18)));
   }
-  if (!section.ends.empty()) {
-    const std::int64_t spent = evaluate_ends(prepared, options.control, surface);
-    fit.report.evaluations += spent;
-    fit.report.saved -= spent;
-  }
+  const SectionPoints points = list.empty() ? SectionPoints(grid, 0, grid.size()) : SectionPoints(list, section.rank());
+  const std::int64_t exact = prepared.replace_ends(points, options.control, surface.losses);
+  fit.report.evaluations += exact;
+  fit.report.saved -= exact;
   for (const double loss : surface.losses) surface.nonfinite += !std::isfinite(loss);
   surface.device = landscape.device().describe();
   surface.precision = fit.report.precision;

@@ -99,12 +99,19 @@ void PreparedSection::losses(const SectionPoints& points, const Control& control
   prepare(control);
   on_device_->losses(points, control, losses);
   evaluate_out_of_range(points, control, losses);
-  if (section_.ends.empty()) return;
-  // Rounding would make θ₀ + θᵢ differ from the given end.
+  replace_ends(points, control, losses);
+}
+
+std::int64_t PreparedSection::replace_ends(const SectionPoints& points, const Control& control,
+                                           std::span<double> losses) const {
+  if (!has_ends()) return 0;
   const auto heads = static_cast<std::size_t>(plan().heads);
+  std::int64_t replaced = 0;
   for_each_end(points, [&](std::int64_t g, std::span<const double> alpha) {
     evaluate_at(alpha, control, losses.subspan(static_cast<std::size_t>(g) * heads, heads));
+    ++replaced;
   });
+  return replaced;
 }
 
 void PreparedSection::evaluate_at(std::span<const double> alpha, const Control& control,

@@ -49,8 +49,13 @@ class PreparedSection {
   void prepare(const Control& control);
   /// The precision actually used.
   Precision precision(const Control& control);
-  /// losses (G, H) at points; at ends that the section gives, the losses of exactly their parameters.
+  /// losses (G, H) at points, and what replace_ends() does.
   void losses(const SectionPoints& points, const Control& control, std::span<double> losses);
+  /// Whether the section gives the parameters at its ends.
+  bool has_ends() const { return !section_.ends.empty(); }
+  /// Replaces the losses at ends that the section gives by those of exactly their parameters, where θ₀ + θᵢ would
+  /// round, whatever computed them. Returns how many it replaced.
+  std::int64_t replace_ends(const SectionPoints& points, const Control& control, std::span<double> losses) const;
   /// The surface at a list of points or, if that is empty, on the grid.
   Surface surface(const Grid& grid, std::span<const double> list, const Control& control);
 

@@ -10,7 +10,7 @@
 namespace lossatlas::kernels {
 
 template <class Tile, StreamRows kRowsOf>
-class StreamLayers : protected StreamCopies<Tile, kRowsOf> {
+class StreamProducts : protected StreamCopies<Tile, kRowsOf> {
  protected:
   using Copies = StreamCopies<Tile, kRowsOf>;
   using Shape = typename Tile::Shape;
