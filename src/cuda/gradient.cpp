@@ -163,8 +163,8 @@ class SamplePace {
 
 /// result (M) = mean over samples first..last−1 of Jᵀ applied to what `cotangent(pass)` leaves in pass.cotangent().
 template <class Cotangent>
-void mean_pull_back(Workspace& workspace, const Problem& problem, std::span<const double> theta, std::int64_t first,
-                    std::int64_t last, const Control& control, std::span<double> result, Cotangent&& cotangent) {
+void mean_vjp(Workspace& workspace, const Problem& problem, std::span<const double> theta, std::int64_t first,
+              std::int64_t last, const Control& control, std::span<double> result, Cotangent&& cotangent) {
   Memory& memory = workspace.memory();
   const DeviceBuffer<double> parameters = uploaded(memory, theta);
   const DeviceBuffer<double> sum(memory, parameters.size());
@@ -232,7 +232,7 @@ void gradient(Workspace& workspace, const Problem& problem, std::span<const doub
   require_parameters(problem, gradient.size(), "gradient", "a result");
   require(0 <= first && first < last && last <= problem.samples(), "gradient", "received samples ", first, " to ", last,
           ", expected 0 <= first < last <= ", problem.samples(), "; pass a range inside the data set");
-  mean_pull_back(workspace, problem, theta, first, last, control, gradient, [&](Pass& pass) {
+  mean_vjp(workspace, problem, theta, first, last, control, gradient, [&](Pass& pass) {
     LOSSATLAS_CUDA(kernels::launch_loss_gradient(pass.outputs(), pass.cotangent(), workspace.stream()));
   });
 }
@@ -243,7 +243,7 @@ void gauss_newton_product(Workspace& workspace, const Problem& problem, std::spa
   require_parameters(problem, v.size(), "gauss_newton_product", "v");
   require_parameters(problem, product.size(), "gauss_newton_product", "a result");
   const DeviceBuffer<double> direction = uploaded(workspace.memory(), v);
-  mean_pull_back(workspace, problem, theta, 0, problem.samples(), control, product, [&](Pass& pass) {
+  mean_vjp(workspace, problem, theta, 0, problem.samples(), control, product, [&](Pass& pass) {
     pass.tangent_pass(direction.data());
     LOSSATLAS_CUDA(kernels::launch_curvature(pass.outputs(), pass.cotangent(), workspace.stream()));
   });

@@ -41,7 +41,7 @@ class ProductPass {
                                    cudaMemcpyDeviceToDevice, stream));
     LOSSATLAS_CUDA(kernels::launch_curvature(pass_.outputs(), cotangent(last), stream));
     for (std::size_t l = last;; --l) {
-      pull_to_parameters(l, sum);
+      vjp_parameters(l, sum);
       if (l == 0) return;
       lower_cotangent(v, l);
     }
@@ -69,7 +69,7 @@ class ProductPass {
   }
 
   /// Adds the gradients of layer l: δ̇ᵀ a + δᵀ ȧ.
-  void pull_to_parameters(std::size_t l, double* sum) {
+  void vjp_parameters(std::size_t l, double* sum) {
     const kernels::PlacedLayer& layer = pass_.placed(l);
     const DeviceMatrix gradient{sum + layer.weight, layer.in};
     multiply_transposed(workspace_, layer.out, layer.in, pass_.rows(), {cotangent(l), layer.out}, pass_.input(l), 1,
