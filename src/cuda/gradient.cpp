@@ -2,129 +2,15 @@
 
 #include <algorithm>
 #include <limits>
-#include <variant>
 
 #include "../kernels/pair_losses.hpp"
 #include "../kernels/section.hpp"
 #include "base/check.hpp"
 #include "base/parallel.hpp"
 #include "cuda/device_limits.hpp"
+#include "cuda/pass.hpp"
 
 namespace lossatlas::cuda {
-namespace {
-
-const Dense& dense_layer(const Network& network, std::size_t l) { return std::get<Dense>(network.layers()[l]); }
-
-int narrow(std::int64_t size) {
-  require(size <= std::numeric_limits<int>::max(), "cuda", "received a layer with ", size, " units, expected at most ",
-          std::numeric_limits<int>::max());
-  return static_cast<int>(size);
-}
-
-/// C (m, n) ← op(A) op(B) + beta·C, column-major.
-void gemm(Workspace& workspace, cublasOperation_t op_a, cublasOperation_t op_b, std::int64_t m, std::int64_t n,
-          std::int64_t k, const double* a, std::int64_t lda, const double* b, std::int64_t ldb, double beta,
-          double* c) {
-  const double one = 1;
-  LOSSATLAS_CUDA(cublasDgemm(workspace.cublas(), op_a, op_b, narrow(m), narrow(n), narrow(k), &one, a, narrow(lda), b,
-                             narrow(ldb), &beta, c, narrow(m)));
-}
-
-}  // namespace
-
-Pass::Pass(Workspace& workspace, const Problem& problem, const double* theta, std::size_t layers)
-    : workspace_(workspace), problem_(problem), theta_(theta) {
-  const std::int64_t capacity = std::min(kChunkRows, problem.samples());
-  for (std::size_t l = 0; l < layers; ++l) {
-    const Dense& dense = dense_layer(problem.network(), l);
-    layers_.push_back({dense.in,
-                       dense.out,
-                       dense.activation,
-                       0,
-                       -1,
-                       {workspace.memory(), capacity * dense.out},
-                       {workspace.memory(), capacity * dense.out}});
-  }
-  for (const ParameterBlock& block : problem.network().blocks()) {
-    if (block.layer >= static_cast<std::int64_t>(layers)) continue;
-    LayerMemory& layer = layers_[static_cast<std::size_t>(block.layer)];
-    (block.kind == ParameterBlock::Kind::bias ? layer.bias : layer.weight) = block.offset;
-  }
-}
-
-const double* Pass::below(std::size_t l) const {
-  return l == 0 ? problem_.inputs() + first_ * problem_.features() : layers_[l - 1].post.data();
-}
-
-// y (rows, out) ← x Wᵀ + beta·y. A row-major matrix is a transposed column-major one.
-void Pass::multiply(const LayerMemory& layer, const double* weights, const double* x, double beta, double* y) {
-  gemm(workspace_, CUBLAS_OP_T, CUBLAS_OP_N, layer.out, rows_, layer.in, weights, layer.in, x, layer.in, beta, y);
-}
-
-void Pass::forward_pass(std::int64_t first, std::int64_t rows) {
-  first_ = first;
-  rows_ = rows;
-  const cudaStream_t stream = workspace_.stream();
-  for (std::size_t l = 0; l < layers_.size(); ++l) {
-    const LayerMemory& layer = layers_[l];
-    multiply(layer, theta_ + layer.weight, below(l), 0, layer.pre.data());
-    LOSSATLAS_CUDA(kernels::launch_add_bias(layer.pre.data(), bias_at(layer, theta_), rows, layer.out, stream));
-    LOSSATLAS_CUDA(kernels::launch_activate(layer.activation, layer.pre.data(), rows, layer.out, layer.post.data(),
-                                            layer.out, stream));
-  }
-}
-
-double* Pass::cotangent() {
-  std::int64_t widest = 0;
-  for (const LayerMemory& layer : layers_) widest = std::max(widest, layer.pre.size());
-  for (auto& delta : deltas_) {
-    if (delta.size() == 0) delta = DeviceBuffer<double>(workspace_.memory(), widest);
-  }
-  return delta(layers_.size() - 1);
-}
-
-void Pass::tangent_pass(const double* v) {
-  cotangent();
-  const cudaStream_t stream = workspace_.stream();
-  for (std::size_t l = 0; l < layers_.size(); ++l) {
-    const LayerMemory& layer = layers_[l];
-    multiply(layer, v + layer.weight, below(l), 0, delta(l));
-    if (l > 0) multiply(layer, theta_ + layer.weight, delta(l - 1), 1, delta(l));
-    LOSSATLAS_CUDA(kernels::launch_add_bias(delta(l), bias_at(layer, v), rows_, layer.out, stream));
-    LOSSATLAS_CUDA(
-        kernels::launch_multiply_slope(layer.activation, layer.pre.data(), rows_ * layer.out, delta(l), stream));
-  }
-}
-
-void Pass::backward_pass(double* sum) {
-  const cudaStream_t stream = workspace_.stream();
-  for (std::size_t l = layers_.size(); l-- > 0;) {
-    const LayerMemory& layer = layers_[l];
-    LOSSATLAS_CUDA(
-        kernels::launch_multiply_slope(layer.activation, layer.pre.data(), rows_ * layer.out, delta(l), stream));
-    gemm(workspace_, CUBLAS_OP_N, CUBLAS_OP_T, layer.in, layer.out, rows_, below(l), layer.in, delta(l), layer.out, 1,
-         sum + layer.weight);
-    if (layer.bias >= 0) {
-      LOSSATLAS_CUDA(kernels::launch_add_column_sums(delta(l), rows_, layer.out, sum + layer.bias, stream));
-    }
-    if (l == 0) break;
-    gemm(workspace_, CUBLAS_OP_N, CUBLAS_OP_N, layer.in, rows_, layer.out, theta_ + layer.weight, layer.in, delta(l),
-         layer.out, 0, delta(l - 1));
-  }
-}
-
-kernels::OutputRows Pass::outputs() const {
-  kernels::OutputRows rows;
-  rows.outputs = last();
-  rows.first = first_;
-  rows.rows = rows_;
-  rows.loss = problem_.loss();
-  rows.heads = problem_.network().heads();
-  rows.classes = problem_.network().outputs_per_head();
-  rows.targets = problem_.targets<double>();
-  return rows;
-}
-
 namespace {
 
 void require_parameters(const Problem& problem, std::size_t size, const char* function, const char* argument) {
@@ -134,6 +20,7 @@ void require_parameters(const Problem& problem, std::size_t size, const char* fu
 }
 
 std::size_t depth(const Problem& problem) { return problem.network().layers().size(); }
+std::int64_t capacity(const Problem& problem) { return std::min(kChunkRows, problem.samples()); }
 
 /// Waits, checks for a requested stop and reports progress each time about a tile's work has been queued.
 class SamplePace {
@@ -169,13 +56,13 @@ void mean_vjp(Workspace& workspace, const Problem& problem, std::span<const doub
   const DeviceBuffer<double> parameters = uploaded(memory, theta);
   const DeviceBuffer<double> sum(memory, parameters.size());
   fill_zero(memory, sum.data(), sum.size());
-  Pass pass(workspace, problem, parameters.data(), depth(problem));
+  Pass pass(workspace, problem, parameters.data(), depth(problem), PassDetail::values, capacity(problem));
   SamplePace pace(memory, control, 6.0 * static_cast<double>(theta.size()), last - first);
   for (std::int64_t begin = first; begin < last; begin += kChunkRows) {
     const std::int64_t rows = std::min(kChunkRows, last - begin);
-    pass.forward_pass(begin, rows);
+    pass.forward(begin, rows);
     cotangent(pass);
-    pass.backward_pass(sum.data());
+    pass.vjp(sum.data());
     pace.add(rows);
   }
   download(memory, sum.data(), result);
@@ -195,10 +82,10 @@ void evaluate(Workspace& workspace, const Problem& problem, std::span<const doub
   sums.chunks = (problem.samples() + kernels::kChunkSamples - 1) / kernels::kChunkSamples;
   const DeviceBuffer<double> loss_sums(memory, sums.chunks * heads), hits(memory, sums.chunks * heads);
   const DeviceBuffer<double> means(memory, 2 * heads);
-  Pass pass(workspace, problem, parameters.data(), depth(problem));
+  Pass pass(workspace, problem, parameters.data(), depth(problem), PassDetail::values, capacity(problem));
   SamplePace pace(memory, control, 2.0 * static_cast<double>(theta.size()), problem.samples());
   for (std::int64_t first = 0; first < problem.samples(); first += kChunkRows) {
-    pass.forward_pass(first, std::min(kChunkRows, problem.samples() - first));
+    pass.forward(first, std::min(kChunkRows, problem.samples() - first));
     const kernels::OutputRows rows = pass.outputs();
     sums.outputs = rows.outputs;
     sums.first = first;
@@ -244,7 +131,7 @@ void gauss_newton_product(Workspace& workspace, const Problem& problem, std::spa
   require_parameters(problem, product.size(), "gauss_newton_product", "a result");
   const DeviceBuffer<double> direction = uploaded(workspace.memory(), v);
   mean_vjp(workspace, problem, theta, 0, problem.samples(), control, product, [&](Pass& pass) {
-    pass.tangent_pass(direction.data());
+    pass.jvp(direction.data());
     LOSSATLAS_CUDA(kernels::launch_curvature(pass.outputs(), pass.cotangent(), workspace.stream()));
   });
 }

@@ -9,7 +9,7 @@
 #include "../kernels/hessian.hpp"
 #include "base/check.hpp"
 #include "base/parallel.hpp"
-#include "cuda/hessian_pass.hpp"
+#include "cuda/pass.hpp"
 
 namespace lossatlas::cuda {
 namespace {
@@ -31,7 +31,8 @@ class HessianFactors {
       : workspace_(workspace),
         full_(part == HessianPart::full),
         jacobian_(hessian_method(problem.network(), part) == HessianMethod::jacobian),
-        pass_(workspace, problem, theta, capacity(problem, part)),
+        pass_(workspace, problem, theta, problem.network().layers().size(), PassDetail::curvature,
+              capacity(problem, part)),
         curvature_(pass_.depth() * pass_.depth()),
         sensitivity_(pass_.depth() * pass_.depth()) {
     const std::int64_t samples = capacity(problem, part);
@@ -48,13 +49,13 @@ class HessianFactors {
 
   /// Samples of a full chunk, and the bytes of its factors; both depend on the problem only.
   static std::int64_t capacity(const Problem& problem, HessianPart part) {
-    return std::clamp<std::int64_t>(std::min(kFactorEntries / sample_entries(problem, part), kHessianRows), 1,
+    return std::clamp<std::int64_t>(std::min(kFactorEntries / sample_entries(problem, part), kChunkRows), 1,
                                     problem.samples());
   }
   static double bytes(const Problem& problem, HessianPart part) {
     const std::vector<kernels::PlacedLayer> layers = placed_layers(problem.network());
     const bool jacobian = hessian_method(problem.network(), part) == HessianMethod::jacobian;
-    std::int64_t entries = HessianPass::sample_entries(problem), below = 0;
+    std::int64_t entries = Pass::curvature_entries(problem), below = 0;
     for (std::size_t l = 0; l < layers.size(); ++l) {
       const bool last = l + 1 == layers.size(), sensitive = part == HessianPart::full && !jacobian && !last;
       if (last || !jacobian) entries += ((sensitive ? 2 : 1) * below + layers[l].out) * layers[l].out;
@@ -64,7 +65,8 @@ class HessianFactors {
   }
 
   void compute(std::int64_t first, std::int64_t rows) {
-    pass_.compute(first, rows, full_);
+    pass_.forward(first, rows);
+    if (full_) pass_.pull_down_bends();
     const std::size_t last = pass_.depth() - 1;
     if (jacobian_) {
       LOSSATLAS_CUDA(
@@ -102,7 +104,7 @@ class HessianFactors {
 
   static std::int64_t sample_entries(const Problem& problem, HessianPart part) {
     const bool jacobian = hessian_method(problem.network(), part) == HessianMethod::jacobian;
-    std::int64_t sum = HessianPass::sample_entries(problem), below = 0;
+    std::int64_t sum = Pass::curvature_entries(problem), below = 0;
     for (const Layer& layer : problem.network().layers()) {
       sum += width(layer) * (jacobian ? problem.network().outputs() : 2 * below + width(layer));
       below += width(layer);
@@ -176,7 +178,7 @@ class HessianFactors {
   Workspace& workspace_;
   bool full_;
   bool jacobian_;
-  HessianPass pass_;
+  Pass pass_;
   std::vector<DeviceBuffer<double>> curvature_, sensitivity_;  ///< by pair of layers
 };
 

@@ -11,7 +11,7 @@
 #include "base/vectors.hpp"
 #include "cuda/eigen.hpp"
 #include "cuda/hessian.hpp"
-#include "cuda/hessian_pass.hpp"
+#include "cuda/pass.hpp"
 
 namespace lossatlas::cuda {
 namespace {

@@ -11,8 +11,8 @@
 #include "../kernels/training.hpp"
 #include "base/check.hpp"
 #include "base/parallel.hpp"
-#include "cuda/gradient.hpp"
 #include "cuda/linear_algebra.hpp"
+#include "cuda/pass.hpp"
 
 namespace lossatlas::cuda {
 namespace {
@@ -34,7 +34,8 @@ class Features {
       : workspace_(workspace),
         problem_(problem),
         theta_(uploaded(workspace.memory(), theta)),
-        pass_(workspace, problem, theta_.data(), problem.network().layers().size() - 1),
+        pass_(workspace, problem, theta_.data(), problem.network().layers().size() - 1, PassDetail::values,
+              std::min(kChunkRows, problem.samples())),
         has_bias_(std::get<Dense>(problem.network().layers().back()).bias) {
     const std::int64_t whole = samples() * columns(), group = std::min(kChunkRows, samples()) * columns();
     if (8 * whole <= memory_budget()) {
@@ -67,7 +68,7 @@ class Features {
 
  private:
   void make(std::int64_t first, std::int64_t rows, double* values) {
-    pass_.forward_pass(first, rows);
+    pass_.forward(first, rows);
     LOSSATLAS_CUDA(kernels::launch_activate(Activation::identity, pass_.last(), rows, units(), values, columns(),
                                             workspace_.stream()));
     if (!has_bias_) return;
