@@ -16,11 +16,16 @@ while(left)
   string(REGEX MATCHALL "#include [<\"][^>\"]+[>\"]" includes "${content}")
   foreach(include ${includes})
     string(REGEX REPLACE "#include [<\"]([^>\"]+)[>\"]" "\\1" name "${include}")
+    set(found FALSE)
     foreach(folder include src)
-      if(EXISTS ${ROOT}/${folder}/${name} AND NOT name STREQUAL "backend_abi.hpp")
+      if(EXISTS ${ROOT}/${folder}/${name} AND NOT IS_DIRECTORY ${ROOT}/${folder}/${name})
         list(APPEND left ${folder}/${name})
+        set(found TRUE)
       endif()
     endforeach()
+    if(include MATCHES "\"" AND NOT found AND NOT name STREQUAL "backend_abi.hpp")
+      message(FATAL_ERROR "${header} includes ${name}, which is neither in include nor in src")
+    endif()
   endforeach()
 endwhile()
 string(SHA256 hash "${text}")
@@ -34,7 +39,7 @@ file(CONFIGURE OUTPUT ${OUTPUT} @ONLY CONTENT
 namespace lossatlas {
 
 /// A hash of every header that backend/cuda_module.hpp reaches.
-inline constexpr std::uint64_t kBackendAbi = 0x@hash@;
+inline constexpr std::uint64_t kBoundaryHash = 0x@hash@;
 
 }  // namespace lossatlas
 ")

@@ -4,7 +4,7 @@ cmake_minimum_required(VERSION 3.25)
 function(abi_of root result)
   execute_process(COMMAND ${CMAKE_COMMAND} -D ROOT=${root} -D OUTPUT=${WORK}/backend_abi.hpp
                   -P ${ROOT}/cmake/backend_abi.cmake COMMAND_ERROR_IS_FATAL ANY)
-  file(STRINGS ${WORK}/backend_abi.hpp line REGEX kBackendAbi)
+  file(STRINGS ${WORK}/backend_abi.hpp line REGEX kBoundaryHash)
   if(NOT line MATCHES "= 0x[0-9a-f]+")
     message(FATAL_ERROR "no hash in: ${line}")
   endif()

@@ -100,15 +100,15 @@ struct Include {
 /// Where an include of the project leads: a path from the root; empty for other headers.
 std::string target_of(const fs::path& from, const std::string& name) {
   if (name.starts_with("lossatlas/")) return "include/" + name;
-  for (const fs::path& folder : {from.parent_path(), fs::path("src")}) {
+  for (const fs::path& folder : {from.parent_path(), fs::path("src"), fs::path("kernels")}) {
     const fs::path target = (folder / name).lexically_normal();
-    if (fs::exists(kRoot / target)) return target.string();
+    if (fs::is_regular_file(kRoot / target)) return target.string();
   }
   return "";
 }
 
 std::vector<Include> all_includes() {
-  const std::regex pattern(R"re(\s*#\s*include\s*["<]([^">]+)[">].*)re");
+  const std::regex pattern(R"re(\s*#\s*include\s*(["<])([^">]+)[">].*)re");
   std::vector<Include> includes;
   for (const char* folder : {"include", "src", "kernels"}) {
     for (const fs::directory_entry& entry : fs::recursive_directory_iterator(kRoot / folder)) {
@@ -118,8 +118,10 @@ std::vector<Include> all_includes() {
       std::smatch match;
       for (std::string line; std::getline(lines, line);) {
         if (!std::regex_match(line, match, pattern)) continue;
-        const std::string to = target_of(from, match[1]);
+        const std::string to = target_of(from, match[2]);
         if (!to.empty()) includes.push_back({from.string(), to});
+        EXPECT_FALSE(to.empty() && match[1] == "\"" && match[2] != "backend_abi.hpp")
+            << from << " includes " << match[2] << ", which is nowhere";
       }
     }
   }
@@ -167,6 +169,22 @@ TEST(Chapters, EveryFileOfTheSourcesIsInOne) {
   }
   for (const fs::directory_entry& entry : fs::directory_iterator(kRoot / "include" / "lossatlas")) {
     EXPECT_NE(chapter_of_public(entry.path().stem().string()), "") << entry.path();
+  }
+}
+
+TEST(Chapters, TheListsNameWhatThereIs) {
+  std::ifstream file(kRoot / "docs" / "architecture.md");
+  const std::string document{std::istreambuf_iterator<char>(file), {}};
+  for (auto floor = kFloors.rbegin(); floor != kFloors.rend(); ++floor) {
+    for (const std::string& chapter : *floor) {
+      EXPECT_TRUE(fs::is_directory(kRoot / (chapter == "kernels" ? "" : "src") / chapter)) << chapter;
+      EXPECT_NE(document.find(chapter), std::string::npos) << chapter << " is not in docs/architecture.md";
+    }
+  }
+  for (const auto& [chapter, headers] : kPublicHeaders) {
+    EXPECT_TRUE(floor_of(chapter)) << chapter;
+    for (const std::string& header : headers)
+      EXPECT_TRUE(fs::is_regular_file(kRoot / "include" / "lossatlas" / (header + ".hpp"))) << header;
   }
 }
 

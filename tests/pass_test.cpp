@@ -19,7 +19,7 @@ double dot(std::span<const double> a, std::span<const double> b) {
   return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
 }
 
-double size(std::span<const double> values) { return std::sqrt(dot(values, values)); }
+double length(std::span<const double> values) { return std::sqrt(dot(values, values)); }
 
 std::vector<double> normals(std::size_t count, std::uint64_t seed) {
   Random random(seed);
@@ -51,7 +51,7 @@ TEST(Pass, VjpIsTheAdjointOfJvp) {
       std::copy_n(pass.jvp(v).data, outputs, image.begin());
       std::copy(u.begin(), u.end(), pass.cotangent().data);
       pass.vjp(pulled);
-      EXPECT_NEAR(dot(u, image), dot(pulled, v), 1e-13 * (size(u) * size(image) + size(pulled) * size(v)));
+      EXPECT_NEAR(dot(u, image), dot(pulled, v), 1e-13 * (length(u) * length(image) + length(pulled) * length(v)));
     }
   }
 }
@@ -72,7 +72,7 @@ TEST(Pass, JvpIsTheDerivativeOfTheOutputs) {
       const auto trace = reference::forward(problem.network, moving, problem.data.input(n));
       for (std::int64_t c = 0; c < problem.network.outputs(); ++c) {
         const double expected = trace.values.back()[static_cast<std::size_t>(c)].d;
-        EXPECT_NEAR(*image.at(n, c).data, expected, 1e-13 * (1 + std::abs(expected)) * size(v));
+        EXPECT_NEAR(*image.at(n, c).data, expected, 1e-13 * (1 + std::abs(expected)) * length(v));
       }
     }
   }
@@ -97,9 +97,9 @@ TEST(Pass, HessianProductsAreSymmetricAndAddUp) {
       };
       const std::vector<double> u = normals(m, seed), v = normals(m, seed + 100);
       const std::vector<double> hu = product(u, 0, 13), hv = product(v, 0, 13);
-      EXPECT_NEAR(dot(u, hv), dot(hu, v), 1e-13 * (size(u) * size(hv) + size(hu) * size(v)));
+      EXPECT_NEAR(dot(u, hv), dot(hu, v), 1e-13 * (length(u) * length(hv) + length(hu) * length(v)));
       const std::vector<double> lower = product(v, 0, 5), upper = product(v, 5, 8);
-      for (std::size_t i = 0; i < m; ++i) EXPECT_NEAR(hv[i], lower[i] + upper[i], 1e-13 * size(hv));
+      for (std::size_t i = 0; i < m; ++i) EXPECT_NEAR(hv[i], lower[i] + upper[i], 1e-13 * length(hv));
     }
   }
 }

@@ -39,8 +39,10 @@ work=$here/build/same_bits
 old=$work/$commit
 rm -rf "$work/results"
 if [[ ! -d $old ]]; then
-  mkdir -p "$old"
-  git -C "$here" archive "$commit" | tar -x -C "$old"
+  rm -rf "$old.part"
+  mkdir -p "$old.part"
+  git -C "$here" archive "$commit" | tar -x -C "$old.part"
+  mv "$old.part" "$old"
 fi
 
 build() {  # build SOURCE NAME: the library and the program of one tree, in $work/NAME
@@ -53,7 +55,7 @@ build() {  # build SOURCE NAME: the library and the program of one tree, in $wor
     -DLOSSATLAS_EXAMPLES=OFF >/dev/null
   cmake --build "$out" --target "${targets[@]}" | tail -n 1
   "${CXX:-c++}" -std=c++20 -O1 -I"$source/include" "$program" -o "$out/same_bits" -L"$out/lib" -llossatlas \
-    -Wl,-rpath,"$out/lib"
+    -Wl,--disable-new-dtags,-rpath,"$out/lib"
 }
 
 build "$old" "old-$commit"

@@ -81,8 +81,13 @@ std::int64_t HessianFactors::capacity(const Problem& problem, HessianMethod meth
 }
 
 std::int64_t HessianFactors::bytes(const Problem& problem, HessianMethod method) {
-  return 8 * capacity(problem, method) *
-         sample_entries(placed_layers(problem.network), problem.network.parameter_count(), method);
+  const std::vector<PlacedLayer> layers = placed_layers(problem.network);
+  const std::int64_t samples = capacity(problem, method);
+  const std::int64_t passes = std::min<std::int64_t>(problem.threads, (samples + kSlab - 1) / kSlab);
+  std::int64_t units = 0;
+  for (const PlacedLayer& placed : layers) units += placed.layer.out;
+  return 8 * (samples * sample_entries(layers, problem.network.parameter_count(), method) +
+              passes * std::min(kSlab, problem.data.size()) * 5 * units);
 }
 
 HessianFactors::HessianFactors(const Problem& problem, std::span<const double> theta, HessianPart part,

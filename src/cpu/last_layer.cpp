@@ -30,7 +30,7 @@ constexpr double kQrRidge = 1e-18;   // the ridge chosen for QR: larger weights 
 class Features {
  public:
   Features(const Problem& problem, std::span<const double> theta, const Control& control)
-      : problem_(problem), theta_(theta), control_(control), units_(feature_count(problem.network)) {
+      : problem_(problem), passes_(problem, theta), control_(control), units_(feature_count(problem.network)) {
     has_bias_ = std::visit([](const auto& layer) { return layer.bias; }, problem.network.layers().back());
     stored_ = 8 * samples() * columns() <= kStoredBytes;
     values_.resize(static_cast<std::size_t>((stored_ ? samples() : std::min(kGroup, samples())) * columns()));
@@ -53,19 +53,18 @@ class Features {
   }
 
  private:
-  void make(std::int64_t first, std::int64_t rows, double* values) const {
-    Passes passes(problem_, theta_);
+  void make(std::int64_t first, std::int64_t rows, double* values) {
     parallel_for((rows + kChunk - 1) / kChunk, problem_.threads, control_, "features", [&](std::int64_t c, int thread) {
       const std::int64_t begin = c * kChunk, size = std::min(kChunk, rows - begin);
       const Matrix block{values + begin * columns(), columns()};
-      hidden_features(passes.of(thread), problem_.network, first + begin, size, block);
+      hidden_features(passes_.of(thread), problem_.network, first + begin, size, block);
       if (!has_bias_) return;
       for (std::int64_t r = 0; r < size; ++r) *block.at(r, units_).data = 1;
     });
   }
 
   const Problem& problem_;
-  std::span<const double> theta_;
+  Passes passes_;
   const Control& control_;
   std::int64_t units_;
   bool has_bias_ = false;
@@ -306,7 +305,7 @@ std::int64_t last_layer_bytes(const Problem& problem) {
   const std::int64_t whole = 8 * samples * n;
   const bool qr = n <= kQrFeatures + 1 && whole <= kQrBytes;
   return (whole <= kStoredBytes ? whole : 8 * std::min(kGroup, samples) * n) + 16 * n * n +
-         (qr ? whole + 8 * n * n : 0);
+         (qr ? whole + 8 * n * n : 0) + evaluate_bytes(problem);
 }
 
 }  // namespace lossatlas::cpu

@@ -108,19 +108,18 @@ void dump_all_derivatives(const Output& output, const Device& device) {
     std::int64_t heads, samples;
     Bias bias;
   };
-  const Shape shapes[] = {{{3, 5, 4}, 1, 37, Bias::all},
-                          {{2, 7, 6, 4}, 2, 300, Bias::hidden},
-                          {{1, 9, 1}, 1, 129, Bias::all},
-                          {{5, 33, 17, 9, 6}, 3, 64, Bias::none},
-                          {{4, 3}, 1, 1, Bias::all}};
+  const Shape shapes[] = {
+      {{3, 5, 4}, 1, 37, Bias::all},  {{2, 7, 6, 4}, 2, 300, Bias::hidden},
+      {{1, 9, 1}, 1, 129, Bias::all}, {{5, 33, 17, 9, 6}, 3, 64, Bias::none},
+      {{4, 3}, 1, 1, Bias::all},      {{3, 5, 4}, 1, 4700, Bias::all}};  // more than a chunk of any sum
   int index = 0;
   for (const Shape& shape : shapes) {
     for (const Activation activation : {Activation::tanh, Activation::relu, Activation::gelu, Activation::softplus,
                                         Activation::sine, Activation::sigmoid, Activation::leaky_relu}) {
       for (const Loss loss : {Loss::mean_squared_error, Loss::cross_entropy}) {
         if (loss == Loss::cross_entropy && shape.widths.back() / shape.heads < 2) continue;
-        if (index > 0 && shape.widths.size() > 4 && activation != Activation::tanh && activation != Activation::relu)
-          continue;
+        const bool large = shape.widths.size() > 4 || shape.samples > 1000;
+        if (large && activation != Activation::tanh && activation != Activation::relu) continue;
         const Network network = mlp(shape.widths, activation, {.bias = shape.bias, .heads = shape.heads});
         const Landscape landscape(network, data_for(network, loss, shape.samples, 11), loss, device);
         dump_derivatives(output, "derivatives" + std::to_string(index++), landscape,
@@ -190,7 +189,8 @@ void dump_sections(const Output& output, const Device& device) {
   };
   const Shape shapes[] = {{{3, 9, 6, 4}, Activation::tanh, 2, 131},
                           {{5, 40, 33, 10}, Activation::relu, 1, 70},
-                          {{2, 17, 3}, Activation::gelu, 1, 5}};
+                          {{2, 17, 3}, Activation::gelu, 1, 5},
+                          {{2, 4, 3}, Activation::tanh, 1, 2500}};
   for (std::size_t s = 0; s < std::size(shapes); ++s) {
     const Network network = mlp(shapes[s].widths, shapes[s].activation, {.heads = shapes[s].heads});
     for (const Loss loss : {Loss::mean_squared_error, Loss::cross_entropy}) {
@@ -206,13 +206,16 @@ void dump_sections(const Output& output, const Device& device) {
           output.put(text + "_direct",
                      landscape.evaluate(section, grid, {.precision = precision, .plan = Plan::direct}).losses);
         }
-        const Surface interpolated =
-            landscape.evaluate(section, Grid::box(0, 0.2, std::vector<std::int64_t>(grid.rank(), 25)),
-                               {.method = Method::chebyshev, .tolerance = 1e-4});
-        output.put(label + "_chebyshev", interpolated.losses);
-        output.put(label + "_chebyshev_estimate", std::vector<double>{interpolated.chebyshev->estimate});
+        for (const double hi : {0.2, 1.0}) {  // with 1 the ends of a line are among the points
+          const Surface interpolated =
+              landscape.evaluate(section, Grid::box(0, hi, std::vector<std::int64_t>(grid.rank(), 25)),
+                                 {.method = Method::chebyshev, .tolerance = 1e-4});
+          const std::string text = label + "_chebyshev_" + (hi < 1 ? "near" : "far");
+          output.put(text, interpolated.losses);
+          output.put(text + "_report", std::vector<double>{interpolated.chebyshev->estimate,
+                                                           static_cast<double>(interpolated.chebyshev->evaluations)});
+        }
         if (name == "free") output.put(label + "_outputs", landscape.outputs(section, Numbers(5).many(8)));
-        std::ofstream(output.file(label + ".explain")) << landscape.explain(section, 25) << '\n';
       }
     }
   }
@@ -222,7 +225,7 @@ void dump_sections(const Output& output, const Device& device) {
 
 void dump_fits(const Output& output, const Device& device) {
   const Dataset data = glyphs(60);
-  const Pattern picture = demo_picture(16);
+  const Pattern picture = demo_picture(40);
   const auto fit = [&](const std::string& name, FitOptions options) {
     options.device = device;
     const PatternFit fitted = fit_pattern(picture, data, options);
@@ -284,7 +287,7 @@ void dump_search(const Output& output, const Device& device, const std::string& 
 
 void dump_embeddings(const Output& output, const Device& device) {
   const Network network = mlp({2, 4, 3, 3}, Activation::tanh);
-  const Landscape landscape(network, data_for(network, Loss::cross_entropy, 150, 3), Loss::cross_entropy, device);
+  const Landscape landscape(network, data_for(network, Loss::cross_entropy, 1300, 3), Loss::cross_entropy, device);
   const std::vector<double> theta = random_parameters(network, {.seed = 8});
   const auto put = [&](const std::string& name, const Embedding& embedding) {
     output.put("embed_" + name, embedding.theta);
@@ -328,6 +331,11 @@ void dump_files(const Output& output, const Device& device) {
     write_section(shards.back(), landscape, section, grid, options);
   }
   merge_sections(output.file("merged.npy"), shards);
+  for (const fs::path& shard : shards) fs::remove(shard);  // they name the version that wrote them
+  const Section line = line_section(network, theta, random_parameters(network, {.seed = 3}));
+  SectionFileOptions interpolated;
+  interpolated.evaluate.method = Method::chebyshev;
+  write_section(output.file("line.npy"), landscape, line, Grid::box(0, 1, {400}), interpolated);
   const Surface surface = landscape.evaluate(section, grid);
   write_png(output.file("surface.png"), surface);
   write_vti(output.file("surface.vti"), surface);
