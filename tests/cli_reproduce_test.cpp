@@ -11,20 +11,17 @@
 #include <lossatlas/lossatlas.hpp>
 #include <nlohmann/json.hpp>
 
+#include "cli_inertia.hpp"
 #include "cli_program.hpp"
 
 namespace lossatlas {
 namespace {
 
+using testing::inertia;
 using testing::Outcome;
 using testing::read_text;
 using testing::write_text;
 using Json = nlohmann::json;
-
-Inertia inertia(const Json& json) {
-  return {json.at("positive").get<std::int64_t>(), json.at("zero").get<std::int64_t>(),
-          json.at("negative").get<std::int64_t>()};
-}
 
 class CliReproduce : public testing::ProgramTest {
  protected:
