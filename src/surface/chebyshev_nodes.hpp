@@ -31,6 +31,7 @@ class ChebyshevNodes {
 
   std::span<const ChebyshevAxis> axes() const { return axes_; }
   std::int64_t held_out_count() const { return static_cast<std::int64_t>(held_out_.size() / axes_.size()); }
+  std::span<const double> held_out() const { return held_out_; }  ///< (n, z)
   std::int64_t evaluations() const { return evaluations_; }
   Precision precision() const { return precision_; }  ///< actually used
   bool finite() const;                                ///< whether all losses so far are finite
