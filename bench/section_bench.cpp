@@ -284,7 +284,7 @@ void export_case(const SectionCase& one, const Options& options) {
                           {"plan", plan.explain(one.data.size(), points, Precision::f64)},
                           {"network_flop", plan.network_flop},
                           {"precisions", nlohmann::json::array()}};
-  for (const Layer& layer : one.network.layers()) about["widths"].push_back(std::get<Dense>(layer).out);
+  for (std::int64_t l = 0; l < one.network.depth(); ++l) about["widths"].push_back(one.network.width(l));
   for (const Precision precision : precisions_of(one, options)) about["precisions"].push_back(name(precision));
   std::ofstream(folder / "case.json") << about.dump(2) << '\n';
 }

@@ -38,7 +38,7 @@ const std::map<std::string, std::vector<std::string>> kPublicHeaders = {
      {"activation", "device_rates", "error", "export", "hessian_part", "loss", "precision", "progress", "text"}},
     {"file", {"opened_files", "output_file"}},
     {"linalg", {"spectrum_values"}},
-    {"layers", {"dense"}},
+    {"layers", {"add", "dense", "shape"}},
     {"model", {"dataset", "network"}},
     {"section", {"evaluate_options", "grid", "section", "section_cost", "surface"}},
     {"backend", {"device", "rates", "version"}},

@@ -34,7 +34,7 @@ std::vector<RandomProblem> problems(std::uint64_t seed) {
 }
 
 std::int64_t width(const Network& network, std::int64_t layer) {
-  return std::get<Dense>(network.layers()[static_cast<std::size_t>(layer)]).out;
+  return network.width(layer);
 }
 
 /// The largest |f_wide(x) − f(x)| over the data, relative to the largest output.
@@ -337,7 +337,7 @@ TEST(NullEmbedding, KeepsTheFunctionAndItsGradientIsPredicted) {
   for (const RandomProblem& problem : problems(500)) {
     const Landscape landscape(problem.network, problem.data, problem.loss, test_device());
     for (std::int64_t layer = 1; layer < problem.network.depth(); ++layer) {
-      const bool has_bias = std::get<Dense>(problem.network.layers()[static_cast<std::size_t>(layer - 1)]).bias;
+      const bool has_bias = !problem.network.view(std::span(problem.theta), layer - 1).bias.empty();
       const Embedding wide = null_embedding(problem.network, problem.theta, layer, 2, has_bias ? 0.7 : 0.0);
       EXPECT_EQ(output_change(problem, wide.network, wide.theta), 0) << problem.describe();
       EXPECT_EQ(wide.source[static_cast<std::size_t>(layer - 1)].back(), -1);

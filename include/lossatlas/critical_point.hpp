@@ -70,7 +70,8 @@ struct CriticalSearchOptions {
 /// ReLU neurons are dropped, neurons constant on the data are folded into the next bias, and equal neurons are merged,
 /// up to permutation; signs (odd activations, and sigmoids below a bias); positive factors between input and output
 /// weights (relu, leaky relu); and a common shift of a head's outputs (cross entropy). All points with a constant
-/// output form one class, however they arise.
+/// output form one class, however they arise. In a network that is no chain of dense layers, points are of one class if
+/// their outputs on the data are equal, up to that shift.
 struct CriticalClass {
   /// The member with the smallest gradient, if possible among those whose ZeroRule::gap supports the inertia (1000 or
   /// more).

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <lossatlas/activation.hpp>
+#include <lossatlas/add.hpp>
 #include <lossatlas/array.hpp>
 #include <lossatlas/chebyshev.hpp>
 #include <lossatlas/critical_point.hpp>
@@ -36,6 +37,7 @@
 #include <lossatlas/section.hpp>
 #include <lossatlas/section_cost.hpp>
 #include <lossatlas/section_file.hpp>
+#include <lossatlas/shape.hpp>
 #include <lossatlas/spectrum.hpp>
 #include <lossatlas/spectrum_values.hpp>
 #include <lossatlas/surface.hpp>

@@ -101,7 +101,7 @@ Model ModelOptions::read() const {
   if (!activation.empty() || architecture().depth() == 1) return load(architecture());
   Model model = load(std::nullopt);  // without an activation, only a file that records its own can be read
   ModelOptions told = *this;
-  told.activation = name(std::get<Dense>(model.network.layers().front()).activation);
+  told.activation = name(lossatlas::activation(model.network.layer(0)));
   if (told.architecture() == model.network) return model;
   throw InvalidArgument(layers_option + ": received \"" + layers + "\", expected the layers of " + file + ", " +
                         model.network.describe());

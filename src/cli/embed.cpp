@@ -17,7 +17,7 @@ struct EmbedArguments {
 
 std::vector<std::int64_t> widths_of(const Network& network) {
   std::vector<std::int64_t> widths{network.inputs()};
-  for (const Layer& layer : network.layers()) widths.push_back(std::get<Dense>(layer).out);
+  for (std::int64_t l = 0; l < network.depth(); ++l) widths.push_back(network.width(l));
   return widths;
 }
 
@@ -84,6 +84,7 @@ Embedding with_null_neurons(const Model& model, const std::vector<std::int64_t>&
 
 void embed_model(const EmbedArguments& arguments, Session& session) {
   const Model model = arguments.model.read();
+  require_dense_chain(model.network);
   const auto hidden = hidden_widths(arguments.layers, model.network);
   const auto make = [&]() -> Embedding {
     if (arguments.rule.starts_with(kWeights)) {

@@ -27,6 +27,12 @@ Landscape ProblemOptions::landscape(const Network& network, const Device& device
   return for_option("--data", [&] { return Landscape(network, set, kind, device); });
 }
 
+void require_dense_chain(const Network& network) {
+  if (is_dense_chain(network)) return;
+  throw InvalidArgument("--model: received a network of " + network.describe() +
+                        ", expected a chain of dense layers: the copies of a neuron cannot pass an Add");
+}
+
 void NeuronOptions::add_to(CLI::App& command) {
   add_whole<std::int64_t>(command, "--layer", layer, 1, kMostWhole, "Hidden layer, from 1")
       ->default_str("")
@@ -39,16 +45,17 @@ void NeuronOptions::add_to(CLI::App& command) {
 }
 
 void NeuronOptions::check(const Network& network) const {
+  require_dense_chain(network);
   const std::int64_t hidden = network.depth() - 1;
   if (hidden == 0) throw InvalidArgument("--model: received " + network.describe() + ", expected a hidden layer");
   if (layer < 1 || layer > hidden) {
     throw InvalidArgument("--layer: received " + std::to_string(layer) + ", expected 1 to " + std::to_string(hidden) +
                           ", a hidden layer of " + network.describe());
   }
-  const auto& dense = std::get<Dense>(network.layers()[static_cast<std::size_t>(layer - 1)]);
-  if (neuron < 0 || neuron >= dense.out) {
+  const std::int64_t width = network.width(layer - 1);
+  if (neuron < 0 || neuron >= width) {
     throw InvalidArgument("--neuron: received " + std::to_string(neuron) + ", expected 0 to " +
-                          std::to_string(dense.out - 1) + " in layer " + std::to_string(layer));
+                          std::to_string(width - 1) + " in layer " + std::to_string(layer));
   }
 }
 
@@ -58,8 +65,8 @@ void check_hessian_memory(std::string_view option, const Network& network, doubl
 }
 
 std::vector<std::string> curvature_remarks(const Network& network) {
-  for (const Layer& layer : network.layers()) {
-    const Activation activation = std::get<Dense>(layer).activation;
+  for (const Node& node : network.nodes()) {
+    const Activation activation = lossatlas::activation(node.layer);
     if (activation != Activation::relu && activation != Activation::leaky_relu) continue;
     return {"the second derivative of " + std::string(name(activation)) + " counts as 0 everywhere"};
   }

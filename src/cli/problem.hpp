@@ -23,6 +23,9 @@ struct ProblemOptions {
   Landscape landscape(const Network& network, const Device& device, Session& session) const;
 };
 
+/// Throws InvalidArgument on what cannot be split or embedded.
+void require_dense_chain(const Network& network);
+
 /// --layer and --neuron of a hidden neuron.
 struct NeuronOptions {
   std::int64_t layer = 1;

@@ -22,10 +22,9 @@ Json describe(const Network& network) {
   Json widths = Json::array();
   widths.push_back(network.inputs());
   Json activations = Json::array();
-  for (const Layer& layer : network.layers()) {
-    const auto& dense = std::get<Dense>(layer);
-    widths.push_back(dense.out);
-    activations.push_back(name(dense.activation));
+  for (std::int64_t l = 0; l < network.depth(); ++l) {
+    widths.push_back(network.width(l));
+    activations.push_back(name(activation(network.layer(l))));
   }
   return {{"description", network.describe()},
           {"widths", widths},

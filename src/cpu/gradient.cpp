@@ -9,7 +9,6 @@
 #include "base/check.hpp"
 #include "base/parallel.hpp"
 #include "cpu/loss_rows.hpp"
-#include "model/layer.hpp"
 
 namespace lossatlas::cpu {
 namespace {
@@ -26,7 +25,7 @@ std::int64_t accumulators(const Network& network, std::int64_t samples) {
 
 std::int64_t total_width(const Network& network) {
   std::int64_t sum = 0;
-  for (const Layer& layer : network.layers()) sum += width(layer);
+  for (std::int64_t l = 0; l < network.depth(); ++l) sum += network.width(l);
   return sum;
 }
 
@@ -159,7 +158,7 @@ void gauss_newton_product(const Problem& problem, std::span<const double> theta,
 }
 
 std::int64_t feature_count(const Network& network) {
-  return network.depth() == 1 ? network.inputs() : width(network.layers()[network.layers().size() - 2]);
+  return network.width(network.depth() - 2);
 }
 
 void hidden_features(Pass& pass, const Network& network, std::int64_t first, std::int64_t rows, Matrix features) {

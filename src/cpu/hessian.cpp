@@ -10,6 +10,7 @@
 #include "cpu/hessian_factors.hpp"
 #include "cpu/scratch.hpp"
 #include "linalg/cholesky.hpp"
+#include "model/graph.hpp"
 
 namespace lossatlas::cpu {
 namespace {
@@ -18,6 +19,7 @@ constexpr std::int64_t kTileColumns = 256;
 constexpr double kItemFlop = 5e7;
 constexpr double kSerialFlop = 1e6;  // less than this is done before a second thread has started
 constexpr std::int64_t kMirror = 64;
+constexpr std::int64_t kUnitVectors = 64;  // products at a time where there are no factors
 constexpr std::int64_t kUnits = 128;  // units of the sparse rest in one item
 // A product of inner width d reaches about d / (d + kThin) of the rate of a large one.
 constexpr double kThin = 24;
@@ -297,6 +299,23 @@ void scale_and_mirror(std::int64_t size, double scale, Matrix matrix, int thread
   });
 }
 
+/// The Hessian of a network that is no chain of dense layers: products with unit vectors, kUnitVectors at a time.
+void multiply_unit_vectors(const Problem& problem, std::span<const double> theta, HessianPart part,
+                           const Control& control, std::span<double> hessian) {
+  const std::int64_t size = problem.network.parameter_count();
+  const Control only_stop{{}, control.stop};
+  std::vector<double> units;
+  for (std::int64_t first = 0; first < size; first += kUnitVectors) {
+    const std::int64_t count = std::min(kUnitVectors, size - first);
+    units.assign(static_cast<std::size_t>(count * size), 0.0);
+    for (std::int64_t i = 0; i < count; ++i) units[static_cast<std::size_t>(i * size + first + i)] = 1;
+    hessian_products(problem, theta, part, units, only_stop,
+                     hessian.subspan(static_cast<std::size_t>(first * size), units.size()));
+    if (control.progress) control.progress({"hessian", first + count, size});
+  }
+  scale_and_mirror(size, 1, {hessian.data(), size}, problem.threads, only_stop);
+}
+
 }  // namespace
 
 void hessian(const Problem& problem, std::span<const double> theta, HessianPart part, const Control& control,
@@ -307,6 +326,7 @@ void hessian(const Problem& problem, std::span<const double> theta, HessianPart 
   require(static_cast<std::int64_t>(hessian.size()) == size * size, "hessian", "received a result with ",
           hessian.size(), " entries, expected ", size * size);
   const SingleThreadedBlas guard;
+  if (!is_dense_chain(problem.network)) return multiply_unit_vectors(problem, theta, part, control, hessian);
   const Matrix sum{hessian.data(), size};
   Assembly assembly(problem, theta, part, sum);
   const Control only_stop{{}, control.stop};
@@ -318,6 +338,9 @@ void hessian(const Problem& problem, std::span<const double> theta, HessianPart 
 }
 
 std::int64_t hessian_bytes(const Problem& problem, HessianPart part) {
+  if (!is_dense_chain(problem.network)) {
+    return hessian_products_bytes(problem, kUnitVectors) + 8 * kUnitVectors * problem.network.parameter_count();
+  }
   const HessianMethod method = choose_method(problem.network, part);
   std::int64_t widest = kUnits;
   for (const PlacedLayer& layer : placed_layers(problem.network)) widest = std::max(widest, layer.augmented());

@@ -4,7 +4,8 @@
 //   H[(k; i,j), (l; p,q)] = mean_n ã_{k−1}[j] (S_kl[i,p] ã_{l−1}[q] + 1{k<l} δ_l[p] J_{l−1,k}[q,i]),   k ≤ l.
 //
 // It is computed either as one product per unit i, ã_{k−1}ᵀ (n; j) times the bracket (n; (p,q)), or, if few outputs
-// follow one hidden layer, as JᵀJ plus the sparse rest.
+// follow one hidden layer, as JᵀJ plus the sparse rest. That of a network which is no chain of dense layers comes from
+// products with unit vectors, forward over reverse.
 #pragma once
 
 #include <cstdint>

@@ -7,6 +7,7 @@
 #include "base/parallel.hpp"
 #include "cpu/elementwise.hpp"
 #include "layers/dense.hpp"
+#include "model/graph.hpp"
 
 namespace lossatlas::cpu {
 namespace {
@@ -65,8 +66,7 @@ void softmax_curvature_root(const double* logits, std::int64_t classes, std::int
 std::vector<PlacedLayer> placed_layers(const Network& network) {
   std::vector<PlacedLayer> placed;
   std::int64_t offset = 0;
-  for (const Layer& layer : network.layers()) {
-    const Dense& dense = std::get<Dense>(layer);
+  for (const Dense& dense : dense_chain(network, "hessian")) {
     placed.push_back({dense, offset, offset + dense.out * dense.in});
     offset += placed.back().parameters();
   }

@@ -6,7 +6,6 @@
 #include "base/parallel.hpp"
 #include "cpu/hessian.hpp"
 #include "cpu/pass.hpp"
-#include "model/layer.hpp"
 
 namespace lossatlas::cpu {
 namespace {
@@ -118,7 +117,7 @@ void hessian_products(const Problem& problem, std::span<const double> theta, Hes
 std::int64_t hessian_products_bytes(const Problem& problem, std::int64_t vectors) {
   const std::int64_t batch = std::min(vectors, batch_size(problem));
   std::int64_t widths = 0;
-  for (const Layer& layer : problem.network.layers()) widths += width(layer);
+  for (std::int64_t l = 0; l < problem.network.depth(); ++l) widths += problem.network.width(l);
   const std::int64_t pass = std::min(kChunk, problem.data.size()) * 8 * widths;
   return 8 * (lane_count(problem) * batch * problem.network.parameter_count() + problem.threads * pass);
 }

@@ -4,12 +4,12 @@
 #include <cmath>
 #include <limits>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "base/check.hpp"
 #include "base/parallel.hpp"
 #include "linalg/cholesky.hpp"
+#include "model/graph.hpp"
 
 namespace lossatlas::cpu {
 namespace {
@@ -31,7 +31,7 @@ class Features {
  public:
   Features(const Problem& problem, std::span<const double> theta, const Control& control)
       : problem_(problem), passes_(problem, theta), control_(control), units_(feature_count(problem.network)) {
-    has_bias_ = std::visit([](const auto& layer) { return layer.bias; }, problem.network.layers().back());
+    has_bias_ = dense_chain(problem.network, "solve_last_layer").back().bias;
     stored_ = 8 * samples() * columns() <= kStoredBytes;
     values_.resize(static_cast<std::size_t>((stored_ ? samples() : std::min(kGroup, samples())) * columns()));
     if (stored_) make(0, samples(), values_.data());

@@ -1,16 +1,18 @@
-// With a dot for the derivative along v = (V_l, v_l) and δ_l = ∂ℓ/∂z_l:
+// For a chain of dense layers, with a dot for the derivative along v = (V_l, v_l) and δ_l = ∂ℓ/∂z_l:
 //
 //   ż_l = V_l a_{l−1} + v_l + W_l ȧ_{l−1},   ȧ_l = φ'(z_l) ż_l,   δ̇_L = ∇²ℓ ż_L,
 //   δ̇_l = φ'(z_l) (W_{l+1}ᵀ δ̇_{l+1} + V_{l+1}ᵀ δ_{l+1}) + φ''(z_l) ż_l W_{l+1}ᵀ δ_{l+1},
 //   (H v)_l = mean_n δ̇_l [a_{l−1}, 1]ᵀ + δ_l [ȧ_{l−1}, 0]ᵀ;   the Gauss–Newton part is the same with δ = 0.
+//
+// In other graphs W_{l+1}ᵀ δ_{l+1} is a sum over the layers that take a_l, and a layer without parameters has V = v = 0.
 #include "cpu/pass.hpp"
 
 #include <variant>
 
 #include "base/parallel.hpp"
 #include "cpu/elementwise.hpp"
+#include "layers/add.hpp"
 #include "layers/dense.hpp"
-#include "model/layer.hpp"
 
 namespace lossatlas::cpu {
 namespace {
@@ -18,7 +20,9 @@ namespace {
 /// Allocates values for every layer, unless that has been done.
 void make(std::vector<std::vector<double>>& values, const Network& network, std::int64_t capacity) {
   if (!values.empty()) return;
-  for (const Layer& layer : network.layers()) values.emplace_back(static_cast<std::size_t>(capacity * width(layer)));
+  for (std::int64_t l = 0; l < network.depth(); ++l) {
+    values.emplace_back(static_cast<std::size_t>(capacity * network.width(l)));
+  }
 }
 
 }  // namespace
@@ -29,22 +33,37 @@ Pass::Pass(const Problem& problem, std::span<const double> theta, PassOptions op
       loss_rows_(problem.loss, problem.data, network_.heads(), network_.outputs_per_head()),
       theta_(theta),
       options_(options),
-      control_(control) {
+      control_(control),
+      edges_(backward_edges(network_)) {
   options_.capacity = std::min(options_.capacity, data_.size());
   make(pre_, network_, options_.capacity);
   make(post_, network_, options_.capacity);
   if (options_.slopes) make(slope_, network_, options_.capacity);
 }
 
-std::int64_t Pass::count(std::int64_t l) const { return rows_ * width(layer(l)); }
+std::int64_t Pass::count(std::int64_t l) const { return rows_ * network_.width(l); }
 
 ConstMatrix Pass::of(const Values& values, std::int64_t l) const {
-  return {values[static_cast<std::size_t>(l)].data(), width(layer(l))};
+  return {values[static_cast<std::size_t>(l)].data(), network_.width(l)};
 }
 
 Matrix Pass::of(Values& values, std::int64_t l) {
   make(values, network_, options_.capacity);
-  return {values[static_cast<std::size_t>(l)].data(), width(layer(l))};
+  return {values[static_cast<std::size_t>(l)].data(), network_.width(l)};
+}
+
+std::vector<ConstMatrix> Pass::inputs(std::int64_t l) const {
+  std::vector<ConstMatrix> result;
+  for (const std::int32_t input : node(l).inputs) result.push_back(value(input));
+  return result;
+}
+
+std::vector<ConstMatrix> Pass::input_tangents(std::int64_t l) const {
+  std::vector<ConstMatrix> result;
+  for (const std::int32_t input : node(l).inputs) {
+    result.push_back(input < 0 ? ConstMatrix{nullptr, 0} : of(tangent_, input));
+  }
+  return result;
 }
 
 void Pass::forward(std::int64_t first, std::int64_t rows, std::int64_t layers) {
@@ -64,7 +83,7 @@ void Pass::run(std::int64_t layers) {
   for (std::int64_t l = 0; l < layers; ++l) {
     check_stop(control_);
     const Matrix z = of(pre_, l);
-    std::visit([&](const auto& one) { cpu::forward(one, view(l), rows_, input(l), z); }, layer(l));
+    std::visit([&](const auto& one) { cpu::forward(one, view(l), rows_, inputs(l), z); }, layer(l));
     apply(activation(layer(l)), count(l), z.data, of(post_, l).data);
     if (!options_.slopes) continue;
     const Matrix slopes = of(slope_, l);
@@ -83,10 +102,11 @@ void Pass::tangents(std::span<const double> v, Values* pre_tangents) {
     check_stop(control_);
     const LayerView<const double> direction = network_.view(v, l);
     const Matrix tangent = of(tangent_, l);
-    std::visit([&](const auto& one) { cpu::forward(one, direction, rows_, input(l), tangent); }, layer(l));
-    if (l > 0) {
-      std::visit([&](const auto& one) { cpu::jvp(one, view(l), rows_, of(tangent_, l - 1), tangent); }, layer(l));
-    }
+    std::visit(
+        [&](const auto& one) {
+          cpu::jvp(one, view(l), direction, rows_, inputs(l), input_tangents(l), tangent);
+        },
+        layer(l));
     if (pre_tangents) std::copy_n(tangent.data, count(l), of(*pre_tangents, l).data);
     multiply_by_slope(l, tangent.data);
   }
@@ -106,12 +126,21 @@ void Pass::fill_loss_cotangent(double divisor) {
   for (std::int64_t i = 0; i < count(network_.depth() - 1); ++i) result.data[i] /= divisor;
 }
 
+/// Adds what δ_l makes of the cotangents of the values that layer l takes, down to layer `lowest`.
+void Pass::lower_cotangent(std::int64_t l, std::int64_t lowest) {
+  check_stop(control_);
+  for (const BackwardEdge& edge : edges_[static_cast<std::size_t>(l)]) {
+    if (edge.node < lowest) continue;
+    const Matrix below = of(delta_, edge.node);
+    std::visit([&](const auto& one) { vjp_input(one, view(l), rows_, delta(l), edge.beta, below); }, layer(l));
+  }
+}
+
 void Pass::pull_down(std::int64_t lowest) {
-  for (std::int64_t l = network_.depth() - 1; l > lowest; --l) {
-    check_stop(control_);
-    const Matrix below = of(delta_, l - 1);
-    std::visit([&](const auto& one) { vjp_input(one, view(l), rows_, delta(l), 0, below); }, layer(l));
-    multiply_by_slope(l - 1, below.data);
+  const std::int64_t last = network_.depth() - 1;
+  for (std::int64_t l = last; l >= lowest; --l) {
+    if (l < last) multiply_by_slope(l, of(delta_, l).data);
+    lower_cotangent(l, lowest);
   }
 }
 
@@ -119,20 +148,21 @@ void Pass::vjp(std::span<double> sum) {
   pull_down(0);
   for (std::int64_t l = network_.depth() - 1; l >= 0; --l) {
     check_stop(control_);
-    std::visit([&](const auto& one) { vjp_parameters(one, rows_, delta(l), input(l), network_.view(sum, l)); },
+    std::visit([&](const auto& one) { vjp_parameters(one, rows_, delta(l), inputs(l), network_.view(sum, l)); },
                layer(l));
   }
 }
 
 void Pass::pull_down_bends() {
-  for (std::int64_t l = network_.depth() - 1; l > 0; --l) {
-    check_stop(control_);
-    const Matrix below = of(delta_, l - 1), bends = of(bend_, l - 1);
-    std::visit([&](const auto& one) { vjp_input(one, view(l), rows_, delta(l), 0, below); }, layer(l));
-    std::copy_n(below.data, count(l - 1), bends.data);
-    multiply_bend(activation(layer(l - 1)), count(l - 1), pre(l - 1).data, output(l - 1).data, slope(l - 1).data,
-                  bends.data);
-    multiply_by_slope(l - 1, below.data);
+  const std::int64_t last = network_.depth() - 1;
+  for (std::int64_t l = last; l >= 0; --l) {
+    if (l < last) {
+      const Matrix here = of(delta_, l), bends = of(bend_, l);
+      std::copy_n(here.data, count(l), bends.data);
+      multiply_bend(activation(layer(l)), count(l), pre(l).data, output(l).data, slope(l).data, bends.data);
+      multiply_by_slope(l, here.data);
+    }
+    lower_cotangent(l, 0);
   }
 }
 
@@ -145,27 +175,30 @@ void Pass::add_hessian_product(HessianPart part, std::span<const double> v, std:
   for (std::int64_t r = 0; r < rows_; ++r) {
     loss_rows_.multiply_curvature(outputs().at(r, 0).data, top.at(r, 0).data);
   }
-  for (std::int64_t l = last;; --l) {
+  for (std::int64_t l = last; l >= 0; --l) {
+    const Matrix moved = of(moved_delta_, l);
+    if (l < last) {
+      multiply_by_slope(l, moved.data);
+      if (full) {
+        const double* bends = bend(l).data;
+        const double* tangent = of(pre_tangent_, l).data;
+        for (std::int64_t i = 0; i < count(l); ++i) moved.data[i] += bends[i] * tangent[i];
+      }
+    }
     const LayerView<double> result = network_.view(sum, l);
-    const ConstMatrix moved = of(moved_delta_, l);
-    std::visit([&](const auto& one) { vjp_parameters(one, rows_, moved, input(l), result); }, layer(l));
-    if (l == 0) return;
-    const Matrix below = of(moved_delta_, l - 1);
-    std::visit([&](const auto& one) { vjp_input(one, view(l), rows_, moved, 0, below); }, layer(l));
-    if (full) {
-      const LayerView<const double> direction = network_.view(v, l);
+    const bool second = full && result.weight.data;  // z is bilinear in the weights and the inputs
+    std::visit([&](const auto& one) { vjp_parameters(one, rows_, moved, inputs(l), result); }, layer(l));
+    for (const BackwardEdge& edge : edges_[static_cast<std::size_t>(l)]) {
+      const Matrix below = of(moved_delta_, edge.node);
       std::visit(
           [&](const auto& one) {
-            vjp_weights(one, rows_, delta(l), of(tangent_, l - 1), result);
-            vjp_input(one, direction, rows_, delta(l), 1, below);
+            vjp_input(one, view(l), rows_, moved, edge.beta, below);
+            if (!second) return;
+            vjp_weights(one, rows_, delta(l), std::vector<ConstMatrix>{of(tangent_, edge.node)}, result);
+            vjp_input(one, network_.view(v, l), rows_, delta(l), 1, below);
           },
           layer(l));
     }
-    multiply_by_slope(l - 1, below.data);
-    if (!full) continue;
-    const double* bends = bend(l - 1).data;
-    const double* tangent = of(pre_tangent_, l - 1).data;
-    for (std::int64_t i = 0; i < count(l - 1); ++i) below.data[i] += bends[i] * tangent[i];
   }
 }
 

@@ -14,6 +14,7 @@
 #include "cpu/loss_rows.hpp"
 #include "cpu/problem.hpp"
 #include "linalg/blas.hpp"
+#include "model/graph.hpp"
 
 namespace lossatlas::cpu {
 
@@ -27,8 +28,8 @@ struct PassOptions {
 };
 
 /// The values of the layers for samples first..first+rows−1 of the last forward(), and whatever was computed from them
-/// since. Layers are indices into Network::layers(); values of layer l are (rows, m_l). Single-threaded. The caller
-/// holds a SingleThreadedBlas; network, data, θ and control outlive the pass. Heeds a requested stop between layers.
+/// since. Layers are indices into Network::nodes(); values of layer l are (rows, m_l). Single-threaded. The caller holds
+/// a SingleThreadedBlas; network, data, θ and control outlive the pass. Heeds a requested stop between layers.
 class Pass {
  public:
   Pass(const Problem& problem, std::span<const double> theta, PassOptions options = {}, const Control& control = {});
@@ -41,7 +42,8 @@ class Pass {
 
   std::int64_t first() const { return first_; }
   std::int64_t rows() const { return rows_; }
-  ConstMatrix input(std::int64_t l) const { return l == 0 ? inputs_ : output(l - 1); }  ///< a of the layer below
+  /// The value that layer l takes; the first, if there are several.
+  ConstMatrix input(std::int64_t l) const { return value(node(l).inputs.front()); }
   ConstMatrix pre(std::int64_t l) const { return of(pre_, l); }                         ///< z
   ConstMatrix output(std::int64_t l) const { return of(post_, l); }                     ///< a
   ConstMatrix slope(std::int64_t l) const { return of(slope_, l); }                     ///< φ'(z); PassOptions::slopes
@@ -70,7 +72,11 @@ class Pass {
  private:
   using Values = std::vector<std::vector<double>>;  ///< (capacity, m_l) of each layer
 
-  const Layer& layer(std::int64_t l) const { return network_.layers()[static_cast<std::size_t>(l)]; }
+  const Node& node(std::int64_t l) const { return network_.nodes()[static_cast<std::size_t>(l)]; }
+  const Layer& layer(std::int64_t l) const { return node(l).layer; }
+  ConstMatrix value(std::int32_t l) const { return l < 0 ? inputs_ : output(l); }
+  std::vector<ConstMatrix> inputs(std::int64_t l) const;
+  std::vector<ConstMatrix> input_tangents(std::int64_t l) const;
   std::int64_t count(std::int64_t l) const;  ///< rows·m_l
   LayerView<const double> view(std::int64_t l) const { return network_.view(theta_, l); }
   ConstMatrix of(const Values& values, std::int64_t l) const;
@@ -78,6 +84,7 @@ class Pass {
   void run(std::int64_t layers);
   void multiply_by_slope(std::int64_t l, double* values) const;
   void tangents(std::span<const double> v, Values* pre_tangents);
+  void lower_cotangent(std::int64_t l, std::int64_t lowest);
 
   const Network& network_;
   const Dataset& data_;
@@ -88,6 +95,7 @@ class Pass {
   ConstMatrix inputs_;
   std::int64_t first_ = 0;
   std::int64_t rows_ = 0;
+  std::vector<std::vector<BackwardEdge>> edges_;
   Values pre_, post_, slope_;
   Values delta_, bend_, tangent_, pre_tangent_, moved_delta_;  ///< made on first use
 };

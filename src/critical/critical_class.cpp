@@ -4,9 +4,12 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
-#include <variant>
 
+#include "base/parallel.hpp"
 #include "base/vectors.hpp"
+#include "cpu/pass.hpp"
+#include "critical/saturation.hpp"
+#include "model/graph.hpp"
 
 namespace lossatlas {
 namespace {
@@ -154,11 +157,13 @@ void centre(double* values, std::int64_t count, std::int64_t stride) {
 }  // namespace
 
 void centre_outputs(const Network& network, std::span<double> theta) {
-  const LayerView<double> last = network.view(theta, network.depth() - 1);
   const std::int64_t classes = network.outputs_per_head();
-  for (std::int64_t first = 0; first < network.outputs(); first += classes) {
-    for (std::int64_t j = 0; j < last.weight.cols; ++j) centre(&last.weight(first, j), classes, last.weight.cols);
-    if (!last.bias.empty()) centre(&last.bias[static_cast<std::size_t>(first)], classes, 1);
+  for (const std::int64_t term : output_terms(network)) {
+    const LayerView<double> last = network.view(theta, term);
+    for (std::int64_t first = 0; first < network.outputs(); first += classes) {
+      for (std::int64_t j = 0; j < last.weight.cols; ++j) centre(&last.weight(first, j), classes, last.weight.cols);
+      if (!last.bias.empty()) centre(&last.bias[static_cast<std::size_t>(first)], classes, 1);
+    }
   }
 }
 
@@ -170,9 +175,8 @@ ReducedNetwork reduce_neurons(const Network& network, std::span<const double> po
   std::vector<double> theta(point.begin(), point.end());
   if (loss == Loss::cross_entropy) centre_outputs(network, theta);
   ReducedNetwork result;
-  for (std::int64_t l = 0; l < network.depth(); ++l) {
-    const Dense& dense = std::get<Dense>(network.layers()[static_cast<std::size_t>(l)]);
-    const LayerView<const double> view = network.view(std::span<const double>(theta), l);
+  for (const Dense& dense : dense_chain(network, "search_critical_points")) {
+    const LayerView<const double> view = network.view(std::span<const double>(theta), std::ssize(result));
     result.push_back({dense.out,
                       dense.in,
                       {view.weight.data, view.weight.data + dense.out * dense.in},
@@ -215,6 +219,29 @@ bool same_neurons(const ReducedNetwork& a, const ReducedNetwork& b, double same)
     below = std::move(matching);
   }
   return true;
+}
+
+CanonicalForm canonical_form(const Landscape& landscape, std::span<const double> point, double same,
+                             const Control& control) {
+  const Network& network = landscape.network();
+  if (is_dense_chain(network)) {
+    return {reduce_neurons(network, fold_constant_neurons(landscape, point, control), same, landscape.loss()), {}};
+  }
+  std::vector<double> theta(point.begin(), point.end());
+  if (landscape.loss() == Loss::cross_entropy) centre_outputs(network, theta);
+  CanonicalForm form;
+  const cpu::SingleThreadedBlas guard;
+  cpu::Pass pass({network, landscape.data(), landscape.loss(), 1}, theta);
+  cpu::for_each_chunk(pass, landscape.data().size(), [&](const cpu::Pass&) {
+    check_stop(control);
+    const double* first = pass.outputs().data;
+    form.outputs.insert(form.outputs.end(), first, first + pass.rows() * network.outputs());
+  });
+  return form;
+}
+
+bool same_form(const CanonicalForm& a, const CanonicalForm& b, double same) {
+  return a.outputs.empty() ? same_neurons(a.neurons, b.neurons, same) : distance(a.outputs, 1, b.outputs) <= same;
 }
 
 }  // namespace lossatlas

@@ -7,8 +7,10 @@
 #include <vector>
 
 #include <lossatlas/activation.hpp>
+#include <lossatlas/landscape.hpp>
 #include <lossatlas/loss.hpp>
 #include <lossatlas/network.hpp>
+#include <lossatlas/progress.hpp>
 
 namespace lossatlas {
 
@@ -31,8 +33,21 @@ ReducedNetwork reduce_neurons(const Network& network, std::span<const double> th
 /// Whether a and b agree up to the order and, for odd activations, the signs of hidden neurons.
 bool same_neurons(const ReducedNetwork& a, const ReducedNetwork& b, double same);
 
-/// Shifts the outputs of each head by one number for all classes, so that they sum to 0: changes the last layer's
-/// weights and biases in θ (M). Cross entropy does not see the shift.
+/// What all points of a class share: the reduced neurons of a chain of dense layers with its constant ones folded, or
+/// the outputs on the data (N, H·C) of any other network.
+struct CanonicalForm {
+  ReducedNetwork neurons;
+  std::vector<double> outputs;
+};
+/// Checks for a stop request between chunks of samples.
+CanonicalForm canonical_form(const Landscape& landscape, std::span<const double> theta, double same,
+                             const Control& control);
+/// Whether two points of one landscape with these forms are in one class.
+bool same_form(const CanonicalForm& a, const CanonicalForm& b, double same);
+
+/// Shifts the outputs of each head by one number for all classes, so that they sum to 0: changes the weights and biases
+/// in θ (M) of the last layer, or of those whose values an Add makes the output of. Cross entropy does not see the
+/// shift.
 void centre_outputs(const Network& network, std::span<double> theta);
 
 /// Whether φ(−x) = −φ(x).

@@ -281,11 +281,11 @@ bool represents_better(const CriticalPoint& a, const CriticalPoint& b) {
 /// A class under construction.
 struct Gathering {
   CriticalClass result;
-  ReducedNetwork first;
+  CanonicalForm first;
   std::set<std::int64_t> starts;
 
-  bool takes(const Found& one, const ReducedNetwork& reduced, double same) const {
-    return one.constant == result.constant && (one.constant || same_neurons(first, reduced, same));
+  bool takes(const Found& one, const CanonicalForm& form, double same) const {
+    return one.constant == result.constant && (one.constant || same_form(first, form, same));
   }
 
   void add(Found one) {
@@ -306,12 +306,11 @@ std::vector<CriticalClass> classes_of(const Landscape& landscape, std::vector<Fo
                                       const Control& control) {
   std::vector<Gathering> gatherings;
   for (Found& one : points) {
-    ReducedNetwork reduced = reduce_neurons(
-        landscape.network(), fold_constant_neurons(landscape, one.point.theta, control), same, landscape.loss());
+    CanonicalForm form = canonical_form(landscape, one.point.theta, same, control);
     auto to = std::find_if(gatherings.begin(), gatherings.end(),
-                           [&](const Gathering& gathering) { return gathering.takes(one, reduced, same); });
+                           [&](const Gathering& gathering) { return gathering.takes(one, form, same); });
     if (to == gatherings.end()) {
-      to = gatherings.insert(to, {{}, std::move(reduced), {}});
+      to = gatherings.insert(to, {{}, std::move(form), {}});
       to->result.constant = one.constant;
     }
     to->add(std::move(one));

@@ -8,7 +8,7 @@
 #include "base/check.hpp"
 #include "base/parallel.hpp"
 #include "cpu/pass.hpp"
-#include "model/layer.hpp"
+#include "model/graph.hpp"
 
 namespace lossatlas {
 namespace {
@@ -21,9 +21,12 @@ struct Copies {
   std::vector<std::vector<double>> share;
 };
 
-std::int64_t hidden_width(const Network& network, std::size_t hidden) { return width(network.layers()[hidden]); }
+std::int64_t hidden_width(const Network& network, std::size_t hidden) {
+  return network.width(static_cast<std::int64_t>(hidden));
+}
 
-void check_theta(const Network& network, std::span<const double> theta, std::string_view function) {
+void check_point(const Network& network, std::span<const double> theta, std::string_view function) {
+  dense_chain(network, function);  // throws: the copies of a neuron would have to pass an Add in step with its branches
   require(static_cast<std::int64_t>(theta.size()) == network.parameter_count(), function, "received theta with ",
           theta.size(), " entries, expected ", network.parameter_count(), "; pass one value for each parameter");
 }
@@ -52,7 +55,7 @@ void check_weights(std::span<const double> weights, std::string_view function) {
 /// Copies every neuron once.
 Copies identity_copies(const Network& network) {
   Copies copies;
-  for (std::size_t l = 0; l + 1 < network.layers().size(); ++l) {
+  for (std::size_t l = 0; l + 1 < network.nodes().size(); ++l) {
     copies.source.emplace_back(static_cast<std::size_t>(hidden_width(network, l)));
     std::iota(copies.source.back().begin(), copies.source.back().end(), 0);
     copies.share.emplace_back(copies.source.back().size(), 1.0);
@@ -131,16 +134,12 @@ Side outputs_of(const Copies& copies, const Network& network, std::size_t layer)
   return side(copies, layer, hidden_width(network, layer));
 }
 
-Layer widened(const Dense& layer, std::size_t in, std::size_t out) {
-  return Dense{static_cast<std::int64_t>(in), static_cast<std::int64_t>(out), layer.bias, layer.activation};
-}
-
 Network widened(const Network& network, const Copies& copies) {
   std::vector<Layer> layers;
-  for (std::size_t l = 0; l < network.layers().size(); ++l) {
-    const std::size_t in = inputs_of(copies, network, l).source.size();
-    const std::size_t out = outputs_of(copies, network, l).source.size();
-    layers.push_back(std::visit([&](const auto& one) { return widened(one, in, out); }, network.layers()[l]));
+  for (Dense dense : dense_chain(network, "embed")) {
+    dense.in = std::ssize(inputs_of(copies, network, layers.size()).source);
+    dense.out = std::ssize(outputs_of(copies, network, layers.size()).source);
+    layers.emplace_back(dense);
   }
   return Network(std::move(layers), network.heads());
 }
@@ -163,7 +162,7 @@ void copy_layer(const LayerView<const double>& narrow, const Side& in, const Sid
 Embedding widen(const Network& network, std::span<const double> theta, Copies copies, double null_bias = 0) {
   Embedding result{widened(network, copies), {}, {}, {}};
   result.theta.resize(static_cast<std::size_t>(result.network.parameter_count()));
-  for (std::size_t l = 0; l < network.layers().size(); ++l) {
+  for (std::size_t l = 0; l < network.nodes().size(); ++l) {
     const auto layer = static_cast<std::int64_t>(l);
     copy_layer(network.view(theta, layer), inputs_of(copies, network, l), outputs_of(copies, network, l), null_bias,
                result.network.view(std::span(result.theta), layer));
@@ -210,7 +209,7 @@ std::vector<std::vector<double>> error_sums(const Landscape& landscape, std::spa
   const Network& network = landscape.network();
   const auto samples = static_cast<double>(landscape.data().size());
   std::vector<std::vector<double>> sums;
-  for (const Layer& layer : network.layers()) sums.emplace_back(static_cast<std::size_t>(width(layer)));
+  for (std::int64_t l = 0; l < network.depth(); ++l) sums.emplace_back(static_cast<std::size_t>(network.width(l)));
   cpu::Pass pass({network, landscape.data(), landscape.loss(), 1}, theta);
   cpu::for_each_chunk(pass, landscape.data().size(), [&](cpu::Pass&) {
     check_stop(control);
@@ -232,7 +231,7 @@ std::vector<std::vector<double>> error_sums(const Landscape& landscape, std::spa
 double null_activation(const Embedding& embedding, std::size_t hidden, std::size_t neuron) {
   const std::span<const double> bias =
       embedding.network.view(std::span<const double>(embedding.theta), static_cast<std::int64_t>(hidden)).bias;
-  return activate(activation(embedding.network.layers()[hidden]), bias.empty() ? 0.0 : bias[neuron]);
+  return activate(activation(embedding.network.layer(static_cast<std::int64_t>(hidden))), bias.empty() ? 0.0 : bias[neuron]);
 }
 
 /// ∇R_wide as the embedding determines it: ∂R/∂W'(i, j) = share_i ∂R/∂W(source_i, source_j), and for a null input
@@ -247,7 +246,7 @@ std::vector<double> predicted_gradient(const Landscape& narrow, std::span<const 
   const std::vector<std::vector<double>> sums =
       has_null ? error_sums(narrow, theta, control) : std::vector<std::vector<double>>{};
   std::vector<double> result(embedding.theta.size());
-  for (std::size_t l = 0; l < narrow.network().layers().size(); ++l) {
+  for (std::size_t l = 0; l < narrow.network().nodes().size(); ++l) {
     const auto layer = static_cast<std::int64_t>(l);
     const LayerView<const double> from = narrow.network().view(gradient, layer);
     const LayerView<double> to = embedding.network.view(std::span(result), layer);
@@ -281,7 +280,7 @@ void check_embedding(const Network& narrow, const Embedding& embedding) {
 }  // namespace
 
 Embedding split_neuron(const Network& network, std::span<const double> theta, const Split& split) {
-  check_theta(network, theta, "split_neuron");
+  check_point(network, theta, "split_neuron");
   Copies copies = identity_copies(network);
   apply_split(copies, network, split, "split_neuron");
   return widen(network, theta, std::move(copies));
@@ -289,7 +288,7 @@ Embedding split_neuron(const Network& network, std::span<const double> theta, co
 
 Embedding split_neuron(const Network& network, std::span<const double> theta, std::int64_t layer, std::int64_t neuron,
                        std::span<const double> weights) {
-  check_theta(network, theta, "split_neuron");
+  check_point(network, theta, "split_neuron");
   check_weights(weights, "split_neuron");
   Copies copies = identity_copies(network);
   apply_split(copies, network, layer, neuron, weights, "split_neuron");
@@ -297,14 +296,14 @@ Embedding split_neuron(const Network& network, std::span<const double> theta, st
 }
 
 Embedding embed(const Network& network, std::span<const double> theta, std::span<const Split> splits) {
-  check_theta(network, theta, "embed");
+  check_point(network, theta, "embed");
   Copies copies = identity_copies(network);
   for (const Split& one : splits) apply_split(copies, network, one, "embed");
   return widen(network, theta, std::move(copies));
 }
 
 Embedding embed(const Network& network, std::span<const double> theta, std::span<const WeightedSplit> splits) {
-  check_theta(network, theta, "embed");
+  check_point(network, theta, "embed");
   Copies copies = identity_copies(network);
   for (const WeightedSplit& one : splits) {
     check_weights(one.weights, "embed");
@@ -314,7 +313,7 @@ Embedding embed(const Network& network, std::span<const double> theta, std::span
 }
 
 Embedding embed(const Network& network, std::span<const double> theta, std::span<const std::int64_t> hidden_widths) {
-  check_theta(network, theta, "embed");
+  check_point(network, theta, "embed");
   Copies copies = copies_in_turn(network, hidden_widths);
   for (std::size_t l = 0; l < copies.source.size(); ++l) {
     const std::int64_t narrow = hidden_width(network, l), wide = hidden_widths[l];
@@ -327,7 +326,7 @@ Embedding embed(const Network& network, std::span<const double> theta, std::span
 }
 
 Embedding embed(const Network& network, std::span<const double> theta, std::span<const std::vector<double>> shares) {
-  check_theta(network, theta, "embed");
+  check_point(network, theta, "embed");
   std::vector<std::int64_t> hidden_widths;
   for (const std::vector<double>& layer : shares) hidden_widths.push_back(static_cast<std::int64_t>(layer.size()));
   Copies copies = copies_in_turn(network, hidden_widths);
@@ -338,7 +337,7 @@ Embedding embed(const Network& network, std::span<const double> theta, std::span
 
 Embedding null_embedding(const Network& network, std::span<const double> theta, std::int64_t layer, std::int64_t count,
                          double bias) {
-  check_theta(network, theta, "null_embedding");
+  check_point(network, theta, "null_embedding");
   check_layer(network, layer, "null_embedding");
   require(count >= 1, "null_embedding", "received ", count, " neurons, expected at least 1");
   const auto hidden = static_cast<std::size_t>(layer - 1);
@@ -352,7 +351,7 @@ Embedding null_embedding(const Network& network, std::span<const double> theta, 
 }
 
 EmbeddingFamily embedding_family(const Network& network, std::span<const double> theta, std::span<const Split> splits) {
-  check_theta(network, theta, "embedding_family");
+  check_point(network, theta, "embedding_family");
   Copies copies = identity_copies(network);
   std::vector<std::int64_t> added;
   for (const Split& one : splits) {
@@ -386,9 +385,9 @@ EmbeddingFamily embedding_family(const Network& network, std::span<const double>
 EmbeddingCertificate certify(const Landscape& narrow, std::span<const double> theta, const Embedding& embedding,
                              const Control& control) {
   const Control stop{{}, control.stop};
-  check_theta(narrow.network(), theta, "certify");
+  check_point(narrow.network(), theta, "certify");
   check_embedding(narrow.network(), embedding);
-  check_theta(embedding.network, embedding.theta, "certify");
+  check_point(embedding.network, embedding.theta, "certify");
   const Landscape wide(embedding.network, narrow.data(), narrow.loss(), narrow.device());
   const std::vector<double> before = narrow.gradient(theta, stop), after = wide.gradient(embedding.theta, stop);
   const std::vector<double> predicted = predicted_gradient(narrow, theta, before, embedding, stop);

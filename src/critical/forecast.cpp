@@ -9,7 +9,7 @@
 #include "base/check.hpp"
 #include "base/parallel.hpp"
 #include "cpu/pass.hpp"
-#include "model/layer.hpp"
+#include "model/graph.hpp"
 
 namespace lossatlas {
 namespace {
@@ -25,11 +25,12 @@ struct SplitBlocks {
 void check_target(const Landscape& landscape, std::span<const double> theta, std::int64_t layer, std::int64_t neuron,
                   std::string_view function) {
   const Network& network = landscape.network();
+  dense_chain(network, function);
   require(static_cast<std::int64_t>(theta.size()) == network.parameter_count(), function, "received theta with ",
           theta.size(), " entries, expected ", network.parameter_count(), "; pass one value for each parameter");
   require(layer >= 1 && layer < network.depth(), function, "received layer ", layer, " of a network with ",
           network.depth() - 1, " hidden layers, expected one of them, from 1");
-  const std::int64_t width = lossatlas::width(network.layers()[static_cast<std::size_t>(layer - 1)]);
+  const std::int64_t width = network.width(layer - 1);
   require(neuron >= 0 && neuron < width, function, "received neuron ", neuron, " of layer ", layer, ", expected 0 to ",
           width - 1, "; neurons count from 0");
 }
@@ -44,10 +45,9 @@ class BlockSums {
         layer_(layer),
         next_(network_.view(theta, layer)),
         pass_({network_, landscape.data(), landscape.loss(), 1}, theta) {
-    const Layer& here = network_.layers()[static_cast<std::size_t>(layer - 1)];
-    below_ = layer == 1 ? network_.inputs() : width(network_.layers()[static_cast<std::size_t>(layer - 2)]);
+    below_ = network_.width(layer - 2);
     inputs_ = below_ + !network_.view(theta, layer - 1).bias.empty();
-    activation_ = activation(here);
+    activation_ = activation(network_.layer(layer - 1));
     const auto size = static_cast<std::size_t>(std::min(cpu::kChunk, samples_) * inputs_);
     extended_.resize(size);
     weighted_.resize(size);

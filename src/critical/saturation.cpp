@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
-#include <variant>
 #include <vector>
 
 #include "base/parallel.hpp"
@@ -14,7 +13,7 @@
 #include "cpu/pass.hpp"
 #include "critical/critical_class.hpp"
 #include "critical/row_span.hpp"
-#include "model/layer.hpp"
+#include "model/graph.hpp"
 
 namespace lossatlas {
 namespace {
@@ -80,17 +79,30 @@ std::vector<double> seen_by_loss(const Landscape& landscape, std::span<const dou
   return result;
 }
 
+/// Marks the neurons of `response` that layer `above`, which takes their values, uses.
+void mark_used(const LayerView<const double>& above, std::vector<Response>& neurons) {
+  if (!above.weight.data) {  // an Add uses all of them
+    for (Response& neuron : neurons) neuron.used = true;
+    return;
+  }
+  const MatrixView<const double>& weight = above.weight;
+  std::vector<double> squares(neurons.size(), 0.0);
+  for (std::int64_t i = 0; i < weight.rows; ++i) {
+    for (std::int64_t j = 0; j < weight.cols; ++j) squares[static_cast<std::size_t>(j)] += weight(i, j) * weight(i, j);
+  }
+  const double cut = kVanishing * std::sqrt(norm_max(squares));
+  for (std::size_t j = 0; j < squares.size(); ++j) neurons[j].used = neurons[j].used || std::sqrt(squares[j]) > cut;
+}
+
+/// Of every node but the last; those without parameters have no neurons of their own.
 std::vector<LayerResponse> layers_with_uses(const Network& network, std::span<const double> theta) {
+  const std::vector<std::vector<std::int64_t>> above = consumers(network);
   std::vector<LayerResponse> result(static_cast<std::size_t>(network.depth() - 1));
   for (std::size_t l = 0; l < result.size(); ++l) {
-    const MatrixView<const double> above = network.view(theta, static_cast<std::int64_t>(l) + 1).weight;
-    std::vector<double> squares(static_cast<std::size_t>(above.cols), 0.0);
-    for (std::int64_t i = 0; i < above.rows; ++i) {
-      for (std::int64_t j = 0; j < above.cols; ++j) squares[static_cast<std::size_t>(j)] += above(i, j) * above(i, j);
-    }
-    const double cut = kVanishing * std::sqrt(norm_max(squares));
-    result[l].neurons.resize(squares.size());
-    for (std::size_t j = 0; j < squares.size(); ++j) result[l].neurons[j].used = std::sqrt(squares[j]) > cut;
+    const auto node = static_cast<std::int64_t>(l);
+    if (!network.view(theta, node).weight.data) continue;
+    result[l].neurons.resize(static_cast<std::size_t>(network.width(node)));
+    for (const std::int64_t next : above[l]) mark_used(network.view(theta, next), result[l].neurons);
   }
   return result;
 }
@@ -108,9 +120,10 @@ std::vector<std::int64_t> responding(const cpu::Pass& pass, std::int64_t l, std:
   return samples;
 }
 
-void show_chunk(const cpu::Pass& pass, std::int64_t l, const Layer& layer, Random& random, LayerResponse& response) {
+void show_chunk(const cpu::Pass& pass, std::int64_t l, Activation activation, bool has_bias, Random& random,
+                LayerResponse& response) {
   const auto in = static_cast<std::size_t>(pass.input(l).stride);
-  const std::size_t width = in + (std::visit([](const auto& one) { return one.bias; }, layer) ? 1 : 0);
+  const std::size_t width = in + (has_bias ? 1 : 0);
   std::vector<double> inputs;  // (rows, width), with a 1 for the bias
   std::vector<std::int64_t> samples;
   for (std::int64_t r = 0; r < pass.rows(); ++r) {
@@ -125,8 +138,7 @@ void show_chunk(const cpu::Pass& pass, std::int64_t l, const Layer& layer, Rando
   for (std::size_t s = 0; s < response.neurons.size(); ++s) {
     Response& neuron = response.neurons[s];
     if (!neuron.used) continue;
-    const std::vector<std::int64_t> active =
-        responding(pass, l, static_cast<std::int64_t>(s), activation(layer), neuron);
+    const std::vector<std::int64_t> active = responding(pass, l, static_cast<std::int64_t>(s), activation, neuron);
     if (!neuron.active && active.size() == samples.size()) continue;
     if (!neuron.active) neuron.active = response.all.first(before);
     if (neuron.active->rank() < response.all.rank()) add_rows(rows, active, width, random, *neuron.active);
@@ -163,13 +175,16 @@ std::string neuron_at_infinity(const Landscape& landscape, std::span<const doubl
   cpu::for_each_chunk(pass, landscape.data().size(), [&](const cpu::Pass&) {
     for (std::size_t l = 0; l < responses.size(); ++l) {
       check_stop(control);
-      show_chunk(pass, static_cast<std::int64_t>(l), network.layers()[l], random, responses[l]);
+      if (responses[l].neurons.empty()) continue;
+      const auto node = static_cast<std::int64_t>(l);
+      show_chunk(pass, node, activation(network.layer(node)), !network.view(theta, node).bias.empty(), random,
+                 responses[l]);
     }
   });
   const std::int64_t samples = landscape.data().size();
   const double constant = output_kind(landscape, theta, control) == OutputKind::constant ? kNearlyConstant : kConstant;
   for (std::size_t l = 0; l < responses.size(); ++l) {
-    const Activation activation = lossatlas::activation(network.layers()[l]);
+    const Activation activation = lossatlas::activation(network.layer(static_cast<std::int64_t>(l)));
     for (std::size_t s = 0; s < responses[l].neurons.size(); ++s) {
       const Response& neuron = responses[l].neurons[s];
       if (!neuron.used) continue;
@@ -186,7 +201,7 @@ std::vector<double> fold_constant_neurons(const Landscape& landscape, std::span<
   std::vector<double> result(theta.begin(), theta.end());
   if (landscape.data().size() == 1) return result;  // every neuron is constant on one sample
   std::vector<std::vector<Response>> responses;
-  for (const Layer& layer : network.layers()) responses.emplace_back(static_cast<std::size_t>(width(layer)));
+  for (std::int64_t l = 0; l < network.depth(); ++l) responses.emplace_back(static_cast<std::size_t>(network.width(l)));
   const cpu::SingleThreadedBlas guard;
   cpu::Pass pass({network, landscape.data(), landscape.loss(), 1}, theta);
   cpu::for_each_chunk(pass, landscape.data().size(), [&](const cpu::Pass&) {
@@ -198,8 +213,11 @@ std::vector<double> fold_constant_neurons(const Landscape& landscape, std::span<
       }
     }
   });
+  const std::vector<std::vector<std::int64_t>> takers = consumers(network);
   for (std::size_t l = 0; l + 1 < responses.size(); ++l) {
-    const LayerView<double> above = network.view(std::span(result), static_cast<std::int64_t>(l) + 1);
+    if (takers[l].size() != 1) continue;
+    const LayerView<double> above = network.view(std::span(result), takers[l].front());
+    if (!above.weight.data) continue;  // an Add has no bias to absorb them
     for (std::size_t s = 0; s < responses[l].size(); ++s) {
       const Response& neuron = responses[l][s];
       if (neuron.range() > kExact * neuron.size() || (above.bias.empty() && neuron.size() > 0)) continue;

@@ -21,8 +21,8 @@ namespace lossatlas {
 std::string neuron_at_infinity(const Landscape& landscape, std::span<const double> theta, const Control& control = {});
 
 /// θ (M) with the same outputs on the data, but no output weights on hidden neurons that are constant there but for
-/// rounding: the next layer's bias absorbs them. Without such a bias only neurons that are 0 on the data change; with
-/// only one sample, nothing does.
+/// rounding: the next layer's bias absorbs them. Without such a bias only neurons that are 0 on the data change; those
+/// whose value an Add or several layers take do not; with only one sample, nothing does.
 std::vector<double> fold_constant_neurons(const Landscape& landscape, std::span<const double> theta,
                                           const Control& control = {});
 

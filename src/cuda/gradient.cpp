@@ -19,7 +19,7 @@ void require_parameters(const Problem& problem, std::size_t size, const char* fu
           "; pass one value for each parameter");
 }
 
-std::size_t depth(const Problem& problem) { return problem.network().layers().size(); }
+std::size_t depth(const Problem& problem) { return problem.network().nodes().size(); }
 std::int64_t capacity(const Problem& problem) { return std::min(kChunkRows, problem.samples()); }
 
 /// Waits, checks for a requested stop and reports progress each time about a tile's work has been queued.

@@ -31,7 +31,7 @@ class HessianFactors {
       : workspace_(workspace),
         full_(part == HessianPart::full),
         jacobian_(hessian_method(problem.network(), part) == HessianMethod::jacobian),
-        pass_(workspace, problem, theta, problem.network().layers().size(), PassDetail::curvature,
+        pass_(workspace, problem, theta, problem.network().nodes().size(), PassDetail::curvature,
               capacity(problem, part)),
         curvature_(pass_.depth() * pass_.depth()),
         sensitivity_(pass_.depth() * pass_.depth()) {
@@ -105,13 +105,12 @@ class HessianFactors {
   static std::int64_t sample_entries(const Problem& problem, HessianPart part) {
     const bool jacobian = hessian_method(problem.network(), part) == HessianMethod::jacobian;
     std::int64_t sum = Pass::curvature_entries(problem), below = 0;
-    for (const Layer& layer : problem.network().layers()) {
-      sum += width(layer) * (jacobian ? problem.network().outputs() : 2 * below + width(layer));
-      below += width(layer);
+    for (const kernels::PlacedLayer& layer : placed_layers(problem.network())) {
+      sum += layer.out * (jacobian ? problem.network().outputs() : 2 * below + layer.out);
+      below += layer.out;
     }
     return sum;
   }
-  static std::int64_t width(const Layer& layer) { return std::get<Dense>(layer).out; }
 
   void add_block(std::size_t k, std::size_t l, const kernels::HessianBlock& block) const {
     kernels::CurvatureFactors factors{curvature(k, l)};
@@ -199,7 +198,9 @@ void require_memory(Workspace& workspace, std::int64_t size, double needed) {
 
 double assembly_bytes(const Problem& problem, HessianPart part, std::int64_t count) {
   const auto size = static_cast<double>(problem.network().parameter_count());
-  return 8 * size + std::max(HessianFactors::bytes(problem, part), 8 * static_cast<double>(count - 1) * size);
+  const double work = is_dense_chain(problem.network()) ? HessianFactors::bytes(problem, part)
+                                                         : unit_products_bytes(problem);
+  return 8 * size + std::max(work, 8 * static_cast<double>(count - 1) * size);
 }
 
 HessianMethod hessian_method(const Network& network, HessianPart part) {
@@ -231,6 +232,15 @@ void assemble_hessians(Workspace& workspace, const Problem& problem, std::span<c
   require(entries > 0 && entries % size == 0, "hessian", "received ", entries, " parameters, expected ", size);
   Memory& memory = workspace.memory();
   const DeviceBuffer<double> parameters(memory, size);
+  if (!is_dense_chain(problem.network())) {
+    for (std::int64_t at = 0; at < entries; at += size) {
+      upload(memory, thetas.subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(size)), parameters.data());
+      multiply_unit_vectors(workspace, problem, parameters.data(), part, control, matrices + at * size);
+      LOSSATLAS_CUDA(
+          kernels::launch_mirror(matrices + at * size, size, static_cast<double>(samples), workspace.stream()));
+    }
+    return;
+  }
   fill_zero(memory, matrices, entries * size);
   HessianFactors factors(workspace, problem, parameters.data(), part);
   const std::int64_t step = HessianFactors::capacity(problem, part);

@@ -54,6 +54,13 @@ void hessian(Workspace& workspace, const Problem& problem, std::span<const doubl
 void hessian_products(Workspace& workspace, const Problem& problem, std::span<const double> theta, HessianPart part,
                       std::span<const double> vectors, const Control& control, std::span<double> products);
 
+/// matrix (M, M, device memory) = N·H by products with unit vectors at θ (M, device memory), for networks that are no
+/// chain of dense layers. Reports progress in rows.
+void multiply_unit_vectors(Workspace& workspace, const Problem& problem, const double* theta, HessianPart part,
+                           const Control& control, double* matrix);
+/// Device bytes that it holds.
+double unit_products_bytes(const Problem& problem);
+
 /// Eigenvalues of the Hessian and, if asked for, eigenvectors with their residual; the Hessian stays on the device.
 /// Leaves the inertia to the caller. Throws NonFiniteHessian and, before any work, OutOfMemory with
 /// hessian_spectrum_bytes().

@@ -9,6 +9,7 @@
 namespace lossatlas::cuda {
 namespace {
 
+constexpr std::int64_t kUnitVectors = 1024;  // products of the Hessian with unit vectors at a time
 constexpr std::int64_t kBatchEntries = std::int64_t{1} << 22;  // 32 MiB of vectors at a time, plus their products
 
 /// sums (members, M) = N·H V for directions V, chunk by chunk.
@@ -26,7 +27,45 @@ void add_products(const Memory& memory, const Problem& problem, const Control& c
   }
 }
 
+Pass product_pass(Workspace& workspace, const Problem& problem, const double* theta) {
+  return {workspace,
+          problem,
+          theta,
+          problem.network().nodes().size(),
+          PassDetail::curvature,
+          std::min(kChunkRows, problem.samples())};
+}
+
+std::int64_t unit_vectors(std::int64_t size) {
+  return std::clamp<std::int64_t>(std::min(kBatchEntries / size, kUnitVectors), 1, size);
+}
+
 }  // namespace
+
+double unit_products_bytes(const Problem& problem) {
+  const std::int64_t size = problem.network().parameter_count();
+  std::int64_t entries = Pass::curvature_entries(problem);
+  for (const kernels::PlacedLayer& layer : placed_layers(problem.network())) entries += 3 * layer.out;
+  const std::int64_t rows = std::min(kChunkRows, problem.samples());
+  return 8 * (static_cast<double>(unit_vectors(size) * size) + static_cast<double>(rows * entries));
+}
+
+void multiply_unit_vectors(Workspace& workspace, const Problem& problem, const double* theta, HessianPart part,
+                           const Control& control, double* matrix) {
+  const std::int64_t size = problem.network().parameter_count(), batch = unit_vectors(size);
+  Memory& memory = workspace.memory();
+  const DeviceBuffer<double> directions(memory, batch * size);
+  Pass pass = product_pass(workspace, problem, theta);
+  for (std::int64_t first = 0; first < size; first += batch) {
+    const std::int64_t members = std::min(batch, size - first);
+    fill_zero(memory, directions.data(), members * size);
+    LOSSATLAS_CUDA(
+        kernels::launch_fill_strided(directions.data() + first, members, size + 1, 1, workspace.stream()));
+    add_products(memory, problem, control, members, part == HessianPart::full, directions.data(), pass,
+                 matrix + first * size);
+    if (control.progress) control.progress({"hessian", first + members, size});
+  }
+}
 
 void hessian_products(Workspace& workspace, const Problem& problem, std::span<const double> theta, HessianPart part,
                       std::span<const double> vectors, const Control& control, std::span<double> products) {
@@ -42,8 +81,7 @@ void hessian_products(Workspace& workspace, const Problem& problem, std::span<co
   const std::int64_t batch = std::clamp<std::int64_t>(kBatchEntries / size, 1, count);
   const DeviceBuffer<double> parameters = uploaded(memory, theta);
   const DeviceBuffer<double> directions(memory, batch * size), sums(memory, batch * size);
-  Pass pass(workspace, problem, parameters.data(), problem.network().layers().size(), PassDetail::curvature,
-            std::min(kChunkRows, problem.samples()));
+  Pass pass = product_pass(workspace, problem, parameters.data());
   for (std::int64_t first = 0; first < count; first += batch) {
     const std::int64_t members = std::min(batch, count - first);
     const auto offset = static_cast<std::size_t>(first * size), entries = static_cast<std::size_t>(members * size);

@@ -34,9 +34,9 @@ class Features {
       : workspace_(workspace),
         problem_(problem),
         theta_(uploaded(workspace.memory(), theta)),
-        pass_(workspace, problem, theta_.data(), problem.network().layers().size() - 1, PassDetail::values,
+        pass_(workspace, problem, theta_.data(), problem.network().nodes().size() - 1, PassDetail::values,
               std::min(kChunkRows, problem.samples())),
-        has_bias_(std::get<Dense>(problem.network().layers().back()).bias) {
+        has_bias_(dense_chain(problem.network(), "solve_last_layer").back().bias) {
     const std::int64_t whole = samples() * columns(), group = std::min(kChunkRows, samples()) * columns();
     if (8 * whole <= memory_budget()) {
       try {

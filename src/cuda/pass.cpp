@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <variant>
 
+#include "layers/structure.hpp"
+
 namespace lossatlas::cuda {
 namespace {
 
@@ -33,9 +35,9 @@ void multiply_transposed(Workspace& workspace, std::int64_t m, std::int64_t n, s
 
 std::vector<kernels::PlacedLayer> placed_layers(const Network& network) {
   std::vector<kernels::PlacedLayer> placed;
-  for (const Layer& layer : network.layers()) {
-    const Dense& dense = std::get<Dense>(layer);
-    placed.push_back({dense.in, dense.out});
+  for (std::int64_t l = 0; l < network.depth(); ++l) {
+    const ParameterSizes sizes = std::visit([](const auto& layer) { return parameter_sizes(layer); }, network.layer(l));
+    placed.push_back({sizes.in, network.width(l), -1});
   }
   for (const ParameterBlock& block : network.blocks()) {
     kernels::PlacedLayer& layer = placed[static_cast<std::size_t>(block.layer)];
@@ -52,33 +54,76 @@ std::int64_t Pass::curvature_entries(const Problem& problem) {
 
 Pass::Pass(Workspace& workspace, const Problem& problem, const double* theta, std::size_t layers, PassDetail detail,
            std::int64_t capacity)
-    : workspace_(workspace), problem_(problem), theta_(theta), detail_(detail), capacity_(capacity) {
+    : workspace_(workspace),
+      problem_(problem),
+      theta_(theta),
+      detail_(detail),
+      capacity_(capacity),
+      edges_(backward_edges(problem.network())),
+      input_stride_(value_stride(-1)) {
   const std::vector<kernels::PlacedLayer> placed = placed_layers(problem.network());
-  for (std::size_t l = 0; l < layers; ++l) {
-    LayerMemory& layer = layers_.emplace_back();
-    layer.placed = placed[l];
-    layer.activation = std::get<Dense>(problem.network().layers()[l]).activation;
-    layer.pre = buffer(placed[l].out);
-    if (!keeps_curvature()) {
-      if (l > 0) layer.input = buffer(placed[l].in);
-      continue;
-    }
-    layer.input = buffer(placed[l].augmented());
-    for (auto* values : {&layer.slope, &layer.delta, &layer.bend}) *values = buffer(placed[l].out);
-    if (placed[l].bias < 0) continue;
-    LOSSATLAS_CUDA(kernels::launch_fill_strided(layer.input.data() + placed[l].in, capacity, placed[l].augmented(), 1,
-                                                workspace.stream()));
+  layers_.resize(layers);
+  const auto fill_ones = [&](const DeviceBuffer<double>& values, std::int64_t width, std::int64_t stride) {
+    if (stride == width) return;
+    LOSSATLAS_CUDA(kernels::launch_fill_strided(values.data() + width, capacity, stride, 1, workspace.stream()));
+  };
+  if (keeps_curvature()) {
+    input_ = buffer(input_stride_);
+    fill_ones(input_, problem.features(), input_stride_);
   }
-  if (!keeps_curvature() && layers > 0) last_ = buffer(layers_.back().placed.out);
+  for (std::size_t l = 0; l < layers; ++l) {
+    LayerMemory& layer = layers_[l];
+    layer.placed = placed[l];
+    layer.activation = activation(node(l).layer);
+    layer.stride = value_stride(static_cast<std::int64_t>(l));
+    layer.pre = buffer(placed[l].out);
+    if (keeps_value(l)) {
+      layer.value = buffer(layer.stride);
+      fill_ones(layer.value, placed[l].out, layer.stride);
+    }
+    if (!keeps_curvature()) continue;
+    for (auto* values : {&layer.slope, &layer.delta, &layer.bend}) *values = buffer(placed[l].out);
+  }
+}
+
+/// Width of a value, and one more if a 1 for the bias of a layer that takes it stands behind each row.
+std::int64_t Pass::value_stride(std::int64_t l) const {
+  const Network& network = problem_.network();
+  bool one = false;
+  for (std::int64_t next = 0; keeps_curvature() && next < network.depth(); ++next) {
+    const std::vector<std::int32_t>& inputs = node(static_cast<std::size_t>(next)).inputs;
+    const bool takes = std::find(inputs.begin(), inputs.end(), l) != inputs.end();
+    one = one || (takes && std::visit([](const auto& layer) { return parameter_sizes(layer).bias; },
+                                      network.layer(next)));
+  }
+  return network.width(l) + (one ? 1 : 0);
 }
 
 DeviceBuffer<double> Pass::buffer(std::int64_t width) const {
   return DeviceBuffer<double>(workspace_.memory(), capacity_ * width);
 }
 
-ConstDeviceMatrix Pass::input(std::size_t l) const {
-  if (keeps_curvature()) return {layers_[l].input.data(), placed(l).augmented()};
-  return {l == 0 ? data_rows() : layers_[l].input.data(), placed(l).in};
+ConstDeviceMatrix Pass::value(std::int64_t l) const {
+  if (l >= 0) return {layers_[static_cast<std::size_t>(l)].value.data(), layers_[static_cast<std::size_t>(l)].stride};
+  return {keeps_curvature() ? input_.data() : data_rows(), input_stride_};
+}
+
+/// z of layer l.
+void Pass::sum_layer(std::size_t l) {
+  const LayerMemory& layer = layers_[l];
+  if (has_weights(l)) {
+    multiply_by_transposed(workspace_, rows_, out(l), placed(l).in, input(l), weights(l), 0,
+                           {layer.pre.data(), out(l)});
+    LOSSATLAS_CUDA(kernels::launch_add_bias(layer.pre.data(), bias(l, theta_), rows_, out(l), workspace_.stream()));
+    return;
+  }
+  double beta = 0;
+  for (const std::int32_t input : node(l).inputs) {
+    const ConstDeviceMatrix from = value(input);
+    LOSSATLAS_CUDA(kernels::launch_accumulate(from.data, from.stride, rows_, out(l), beta, layer.pre.data(),
+                                              workspace_.stream()));
+    beta = 1;
+  }
 }
 
 void Pass::forward(std::int64_t first, std::int64_t rows) {
@@ -90,21 +135,16 @@ void Pass::forward(std::int64_t first, std::int64_t rows) {
     LOSSATLAS_CUDA(kernels::launch_activate(activation, from, rows, width, to, stride, stream));
   };
   if (keeps_curvature()) {
-    activate(Activation::identity, data_rows(), problem_.features(), layers_.front().input.data(), input(0).stride);
+    activate(Activation::identity, data_rows(), problem_.features(), input_.data(), input_stride_);
   }
   for (std::size_t l = 0; l < depth(); ++l) {
     const LayerMemory& layer = layers_[l];
-    multiply_by_transposed(workspace_, rows, out(l), placed(l).in, input(l), weights(l), 0, {layer.pre.data(), out(l)});
-    LOSSATLAS_CUDA(kernels::launch_add_bias(layer.pre.data(), bias(l, theta_), rows, out(l), stream));
+    sum_layer(l);
     if (keeps_curvature()) {
       LOSSATLAS_CUDA(
           kernels::launch_slope(layer.activation, layer.pre.data(), rows * out(l), layer.slope.data(), stream));
     }
-    if (l + 1 < depth()) {
-      activate(layer.activation, layer.pre.data(), out(l), layers_[l + 1].input.data(), input(l + 1).stride);
-    } else if (!keeps_curvature()) {
-      activate(layer.activation, layer.pre.data(), out(l), last_.data(), out(l));
-    }
+    if (keeps_value(l)) activate(layer.activation, layer.pre.data(), out(l), layer.value.data(), layer.stride);
   }
 }
 
@@ -121,52 +161,78 @@ kernels::OutputRows Pass::outputs() const {
 }
 
 double* Pass::moved(std::size_t l) {
-  std::int64_t widest = 0;
-  for (const LayerMemory& layer : layers_) widest = std::max(widest, layer.placed.out);
-  for (auto& values : moved_) {
-    if (values.size() == 0) values = buffer(widest);
+  const bool chain = problem_.network().is_chain();
+  if (moved_.empty()) {
+    std::int64_t widest = 0;
+    for (const LayerMemory& layer : layers_) widest = std::max(widest, layer.placed.out);
+    for (std::size_t i = 0; i < (chain ? 2 : depth()); ++i) moved_.push_back(buffer(chain ? widest : out(i)));
   }
-  return moved_[l % 2].data();
+  return moved_[chain ? l % 2 : l].data();
 }
 
-double* Pass::cotangent() { return moved(depth() - 1); }
+/// tangent ← ż of layer l along v, for tangents tangent_of(k) of the values of layers k.
+template <class Tangent>
+void Pass::push_tangent(std::size_t l, const double* v, Tangent&& tangent_of, double* tangent) {
+  const std::int64_t below = node(l).inputs.front();
+  if (has_weights(l)) {
+    multiply_by_transposed(workspace_, rows_, out(l), placed(l).in, input(l), weights(l, v), 0, {tangent, out(l)});
+    if (below >= 0) {
+      multiply_by_transposed(workspace_, rows_, out(l), placed(l).in,
+                             {tangent_of(static_cast<std::size_t>(below)), placed(l).in}, weights(l), 1,
+                             {tangent, out(l)});
+    }
+    LOSSATLAS_CUDA(kernels::launch_add_bias(tangent, bias(l, v), rows_, out(l), workspace_.stream()));
+    return;
+  }
+  fill_zero(workspace_.memory(), tangent, rows_ * out(l));
+  for (const std::int32_t input : node(l).inputs) {
+    if (input < 0) continue;
+    LOSSATLAS_CUDA(kernels::launch_accumulate(tangent_of(static_cast<std::size_t>(input)), out(l), rows_, out(l), 1,
+                                              tangent, workspace_.stream()));
+  }
+}
+
+/// to ← Wᵀ from + beta·to, for the cotangent of a value that layer l takes; W is in `vector` (M).
+void Pass::pull_cotangent(std::size_t l, const double* vector, const double* from, double beta, double* to) {
+  if (has_weights(l)) {
+    multiply(workspace_, rows_, placed(l).in, out(l), {from, out(l)}, weights(l, vector), beta, {to, placed(l).in});
+  } else {
+    LOSSATLAS_CUDA(kernels::launch_accumulate(from, out(l), rows_, out(l), beta, to, workspace_.stream()));
+  }
+}
 
 void Pass::jvp(const double* v) {
-  const cudaStream_t stream = workspace_.stream();
   for (std::size_t l = 0; l < depth(); ++l) {
-    const LayerMemory& layer = layers_[l];
-    const DeviceMatrix tangent{moved(l), out(l)};
-    multiply_by_transposed(workspace_, rows_, out(l), placed(l).in, input(l), weights(l, v), 0, tangent);
-    if (l > 0) {
-      multiply_by_transposed(workspace_, rows_, out(l), placed(l).in, {moved(l - 1), out(l - 1)}, weights(l), 1,
-                             tangent);
-    }
-    LOSSATLAS_CUDA(kernels::launch_add_bias(tangent.data, bias(l, v), rows_, out(l), stream));
-    LOSSATLAS_CUDA(
-        kernels::launch_multiply_slope(layer.activation, layer.pre.data(), rows_ * out(l), tangent.data, stream));
+    double* tangent = moved(l);
+    push_tangent(l, v, [&](std::size_t k) { return moved(k); }, tangent);
+    LOSSATLAS_CUDA(kernels::launch_multiply_slope(layers_[l].activation, layers_[l].pre.data(), rows_ * out(l), tangent,
+                                                  workspace_.stream()));
   }
 }
 
 void Pass::vjp(double* sum) {
   for (std::size_t l = depth(); l-- > 0;) {
-    const LayerMemory& layer = layers_[l];
-    LOSSATLAS_CUDA(kernels::launch_multiply_slope(layer.activation, layer.pre.data(), rows_ * out(l), moved(l),
-                                                  workspace_.stream()));
+    LOSSATLAS_CUDA(kernels::launch_multiply_slope(layers_[l].activation, layers_[l].pre.data(), rows_ * out(l),
+                                                  moved(l), workspace_.stream()));
     add_to_gradient(l, false, sum);
-    if (l == 0) return;
-    multiply(workspace_, rows_, out(l - 1), out(l), {moved(l), out(l)}, weights(l), 0, {moved(l - 1), out(l - 1)});
+    for (const BackwardEdge& edge : edges_[l]) {
+      pull_cotangent(l, theta_, moved(l), edge.beta, moved(static_cast<std::size_t>(edge.node)));
+    }
   }
 }
 
 void Pass::pull_down_bends() {
   const std::size_t last = depth() - 1;
   LOSSATLAS_CUDA(kernels::launch_loss_gradient(outputs(), layers_[last].delta.data(), workspace_.stream()));
-  for (std::size_t l = last; l-- > 0;) {
+  for (std::size_t l = depth(); l-- > 0;) {
     const LayerMemory& layer = layers_[l];
-    multiply(workspace_, rows_, out(l), out(l + 1), {delta(l + 1), out(l + 1)}, weights(l + 1), 0,
-             {layer.delta.data(), out(l)});
-    LOSSATLAS_CUDA(kernels::launch_bend(layer.activation, layer.pre.data(), slope(l), rows_ * out(l),
-                                        layer.delta.data(), layer.bend.data(), workspace_.stream()));
+    if (l < last) {
+      LOSSATLAS_CUDA(kernels::launch_bend(layer.activation, layer.pre.data(), slope(l), rows_ * out(l),
+                                          layer.delta.data(), layer.bend.data(), workspace_.stream()));
+    }
+    for (const BackwardEdge& edge : edges_[l]) {
+      pull_cotangent(l, theta_, delta(l), edge.beta, layers_[static_cast<std::size_t>(edge.node)].delta.data());
+    }
   }
 }
 
@@ -177,53 +243,46 @@ void Pass::add_hessian_product(bool full, const double* v, double* sum) {
                                  static_cast<std::size_t>(rows_ * out(last)) * sizeof(double), cudaMemcpyDeviceToDevice,
                                  workspace_.stream()));
   LOSSATLAS_CUDA(kernels::launch_curvature(outputs(), moved(last), workspace_.stream()));
-  for (std::size_t l = last;; --l) {
+  for (std::size_t l = depth(); l-- > 0;) {
+    if (l < last) {
+      LOSSATLAS_CUDA(kernels::launch_lower_cotangent(slope(l), full ? bend(l) : nullptr, layers_[l].pre_tangent.data(),
+                                                     rows_ * out(l), moved(l), workspace_.stream()));
+    }
     add_to_gradient(l, full, sum);
-    if (l == 0) return;
-    lower_moved(l, full, v);
+    for (const BackwardEdge& edge : edges_[l]) {
+      double* below = moved(static_cast<std::size_t>(edge.node));
+      pull_cotangent(l, theta_, moved(l), edge.beta, below);
+      if (full && has_weights(l)) pull_cotangent(l, v, delta(l), 1, below);
+    }
   }
 }
 
 /// Computes ż and ȧ of every layer.
 void Pass::tangents(const double* v) {
-  const cudaStream_t stream = workspace_.stream();
   for (std::size_t l = 0; l < depth(); ++l) {
     LayerMemory& layer = layers_[l];
     for (auto* values : {&layer.pre_tangent, &layer.post_tangent}) {
       if (values->size() == 0) *values = buffer(out(l));
     }
-    const DeviceMatrix tangent{layer.pre_tangent.data(), out(l)};
-    multiply_by_transposed(workspace_, rows_, out(l), placed(l).in, input(l), weights(l, v), 0, tangent);
-    if (l > 0) {
-      multiply_by_transposed(workspace_, rows_, out(l), placed(l).in,
-                             {layers_[l - 1].post_tangent.data(), placed(l).in}, weights(l), 1, tangent);
-    }
-    LOSSATLAS_CUDA(kernels::launch_add_bias(tangent.data, bias(l, v), rows_, out(l), stream));
-    LOSSATLAS_CUDA(kernels::launch_multiply(slope(l), tangent.data, rows_ * out(l), layer.post_tangent.data(), stream));
+    push_tangent(l, v, [&](std::size_t k) { return layers_[k].post_tangent.data(); }, layer.pre_tangent.data());
+    LOSSATLAS_CUDA(kernels::launch_multiply(slope(l), layer.pre_tangent.data(), rows_ * out(l),
+                                            layer.post_tangent.data(), workspace_.stream()));
   }
 }
 
 /// sum += the gradients of layer l: of the cotangent z̄ in moved(l), z̄ᵀ [a, 1]; with `full` also δᵀ ȧ.
 void Pass::add_to_gradient(std::size_t l, bool full, double* sum) {
+  if (!has_weights(l)) return;
   const kernels::PlacedLayer& layer = placed(l);
   const DeviceMatrix gradient{sum + layer.weight, layer.in};
   multiply_transposed(workspace_, layer.out, layer.in, rows_, {moved(l), layer.out}, input(l), 1, gradient);
-  if (full && l > 0) {
+  const std::int64_t below = node(l).inputs.front();
+  if (full && below >= 0) {
     multiply_transposed(workspace_, layer.out, layer.in, rows_, {delta(l), layer.out},
-                        {layers_[l - 1].post_tangent.data(), layer.in}, 1, gradient);
+                        {layers_[static_cast<std::size_t>(below)].post_tangent.data(), layer.in}, 1, gradient);
   }
   if (layer.bias < 0) return;
   LOSSATLAS_CUDA(kernels::launch_add_column_sums(moved(l), rows_, layer.out, sum + layer.bias, workspace_.stream()));
-}
-
-/// Computes δ̇_{l−1} from δ̇_l.
-void Pass::lower_moved(std::size_t l, bool full, const double* v) {
-  const DeviceMatrix lower{moved(l - 1), out(l - 1)};
-  multiply(workspace_, rows_, out(l - 1), out(l), {moved(l), out(l)}, weights(l), 0, lower);
-  if (full) multiply(workspace_, rows_, out(l - 1), out(l), {delta(l), out(l)}, weights(l, v), 1, lower);
-  LOSSATLAS_CUDA(kernels::launch_lower_cotangent(slope(l - 1), full ? bend(l - 1) : nullptr,
-                                                 layers_[l - 1].pre_tangent.data(), rows_ * out(l - 1), lower.data,
-                                                 workspace_.stream()));
 }
 
 }  // namespace lossatlas::cuda

@@ -11,6 +11,7 @@
 #include "file/bytes.hpp"
 #include "format/safetensors_header.hpp"
 #include "format/tensor_names.hpp"
+#include "layers/structure.hpp"
 
 namespace lossatlas {
 namespace {
@@ -19,34 +20,42 @@ using Json = JsonValue;
 
 std::string architecture_text(const Network& network) {
   std::vector<std::string> layers;
-  for (const Layer& layer : network.layers()) {
-    const Dense& dense = std::get<Dense>(layer);
-    layers.push_back(text_of(R"({"type":"dense","in":)", dense.in, R"(,"out":)", dense.out, R"(,"bias":)",
-                             dense.bias ? "true" : "false", R"(,"activation":)", json_text(name(dense.activation)),
-                             '}'));
+  for (const Node& node : network.nodes()) {
+    std::string inputs;
+    if (!network.is_chain()) {
+      std::vector<std::string> numbers;
+      for (const std::int32_t input : node.inputs) numbers.push_back(std::to_string(input));
+      inputs = R"(,"inputs":)" + json_list(numbers);
+    }
+    layers.push_back(
+        text_of('{', std::visit([](const auto& layer) { return file_entry(layer); }, node.layer), inputs, '}'));
   }
   return text_of(R"({"layers":)", json_list(layers), R"(,"heads":)", network.heads(), '}');
 }
 
-std::int64_t positive(const Json& object, const char* key, const FileContext& context) {
-  constexpr std::uint64_t kMost = std::uint64_t{1} << 31;
-  const Json& number = object[key];
-  const bool fits =
-      number.is_number_unsigned() && number.get<std::uint64_t>() >= 1 && number.get<std::uint64_t>() <= kMost;
-  context.require(fits, "whose metadata lossatlas.network has no whole number ", key, ", expected 1..2^31");
-  return static_cast<std::int64_t>(number.get<std::uint64_t>());
+Layer parse_layer(const Json& object, const FileContext& context) {
+  const Json& type = object["type"];
+  const std::string kind = type.is_string() ? type.get<std::string>() : "";
+  Layer layer = Dense{};
+  if (kind == "add") layer = Add{};
+  context.require(kind == "dense" || kind == "add", "whose metadata lossatlas.network has a malformed layer, ",
+                  "expected type \"dense\" or \"add\"");
+  std::visit([&](auto& one) { read_entry(object, context, one); }, layer);
+  return layer;
 }
 
-Dense parse_dense(const Json& object, const FileContext& context) {
-  const Json &type = object["type"], &bias = object["bias"], &activation = object["activation"];
-  const bool whole =
-      type.is_string() && type.get<std::string>() == "dense" && bias.is_boolean() && activation.is_string();
-  context.require(whole, "whose metadata lossatlas.network has a malformed layer, ",
-                  "expected type \"dense\", in, out, bias and activation");
-  return {.in = positive(object, "in", context),
-          .out = positive(object, "out", context),
-          .bias = bias.get<bool>(),
-          .activation = parse_activation(activation.get<std::string>())};
+/// The values that layer number `index` takes: that of the one before it, unless the entry tells.
+std::vector<std::int32_t> parse_inputs(const Json& object, std::size_t index, const FileContext& context) {
+  if (!object.contains("inputs")) return {static_cast<std::int32_t>(index) - 1};
+  std::vector<std::int32_t> inputs;
+  for (const Json& entry : object["inputs"].entries()) {
+    const double number = entry.is_number() ? entry.number() : 0.5;
+    context.require(number >= -1 && number < static_cast<double>(index) && number == std::floor(number),
+                    "whose metadata lossatlas.network has a malformed input of layer ", index,
+                    ", expected the number of an earlier layer, or -1");
+    inputs.push_back(static_cast<std::int32_t>(number));
+  }
+  return inputs;
 }
 
 Network parse_architecture(const std::string& text, std::int64_t data_bytes, const FileContext& context) {
@@ -54,17 +63,18 @@ Network parse_architecture(const std::string& text, std::int64_t data_bytes, con
   const bool whole = json["layers"].is_array() && json["layers"].size() > 0;
   context.require(whole, "whose metadata lossatlas.network has no layers, expected at least one");
   try {
-    std::vector<Layer> layers;
+    std::vector<Node> nodes;
     std::int64_t bytes_left = data_bytes;
     for (const Json& object : json["layers"].entries()) {
-      const Dense dense = parse_dense(object, context);
+      const Layer layer = parse_layer(object, context);
+      const ParameterSizes sizes = std::visit([](const auto& one) { return parameter_sizes(one); }, layer);
       // No element takes less than two bytes, so that no sum of sizes below can overflow.
-      bytes_left -= std::min(bytes_left + 1, 2 * std::min(dense.in * dense.out, data_bytes + 1));
+      bytes_left -= std::min(bytes_left + 1, 2 * std::min(sizes.in * sizes.out, data_bytes + 1));
       context.require(bytes_left >= 0, "whose metadata lossatlas.network describes more parameters than its ",
                       data_bytes, " bytes of data can hold");
-      layers.emplace_back(dense);
+      nodes.push_back({layer, parse_inputs(object, nodes.size(), context)});
     }
-    return Network(std::move(layers), positive(json, "heads", context));
+    return Network(std::move(nodes), positive_member(json, "heads", context));
   } catch (const InvalidArgument& error) {
     context.fail("whose metadata lossatlas.network describes no network: ", error.what());
   }
@@ -110,18 +120,23 @@ void require_shape(const TensorEntry& entry, const std::vector<std::int64_t>& sh
 /// The tensors of θ in order, checked against the network.
 std::vector<const TensorEntry*> match_layers(const std::vector<LayerTensors>& tensors, const Network& network,
                                              const FileContext& context) {
-  context.require(std::ssize(tensors) == network.depth(), "with ", tensors.size(), " layers of tensors, expected the ",
-                  network.depth(), " of the architecture ", network.describe());
+  std::vector<ParameterSizes> expected;  // of the layers with parameters
+  for (const Node& node : network.nodes()) {
+    const ParameterSizes sizes = std::visit([](const auto& layer) { return parameter_sizes(layer); }, node.layer);
+    if (sizes.out > 0) expected.push_back(sizes);
+  }
+  context.require(tensors.size() == expected.size(), "with ", tensors.size(), " layers of tensors, expected the ",
+                  expected.size(), " of the architecture ", network.describe());
   std::vector<const TensorEntry*> ordered;
   for (std::size_t index = 0; index < tensors.size(); ++index) {
-    const Dense& dense = std::get<Dense>(network.layers()[index]);
+    const ParameterSizes& sizes = expected[index];
     const auto [weight, bias] = tensors[index];
-    require_shape(*weight, {dense.out, dense.in}, context);
+    require_shape(*weight, {sizes.out, sizes.in}, context);
     ordered.push_back(weight);
-    context.require((bias != nullptr) == dense.bias, "with ", bias != nullptr ? "a" : "no", " bias beside ",
-                    printable(weight->name), ", expected ", dense.bias ? "one" : "none", " by the architecture");
+    context.require((bias != nullptr) == sizes.bias, "with ", bias != nullptr ? "a" : "no", " bias beside ",
+                    printable(weight->name), ", expected ", sizes.bias ? "one" : "none", " by the architecture");
     if (bias == nullptr) continue;
-    require_shape(*bias, {dense.out}, context);
+    require_shape(*bias, {sizes.out}, context);
     ordered.push_back(bias);
   }
   return ordered;

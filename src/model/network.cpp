@@ -5,17 +5,46 @@
 
 #include "base/check.hpp"
 #include "base/random.hpp"
+#include "layers/structure.hpp"
+#include "model/graph.hpp"
 
 namespace lossatlas {
 namespace {
 
-constexpr std::int64_t kMaxWidth = std::int64_t{1} << 31;
+std::vector<Node> chained(std::vector<Layer> layers) {
+  std::vector<Node> nodes;
+  for (Layer& layer : layers) nodes.push_back({std::move(layer), {static_cast<std::int32_t>(nodes.size()) - 1}});
+  return nodes;
+}
 
-const Dense& dense(const Layer& layer) { return std::get<Dense>(layer); }
+/// Width of x, as the first dense layer that takes it has it.
+std::optional<std::int64_t> input_width(const std::vector<Node>& nodes) {
+  for (const Node& node : nodes) {
+    const auto* dense = std::get_if<Dense>(&node.layer);
+    if (dense && node.inputs == std::vector<std::int32_t>{-1}) return dense->in;
+  }
+  return std::nullopt;
+}
 
-void check_layer(const Dense& layer, std::size_t index) {
-  require(layer.in > 0 && layer.out > 0 && layer.in < kMaxWidth && layer.out < kMaxWidth, "Network", "received layer ",
-          index, " of ", layer.in, " inputs and ", layer.out, " outputs, expected widths from 1 to 2^31 - 1");
+/// Checks that each node takes earlier values, and that each value but the last is taken.
+void check_graph(const std::vector<Node>& nodes) {
+  require(!nodes.empty(), "Network", "received no layers, expected at least one");
+  constexpr std::size_t kMostNodes = std::size_t{1} << 24;
+  require(nodes.size() <= kMostNodes, "Network", "received ", nodes.size(), " layers, expected at most ", kMostNodes);
+  std::vector<bool> used(nodes.size());
+  for (std::size_t l = 0; l < nodes.size(); ++l) {
+    require(!nodes[l].inputs.empty(), "Network", "received layer ", l, " without inputs, expected at least one; -1 is ",
+            "the network's input");
+    for (const std::int32_t input : nodes[l].inputs) {
+      require(input >= -1 && input < static_cast<std::int64_t>(l), "Network", "received layer ", l, " with input ",
+              input, ", expected an earlier layer, or -1 for the network's input");
+      if (input >= 0) used[static_cast<std::size_t>(input)] = true;
+    }
+  }
+  for (std::size_t l = 0; l + 1 < nodes.size(); ++l) {
+    require(used[l], "Network", "received layer ", l, " whose value no other layer takes, expected only the last ",
+            "one to be the output; remove it");
+  }
 }
 
 template <class T>
@@ -44,9 +73,10 @@ std::vector<double> initial_scales(const Network& network, const InitOptions& op
   if (!options.scale.empty()) return std::vector<double>(depth, options.scale.front());
   std::vector<double> scales;
   std::int64_t widest = 1;
-  for (const Layer& layer : network.layers()) {
-    scales.push_back(1 / std::sqrt(static_cast<double>(dense(layer).in)));
-    if (scales.size() < depth) widest = std::max(widest, dense(layer).out);
+  for (const Node& node : network.nodes()) {
+    const std::int64_t in = std::visit([](const auto& one) { return parameter_sizes(one).in; }, node.layer);
+    scales.push_back(1 / std::sqrt(static_cast<double>(std::max<std::int64_t>(1, in))));
+    if (scales.size() < depth) widest = std::max(widest, network.width(std::ssize(scales) - 1));
   }
   if (!options.power) return scales;
   return std::vector<double>(depth, std::pow(static_cast<double>(widest), -*options.power / 2));
@@ -66,33 +96,50 @@ void check_options(const Network& network, const InitOptions& options) {
 
 }  // namespace
 
-Network::Network(std::vector<Layer> layers, std::int64_t heads) : layers_(std::move(layers)), heads_(heads) {
-  require(!layers_.empty(), "Network", "received no layers, expected at least one");
-  for (std::size_t l = 0; l < layers_.size(); ++l) {
-    const Dense& layer = dense(layers_[l]);
-    check_layer(layer, l);
-    require(l == 0 || layer.in == dense(layers_[l - 1]).out, "Network", "received layer ", l, " with ", layer.in,
-            " inputs after ", l == 0 ? 0 : dense(layers_[l - 1]).out, " outputs, expected equal widths");
-    constexpr std::int64_t kMostParameters = std::int64_t{1} << 60;  // so that no count of bytes overflows
-    require(parameters_ <= kMostParameters - (layer.in + 1) * layer.out, "Network", "received ", layers_.size(),
-            " layers with more than 2^60 parameters, expected fewer; use narrower layers");
+Network::Network(std::vector<Layer> layers, std::int64_t heads) : Network(chained(std::move(layers)), heads) {}
+
+Network::Network(std::vector<Node> nodes, std::int64_t heads) : nodes_(std::move(nodes)), heads_(heads) {
+  check_graph(nodes_);
+  const std::optional<std::int64_t> features = input_width(nodes_);
+  require(features.has_value(), "Network", "received no dense layer that takes the input x, expected at least one");
+  shapes_.push_back({*features});
+  for (std::size_t l = 0; l < nodes_.size(); ++l) {
     const auto index = static_cast<std::int64_t>(l);
-    blocks_.push_back({index, ParameterBlock::Kind::weight, parameters_, layer.out, layer.in});
-    parameters_ += layer.out * layer.in;
-    if (layer.bias) {
-      blocks_.push_back({index, ParameterBlock::Kind::bias, parameters_, layer.out, 1});
-      parameters_ += layer.out;
+    std::vector<Shape> inputs;
+    for (const std::int32_t input : nodes_[l].inputs) inputs.push_back(shape(input));
+    const auto [after, sizes] = std::visit(
+        [&](const auto& one) { return std::pair(shape_after(one, inputs, index), parameter_sizes(one)); },
+        nodes_[l].layer);
+    shapes_.push_back(after);
+    if (sizes.out == 0) continue;
+    constexpr std::int64_t kMostParameters = std::int64_t{1} << 60;  // so that no count of bytes overflows
+    require((sizes.in + 1) * sizes.out <= kMostParameters && parameters_ <= kMostParameters - (sizes.in + 1) * sizes.out,
+            "Network", "received ", nodes_.size(), " layers with more than 2^60 parameters, expected fewer; use ",
+            "narrower layers");
+    blocks_.push_back({index, ParameterBlock::Kind::weight, parameters_, sizes.out, sizes.in});
+    parameters_ += sizes.out * sizes.in;
+    if (sizes.bias) {
+      blocks_.push_back({index, ParameterBlock::Kind::bias, parameters_, sizes.out, 1});
+      parameters_ += sizes.out;
     }
   }
-  require(dense(layers_.back()).activation == Activation::identity, "Network", "received a last layer with ",
-          name(dense(layers_.back()).activation), ", expected identity; the loss takes the linear outputs");
+  const Activation last = activation(nodes_.back().layer);
+  require(last == Activation::identity, "Network", "received a last layer with ", name(last),
+          ", expected identity; the loss takes the linear outputs");
   require(heads >= 1 && outputs() % heads == 0, "Network", "received ", heads, " heads for ", outputs(),
           " outputs, expected a divisor of the outputs");
 }
 
-std::int64_t Network::inputs() const { return layers_.empty() ? 0 : dense(layers_.front()).in; }
+bool Network::is_chain() const {
+  for (std::size_t l = 0; l < nodes_.size(); ++l) {
+    if (nodes_[l].inputs.size() != 1 || nodes_[l].inputs.front() != static_cast<std::int32_t>(l) - 1) return false;
+  }
+  return true;
+}
 
-std::int64_t Network::outputs() const { return layers_.empty() ? 0 : dense(layers_.back()).out; }
+std::int64_t Network::inputs() const { return nodes_.empty() ? 0 : width(-1); }
+
+std::int64_t Network::outputs() const { return nodes_.empty() ? 0 : width(depth() - 1); }
 
 LayerView<double> Network::view(std::span<double> theta, std::int64_t layer) const {
   return view_of<double>(*this, theta, layer);
@@ -104,14 +151,24 @@ LayerView<const double> Network::view(std::span<const double> theta, std::int64_
 
 std::string Network::describe() const {
   TextStream text;
-  text << inputs();
-  for (const Layer& layer : layers_) text << '-' << dense(layer).out;
-  if (layers_.size() > 1) {
-    const Activation first = dense(layers_.front()).activation;
-    bool same = true;
-    for (std::size_t l = 0; l + 1 < layers_.size(); ++l) same = same && dense(layers_[l]).activation == first;
-    text << ' ' << (same ? name(first) : "mixed activations");
+  if (is_chain()) {
+    text << inputs();
+    for (std::int64_t l = 0; l < depth(); ++l) text << '-' << width(l);
+  } else {
+    const auto adds = std::ranges::count_if(
+        nodes_, [](const Node& node) { return std::holds_alternative<Add>(node.layer); });
+    text << inputs() << (inputs() == 1 ? " input, " : " inputs, ") << depth() - adds << " dense and " << adds
+         << " add nodes, " << outputs() << (outputs() == 1 ? " output" : " outputs");
   }
+  std::optional<Activation> first;
+  bool same = true;
+  for (std::int64_t l = 0; l + 1 < depth(); ++l) {
+    const Activation here = activation(layer(l));
+    if (here == Activation::identity && !is_chain()) continue;  // most branches end in a linear layer
+    same = same && here == first.value_or(here);
+    first = first.value_or(here);
+  }
+  if (first) text << (is_chain() ? " " : ", ") << (same ? name(*first) : "mixed activations");
   text << ", " << heads_ << (heads_ == 1 ? " head, " : " heads, ") << parameters_ << " parameters";
   return text.str();
 }
@@ -130,10 +187,12 @@ Network mlp(std::vector<std::int64_t> widths, Activation activation, MlpOptions 
 Activation hidden_activation(const Network& network) {
   require(network.depth() >= 2, "hidden_activation", "received a network of ", network.depth(),
           " layer, expected a hidden layer");
-  const Activation first = dense(network.layers().front()).activation;
-  for (const Layer& layer : network.layers().first(network.layers().size() - 1)) {
-    require(dense(layer).activation == first, "hidden_activation", "received layers with ", name(first), " and ",
-            name(dense(layer).activation), ", expected one activation");
+  std::vector<Dense> hidden = dense_chain(network, "hidden_activation");
+  hidden.pop_back();
+  const Activation first = hidden.front().activation;
+  for (const Dense& layer : hidden) {
+    require(layer.activation == first, "hidden_activation", "received layers with ", name(first), " and ",
+            name(layer.activation), ", expected one activation");
   }
   return first;
 }

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/random.hpp"
+#include "model/graph.hpp"
 
 namespace lossatlas {
 namespace {
@@ -35,17 +36,18 @@ void even_first_layer(const LayerView<double>& view, double slope, bool alone, R
 }  // namespace
 
 std::vector<double> even_features(const Network& network, EvenScale scale, std::uint64_t seed) {
+  const std::vector<Dense> layers = dense_chain(network, "even_features");
   std::vector<double> theta(static_cast<std::size_t>(network.parameter_count()), 0.0);
   const std::int64_t hidden = network.depth() - 1;
   for (std::int64_t l = 0; l < hidden; ++l) {
-    const Dense& layer = std::get<Dense>(network.layers()[static_cast<std::size_t>(l)]);
+    const Dense& layer = layers[static_cast<std::size_t>(l)];
     const auto view = network.view(std::span<double>(theta), l);
     Random random(seed, 0xf0 + static_cast<std::uint64_t>(l));
     if (l == 0) {
       even_first_layer(view, scale.first * gain(layer.activation), hidden == 1, random);
       continue;
     }
-    const double below = gain(std::get<Dense>(network.layers()[static_cast<std::size_t>(l - 1)]).activation);
+    const double below = gain(layers[static_cast<std::size_t>(l - 1)].activation);
     const double spread = scale.upper * gain(layer.activation) * below / std::sqrt(static_cast<double>(layer.in));
     for (std::int64_t j = 0; j < layer.out; ++j) {
       double centre = 0;

@@ -8,6 +8,7 @@
 #include "cpu/section_kernel.hpp"
 #include "cpu/section_pack.hpp"
 #include "linalg/blas.hpp"
+#include "model/graph.hpp"
 #include "pattern/feature_selection.hpp"
 #include "pattern/features.hpp"
 #include "pattern/ridge_bank.hpp"
@@ -106,8 +107,7 @@ Pixels choose_pixels(const Dataset& data, std::int64_t features) {
 std::vector<double> carrier_values(const Network& network, std::span<const double> theta, const Pixels& pixels,
                                    int threads) {
   const std::int64_t last_hidden = network.depth() - 2;
-  const auto width =
-      static_cast<std::size_t>(std::get<Dense>(network.layers()[static_cast<std::size_t>(last_hidden)]).in);
+  const auto width = static_cast<std::size_t>(network.width(last_hidden - 1));
   std::vector<double> result(static_cast<std::size_t>(pixels.count) * width);
   const auto rank = static_cast<std::size_t>(network.inputs());
   parallel_for(cpu::ceil_divide(pixels.count, 256), threads, [&](std::int64_t item, int) {
@@ -116,7 +116,7 @@ std::vector<double> carrier_values(const Network& network, std::span<const doubl
       std::vector<double> a(first, first + static_cast<std::ptrdiff_t>(rank));
       for (std::int64_t l = 0; l < last_hidden; ++l) {
         const auto view = network.view(theta, l);
-        const Activation activation = std::get<Dense>(network.layers()[static_cast<std::size_t>(l)]).activation;
+        const Activation activation = lossatlas::activation(network.layer(l));
         std::vector<double> next(view.bias.begin(), view.bias.end());
         for (std::size_t j = 0; j < next.size(); ++j) {
           const auto row = view.weight.row(static_cast<std::int64_t>(j));
@@ -278,7 +278,7 @@ std::vector<double> placed_features(const Network& network, const Dataset& data,
   std::vector<double> theta = even_features(network, {.first = 4, .upper = 1.5}, options.seed);
   const RidgeBank bank(network, theta);
   const std::int64_t last_hidden = network.depth() - 2, outputs = network.outputs();
-  const Dense& layer = std::get<Dense>(network.layers()[static_cast<std::size_t>(last_hidden)]);
+  const Dense layer = dense_chain(network, "placed_features")[static_cast<std::size_t>(last_hidden)];
   const auto view = network.view(std::span<double>(theta), last_hidden);
   const Pixels pixels = choose_pixels(data, layer.out + 1);
   const std::vector<double> carriers = carrier_values(network, theta, pixels, options.threads);

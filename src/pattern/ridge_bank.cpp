@@ -6,6 +6,7 @@
 
 #include "base/check.hpp"
 #include "linalg/blas.hpp"
+#include "model/graph.hpp"
 
 namespace lossatlas {
 namespace {
@@ -15,10 +16,6 @@ constexpr std::int64_t kSamples = 257;       // points of the least squares for 
 constexpr std::int64_t kFewestCarriers = 8;  // a direction with fewer has no room for a well
 constexpr double kWellWidth = 3;             // where a well flattens, in knot spacings
 constexpr double kRidge = 1e-8;              // keeps the coefficients of wells moderate
-
-const Dense& dense(const Network& network, std::int64_t layer) {
-  return std::get<Dense>(network.layers()[static_cast<std::size_t>(layer)]);
-}
 
 /// Unit vectors along which the bank has ridges: the axes, and the diagonals of the plane.
 std::vector<std::vector<double>> fan_directions(std::int64_t rank, std::int64_t carriers) {
@@ -59,9 +56,9 @@ Affine passing(Activation below) { return below == Activation::sigmoid ? Affine{
 
 RidgeBank::RidgeBank(const Network& network, std::span<double> theta) {
   const std::int64_t last_hidden = network.depth() - 2;
-  width_ = dense(network, last_hidden).in;
+  width_ = network.width(last_hidden - 1);
   carriers_ = width_;
-  for (std::int64_t l = 0; l < last_hidden; ++l) carriers_ = std::min(carriers_, dense(network, l).out);
+  for (std::int64_t l = 0; l < last_hidden; ++l) carriers_ = std::min(carriers_, network.width(l));
   usable_ = last_hidden >= 1 && carriers_ >= kFewestCarriers * network.inputs();
   if (!usable_) return;
   lay_first_layer(network, theta);
@@ -71,7 +68,7 @@ RidgeBank::RidgeBank(const Network& network, std::span<double> theta) {
 
 void RidgeBank::lay_first_layer(const Network& network, std::span<double> theta) {
   const auto view = network.view(theta, 0);
-  const Activation activation = dense(network, 0).activation;
+  const Activation activation = lossatlas::activation(network.layer(0));
   const auto directions = fan_directions(network.inputs(), carriers_);
   const auto fans = static_cast<std::int64_t>(directions.size());
   std::int64_t first = 0;
@@ -99,7 +96,7 @@ void RidgeBank::lay_first_layer(const Network& network, std::span<double> theta)
 void RidgeBank::lay_passing_layers(const Network& network, std::span<double> theta) const {
   for (std::int64_t l = 1; l < network.depth() - 2; ++l) {
     const auto view = network.view(theta, l);
-    const Affine pass = passing(dense(network, l - 1).activation);
+    const Affine pass = passing(lossatlas::activation(network.layer(l - 1)));
     for (std::int64_t j = 0; j < carriers_; ++j) {
       std::fill_n(view.weight.row(j).data(), view.weight.cols, 0.0);
       view.weight(j, j) = pass.weight;
@@ -125,7 +122,7 @@ void RidgeBank::solve_wells(const Network& network, std::span<const double> thet
           slope += view.weight(fan.first + k, static_cast<std::int64_t>(i)) * fan.direction[i];
         }
         value =
-            activate(dense(network, l).activation, slope * value + view.bias[static_cast<std::size_t>(fan.first + k)]);
+            activate(lossatlas::activation(network.layer(l)), slope * value + view.bias[static_cast<std::size_t>(fan.first + k)]);
       }
       carriers[static_cast<std::size_t>(s * columns + k)] = value;
     }

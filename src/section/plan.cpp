@@ -6,6 +6,8 @@
 #include "base/check.hpp"
 #include "base/host_memory.hpp"
 #include "base/parallel.hpp"
+#include "layers/structure.hpp"
+#include "model/graph.hpp"
 
 namespace lossatlas {
 namespace {
@@ -29,7 +31,7 @@ struct UnitFlags {
 class Planner {
  public:
   Planner(const Network& network, const Section& section, const Control& control)
-      : network_(network), section_(section), control_(control) {
+      : network_(network), layers_(dense_chain(network, "plan_section")), section_(section), control_(control) {
     for (std::int64_t l = 0; l < network.depth(); ++l) supports_.push_back(support(l));
     mark_dependence();
     mark_live();
@@ -83,7 +85,7 @@ class Planner {
 
   /// Extracts layer `index` between chosen units, with the directions that move any of it.
   ChainLayer extract(std::int64_t index, const Units& rows, const Units& cols, bool with_bias) const {
-    const Dense& dense = std::get<Dense>(network_.layers()[static_cast<std::size_t>(index)]);
+    const Dense& dense = layers_[static_cast<std::size_t>(index)];
     ChainLayer layer;
     layer.in = static_cast<std::int64_t>(cols.size());
     layer.out = static_cast<std::int64_t>(rows.size());
@@ -187,6 +189,7 @@ class Planner {
   }
 
   const Network& network_;
+  std::vector<Dense> layers_;
   const Section& section_;
   const Control& control_;
   std::vector<Support> supports_;
@@ -223,7 +226,7 @@ void plan_direct(SectionPlan& plan, const Planner& planner, const Network& netwo
   plan.kind = PlanKind::direct;
   Units below = first_units(network.inputs());
   for (std::int64_t l = 0; l < planner.depth(); ++l) {
-    Units units = first_units(std::get<Dense>(network.layers()[static_cast<std::size_t>(l)]).out);
+    Units units = first_units(network.width(l));
     plan.later.push_back(planner.extract(l, units, below, true));
     below = std::move(units);
   }
@@ -253,9 +256,10 @@ SectionPlan plan_section(const Network& network, Loss loss, const Section& secti
   plan.rank = section.rank();
   plan.heads = network.heads();
   plan.outputs = network.outputs();
-  for (const Layer& layer : network.layers()) {
-    const Dense& dense = std::get<Dense>(layer);
-    plan.network_flop += 2.0 * static_cast<double>(dense.in) * static_cast<double>(dense.out);
+  for (const Node& node : network.nodes()) {
+    std::vector<Shape> inputs;
+    for (const std::int32_t input : node.inputs) inputs.push_back(network.shape(input));
+    plan.network_flop += std::visit([&](const auto& layer) { return layer_flop(layer, inputs); }, node.layer);
   }
   if (choice == Plan::direct) {
     plan_direct(plan, planner, network);

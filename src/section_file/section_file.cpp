@@ -10,6 +10,8 @@
 #include "base/parallel.hpp"
 #include "file/checksum.hpp"
 #include "file/file_context.hpp"
+#include "layers/structure.hpp"
+#include "model/graph.hpp"
 #include "section_file/stream.hpp"
 #include "surface/chebyshev_surface.hpp"
 #include "surface/prepared_section.hpp"
@@ -34,12 +36,14 @@ void add(Checksum& sum, std::span<const double> values, const Control& control) 
 IdentityPart model_part(const Network& network, const Section& section, const Control& control) {
   Checksum sum;
   sum.add(network.heads());
-  for (const Layer& layer : network.layers()) {
-    const auto& dense = std::get<Dense>(layer);
-    sum.add(dense.in)
-        .add(dense.out)
-        .add(static_cast<std::int32_t>(dense.bias))
-        .add(std::string_view(name(dense.activation)));
+  for (std::int64_t l = 0; l < network.depth(); ++l) {
+    const Node& node = network.nodes()[static_cast<std::size_t>(l)];
+    const ParameterSizes sizes = std::visit([](const auto& one) { return parameter_sizes(one); }, node.layer);
+    sum.add(sizes.in)
+        .add(network.width(l))
+        .add(static_cast<std::int32_t>(sizes.bias))
+        .add(std::string_view(name(activation(node.layer))));
+    if (!network.is_chain()) sum.add(std::as_bytes(std::span(node.inputs)));
   }
   add(sum, section.origin, control);
   return {"model", text_of('"', network.describe(), '"'), sum.value()};

@@ -26,7 +26,7 @@ inline constexpr double kAlphas[] = {-0.5, 0, 0.25, 0.5, 1, 1.5};
 
 /// Number of units of a layer; layers count from 0.
 inline std::int64_t width(const Network& network, std::int64_t layer) {
-  return std::get<Dense>(network.layers()[static_cast<std::size_t>(layer)]).out;
+  return network.width(layer);
 }
 
 /// The largest magnitude; infinite if a value is NaN.
@@ -44,7 +44,7 @@ inline std::int64_t side(const std::vector<double>& matrix) {
 inline std::vector<double> coordinates(const Network& narrow, const Network& wide, const Split& split) {
   const auto rows = static_cast<std::size_t>(wide.parameter_count());
   const auto narrow_size = static_cast<std::size_t>(narrow.parameter_count());
-  const Dense& layer = std::get<Dense>(narrow.layers()[static_cast<std::size_t>(split.layer - 1)]);
+  const Dense& layer = std::get<Dense>(narrow.layer(split.layer - 1));
   const auto inputs = static_cast<std::size_t>(layer.in + layer.bias);
   const std::size_t cols = narrow_size + inputs + static_cast<std::size_t>(width(narrow, split.layer));
   std::vector<double> result(rows * cols);

@@ -157,31 +157,59 @@ T slope(Activation activation, T x) {
   return activate(activation, Dual<T>{x, T(1.0)}).d;
 }
 
-/// What one forward pass leaves: values[l] is a_l (values[0] = x), pre[l] is z_{l+1}.
+/// What one forward pass leaves: values[l + 1] is a_l of node l (values[0] = x), pre[l] is z_l.
 template <class T>
 struct Trace {
   std::vector<std::vector<T>> values;
   std::vector<std::vector<T>> pre;
 };
 
-/// z_l = W_l a_{l−1} + b_l, a_l = φ_l(z_l), for one input.
+/// Number of a layer's parameters, weights and then biases.
+inline std::size_t parameters_of(const Layer& layer) {
+  const auto* dense = std::get_if<Dense>(&layer);
+  return dense ? static_cast<std::size_t>(dense->out * (dense->in + (dense->bias ? 1 : 0))) : 0;
+}
+
+/// z = W a + b of a dense layer whose parameters start at `offset`.
+template <class T>
+std::vector<T> sum_of(const Dense& dense, const std::vector<T>& theta, std::size_t offset,
+                      const std::vector<const std::vector<T>*>& inputs) {
+  const std::vector<T>& a = *inputs.front();
+  const std::size_t in = static_cast<std::size_t>(dense.in), out = static_cast<std::size_t>(dense.out);
+  std::vector<T> z(out, T(0.0));
+  for (std::size_t i = 0; i < out; ++i) {
+    for (std::size_t j = 0; j < in; ++j) z[i] += theta[offset + i * in + j] * a[j];
+    if (dense.bias) z[i] += theta[offset + out * in + i];
+  }
+  return z;
+}
+
+/// z = a₁ + a₂ + ...
+template <class T>
+std::vector<T> sum_of(const Add&, const std::vector<T>&, std::size_t,
+                      const std::vector<const std::vector<T>*>& inputs) {
+  std::vector<T> z = *inputs.front();
+  for (std::size_t k = 1; k < inputs.size(); ++k) {
+    for (std::size_t i = 0; i < z.size(); ++i) z[i] += (*inputs[k])[i];
+  }
+  return z;
+}
+
+/// Every node's z and a = φ(z), for one input.
 template <class T>
 Trace<T> forward(const Network& network, const std::vector<T>& theta, std::span<const double> input) {
   Trace<T> trace;
   trace.values.emplace_back(input.begin(), input.end());
   std::size_t offset = 0;
-  for (const Layer& layer : network.layers()) {
-    const Dense& dense = std::get<Dense>(layer);
-    const std::vector<T>& a = trace.values.back();
-    const std::size_t in = static_cast<std::size_t>(dense.in), out = static_cast<std::size_t>(dense.out);
-    std::vector<T> z(out, T(0.0));
-    for (std::size_t i = 0; i < out; ++i) {
-      for (std::size_t j = 0; j < in; ++j) z[i] += theta[offset + i * in + j] * a[j];
-      if (dense.bias) z[i] += theta[offset + out * in + i];
-    }
-    offset += out * in + (dense.bias ? out : 0);
+  for (const Node& node : network.nodes()) {
+    std::vector<const std::vector<T>*> inputs;
+    for (const std::int32_t k : node.inputs) inputs.push_back(&trace.values[static_cast<std::size_t>(k + 1)]);
+    std::vector<T> z =
+        std::visit([&](const auto& layer) { return sum_of(layer, theta, offset, inputs); }, node.layer);
+    offset += parameters_of(node.layer);
+    const Activation activation = std::visit([](const auto& layer) { return layer.activation; }, node.layer);
     std::vector<T> next;
-    for (const T& value : z) next.push_back(activate(dense.activation, value));
+    for (const T& value : z) next.push_back(activate(activation, value));
     trace.pre.push_back(std::move(z));
     trace.values.push_back(std::move(next));
   }
@@ -194,25 +222,53 @@ std::vector<T> outputs(const Network& network, const std::vector<T>& theta, std:
   return forward(network, theta, input).values.back();
 }
 
+/// Adds to the gradient, and to the cotangents of the inputs, what the cotangent `delta` of z makes of them.
+template <class T>
+void pull_back(const Dense& dense, const std::vector<T>& theta, std::size_t offset, const std::vector<T>& delta,
+               const std::vector<const std::vector<T>*>& inputs, const std::vector<std::vector<T>*>& below,
+               std::vector<T>& gradient) {
+  const std::size_t in = static_cast<std::size_t>(dense.in), out = static_cast<std::size_t>(dense.out);
+  for (std::size_t i = 0; i < out; ++i) {
+    for (std::size_t j = 0; j < in; ++j) {
+      gradient[offset + i * in + j] += delta[i] * (*inputs.front())[j];
+      (*below.front())[j] += delta[i] * theta[offset + i * in + j];
+    }
+    if (dense.bias) gradient[offset + out * in + i] += delta[i];
+  }
+}
+
+template <class T>
+void pull_back(const Add&, const std::vector<T>&, std::size_t, const std::vector<T>& delta,
+               const std::vector<const std::vector<T>*>&, const std::vector<std::vector<T>*>& below, std::vector<T>&) {
+  for (std::vector<T>* one : below) {
+    for (std::size_t i = 0; i < delta.size(); ++i) (*one)[i] += delta[i];
+  }
+}
+
 /// Adds to `gradient` (M) the product of the Jacobian's transpose and `cotangent` (H·C): ordinary back-propagation.
 template <class T>
 void pull_back(const Network& network, const std::vector<T>& theta, const Trace<T>& trace, std::vector<T> cotangent,
                std::vector<T>& gradient) {
+  std::vector<std::vector<T>> cotangents;
+  for (const std::vector<T>& value : trace.values) cotangents.emplace_back(value.size(), T(0.0));
+  cotangents.back() = std::move(cotangent);
   std::size_t offset = theta.size();
-  for (std::size_t l = network.layers().size(); l-- > 0;) {
-    const Dense& dense = std::get<Dense>(network.layers()[l]);
-    const std::size_t in = static_cast<std::size_t>(dense.in), out = static_cast<std::size_t>(dense.out);
-    offset -= out * in + (dense.bias ? out : 0);
-    std::vector<T> below(in, T(0.0));
-    for (std::size_t i = 0; i < out; ++i) {
-      const T delta = cotangent[i] * slope(dense.activation, trace.pre[l][i]);
-      for (std::size_t j = 0; j < in; ++j) {
-        gradient[offset + i * in + j] += delta * trace.values[l][j];
-        below[j] += delta * theta[offset + i * in + j];
-      }
-      if (dense.bias) gradient[offset + out * in + i] += delta;
+  for (std::size_t l = network.nodes().size(); l-- > 0;) {
+    const Node& node = network.nodes()[l];
+    offset -= parameters_of(node.layer);
+    std::vector<const std::vector<T>*> inputs;
+    std::vector<std::vector<T>*> below;
+    for (const std::int32_t k : node.inputs) {
+      inputs.push_back(&trace.values[static_cast<std::size_t>(k + 1)]);
+      below.push_back(&cotangents[static_cast<std::size_t>(k + 1)]);
     }
-    cotangent = std::move(below);
+    std::vector<T> delta = cotangents[l + 1];
+    std::visit(
+        [&](const auto& layer) {
+          for (std::size_t i = 0; i < delta.size(); ++i) delta[i] = delta[i] * slope(layer.activation, trace.pre[l][i]);
+          pull_back(layer, theta, offset, delta, inputs, below, gradient);
+        },
+        node.layer);
   }
 }
 

@@ -26,7 +26,9 @@ struct RandomProblem {
 
   std::string describe() const {
     std::string text = network.describe() + ", " + std::string(name(loss)) + ", biases ";
-    for (const Layer& layer : network.layers()) text += std::get<Dense>(layer).bias ? 'y' : 'n';
+    for (std::int64_t l = 0; l < network.depth(); ++l) {
+      text += network.view(std::span(theta), l).bias.empty() ? 'n' : 'y';
+    }
     return text + ", seed " + std::to_string(seed);
   }
 };
