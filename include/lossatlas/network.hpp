@@ -64,11 +64,11 @@ class LOSSATLAS_API Network {
   /// Whether each node takes the value of the one before it, and nothing else.
   bool is_chain() const;
   std::int64_t depth() const { return static_cast<std::int64_t>(nodes_.size()); }  ///< number of nodes
-  std::int64_t inputs() const;                                          ///< d
-  std::int64_t outputs() const;                                         ///< H·C
-  std::int64_t heads() const { return heads_; }                         ///< H
-  std::int64_t outputs_per_head() const { return outputs() / heads_; }  ///< C
-  std::int64_t parameter_count() const { return parameters_; }          ///< M
+  std::int64_t inputs() const;                                                     ///< d
+  std::int64_t outputs() const;                                                    ///< H·C
+  std::int64_t heads() const { return heads_; }                                    ///< H
+  std::int64_t outputs_per_head() const { return outputs() / heads_; }             ///< C
+  std::int64_t parameter_count() const { return parameters_; }                     ///< M
   /// The pieces of θ in order, one for each weight and each bias that exists.
   std::span<const ParameterBlock> blocks() const { return blocks_; }
 
@@ -76,8 +76,8 @@ class LOSSATLAS_API Network {
   LayerView<double> view(std::span<double> theta, std::int64_t layer) const;
   LayerView<const double> view(std::span<const double> theta, std::int64_t layer) const;
 
-  /// "784-64-64-10 tanh, 1 head, 55050 parameters"; "2 inputs, 4 dense and 1 add nodes, 3 outputs, tanh, ..." of what is
-  /// no chain.
+  /// "784-64-64-10 tanh, 1 head, 55050 parameters"; "2 inputs, 4 dense and 1 add nodes, 3 outputs, tanh, ..." of what
+  /// is no chain.
   std::string describe() const;
 
   friend bool operator==(const Network& a, const Network& b) { return a.nodes_ == b.nodes_ && a.heads_ == b.heads_; }

@@ -157,9 +157,7 @@ void gauss_newton_product(const Problem& problem, std::span<const double> theta,
   mean_vjp(problem, theta, 0, problem.data.size(), control, product, cotangent);
 }
 
-std::int64_t feature_count(const Network& network) {
-  return network.width(network.depth() - 2);
-}
+std::int64_t feature_count(const Network& network) { return network.width(network.depth() - 2); }
 
 void hidden_features(Pass& pass, const Network& network, std::int64_t first, std::int64_t rows, Matrix features) {
   pass.forward(first, rows, network.depth() - 1);

@@ -20,7 +20,7 @@ constexpr double kItemFlop = 5e7;
 constexpr double kSerialFlop = 1e6;  // less than this is done before a second thread has started
 constexpr std::int64_t kMirror = 64;
 constexpr std::int64_t kUnitVectors = 64;  // products at a time where there are no factors
-constexpr std::int64_t kUnits = 128;  // units of the sparse rest in one item
+constexpr std::int64_t kUnits = 128;       // units of the sparse rest in one item
 // A product of inner width d reaches about d / (d + kThin) of the rate of a large one.
 constexpr double kThin = 24;
 

@@ -4,7 +4,8 @@
 //   δ̇_l = φ'(z_l) (W_{l+1}ᵀ δ̇_{l+1} + V_{l+1}ᵀ δ_{l+1}) + φ''(z_l) ż_l W_{l+1}ᵀ δ_{l+1},
 //   (H v)_l = mean_n δ̇_l [a_{l−1}, 1]ᵀ + δ_l [ȧ_{l−1}, 0]ᵀ;   the Gauss–Newton part is the same with δ = 0.
 //
-// In other graphs W_{l+1}ᵀ δ_{l+1} is a sum over the layers that take a_l, and a layer without parameters has V = v = 0.
+// In other graphs W_{l+1}ᵀ δ_{l+1} is a sum over the layers that take a_l, and a layer without parameters has V = v =
+// 0.
 #include "cpu/pass.hpp"
 
 #include <variant>
@@ -103,9 +104,7 @@ void Pass::tangents(std::span<const double> v, Values* pre_tangents) {
     const LayerView<const double> direction = network_.view(v, l);
     const Matrix tangent = of(tangent_, l);
     std::visit(
-        [&](const auto& one) {
-          cpu::jvp(one, view(l), direction, rows_, inputs(l), input_tangents(l), tangent);
-        },
+        [&](const auto& one) { cpu::jvp(one, view(l), direction, rows_, inputs(l), input_tangents(l), tangent); },
         layer(l));
     if (pre_tangents) std::copy_n(tangent.data, count(l), of(*pre_tangents, l).data);
     multiply_by_slope(l, tangent.data);

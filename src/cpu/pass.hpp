@@ -28,8 +28,8 @@ struct PassOptions {
 };
 
 /// The values of the layers for samples first..first+rows−1 of the last forward(), and whatever was computed from them
-/// since. Layers are indices into Network::nodes(); values of layer l are (rows, m_l). Single-threaded. The caller holds
-/// a SingleThreadedBlas; network, data, θ and control outlive the pass. Heeds a requested stop between layers.
+/// since. Layers are indices into Network::nodes(); values of layer l are (rows, m_l). Single-threaded. The caller
+/// holds a SingleThreadedBlas; network, data, θ and control outlive the pass. Heeds a requested stop between layers.
 class Pass {
  public:
   Pass(const Problem& problem, std::span<const double> theta, PassOptions options = {}, const Control& control = {});
@@ -44,10 +44,10 @@ class Pass {
   std::int64_t rows() const { return rows_; }
   /// The value that layer l takes; the first, if there are several.
   ConstMatrix input(std::int64_t l) const { return value(node(l).inputs.front()); }
-  ConstMatrix pre(std::int64_t l) const { return of(pre_, l); }                         ///< z
-  ConstMatrix output(std::int64_t l) const { return of(post_, l); }                     ///< a
-  ConstMatrix slope(std::int64_t l) const { return of(slope_, l); }                     ///< φ'(z); PassOptions::slopes
-  ConstMatrix outputs() const { return output(network_.depth() - 1); }                  ///< (rows, H·C)
+  ConstMatrix pre(std::int64_t l) const { return of(pre_, l); }         ///< z
+  ConstMatrix output(std::int64_t l) const { return of(post_, l); }     ///< a
+  ConstMatrix slope(std::int64_t l) const { return of(slope_, l); }     ///< φ'(z); PassOptions::slopes
+  ConstMatrix outputs() const { return output(network_.depth() - 1); }  ///< (rows, H·C)
 
   /// J v (rows, H·C) for a direction v (M) and J the derivative of the outputs in θ.
   ConstMatrix jvp(std::span<const double> v);

@@ -231,7 +231,8 @@ std::vector<std::vector<double>> error_sums(const Landscape& landscape, std::spa
 double null_activation(const Embedding& embedding, std::size_t hidden, std::size_t neuron) {
   const std::span<const double> bias =
       embedding.network.view(std::span<const double>(embedding.theta), static_cast<std::int64_t>(hidden)).bias;
-  return activate(activation(embedding.network.layer(static_cast<std::int64_t>(hidden))), bias.empty() ? 0.0 : bias[neuron]);
+  return activate(activation(embedding.network.layer(static_cast<std::int64_t>(hidden))),
+                  bias.empty() ? 0.0 : bias[neuron]);
 }
 
 /// ∇R_wide as the embedding determines it: ∂R/∂W'(i, j) = share_i ∂R/∂W(source_i, source_j), and for a null input

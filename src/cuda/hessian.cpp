@@ -198,8 +198,8 @@ void require_memory(Workspace& workspace, std::int64_t size, double needed) {
 
 double assembly_bytes(const Problem& problem, HessianPart part, std::int64_t count) {
   const auto size = static_cast<double>(problem.network().parameter_count());
-  const double work = is_dense_chain(problem.network()) ? HessianFactors::bytes(problem, part)
-                                                         : unit_products_bytes(problem);
+  const double work =
+      is_dense_chain(problem.network()) ? HessianFactors::bytes(problem, part) : unit_products_bytes(problem);
   return 8 * size + std::max(work, 8 * static_cast<double>(count - 1) * size);
 }
 

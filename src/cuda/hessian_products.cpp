@@ -9,7 +9,7 @@
 namespace lossatlas::cuda {
 namespace {
 
-constexpr std::int64_t kUnitVectors = 1024;  // products of the Hessian with unit vectors at a time
+constexpr std::int64_t kUnitVectors = 1024;                    // products of the Hessian with unit vectors at a time
 constexpr std::int64_t kBatchEntries = std::int64_t{1} << 22;  // 32 MiB of vectors at a time, plus their products
 
 /// sums (members, M) = N·H V for directions V, chunk by chunk.
@@ -59,8 +59,7 @@ void multiply_unit_vectors(Workspace& workspace, const Problem& problem, const d
   for (std::int64_t first = 0; first < size; first += batch) {
     const std::int64_t members = std::min(batch, size - first);
     fill_zero(memory, directions.data(), members * size);
-    LOSSATLAS_CUDA(
-        kernels::launch_fill_strided(directions.data() + first, members, size + 1, 1, workspace.stream()));
+    LOSSATLAS_CUDA(kernels::launch_fill_strided(directions.data() + first, members, size + 1, 1, workspace.stream()));
     add_products(memory, problem, control, members, part == HessianPart::full, directions.data(), pass,
                  matrix + first * size);
     if (control.progress) control.progress({"hessian", first + members, size});

@@ -93,8 +93,8 @@ std::int64_t Pass::value_stride(std::int64_t l) const {
   for (std::int64_t next = 0; keeps_curvature() && next < network.depth(); ++next) {
     const std::vector<std::int32_t>& inputs = node(static_cast<std::size_t>(next)).inputs;
     const bool takes = std::find(inputs.begin(), inputs.end(), l) != inputs.end();
-    one = one || (takes && std::visit([](const auto& layer) { return parameter_sizes(layer).bias; },
-                                      network.layer(next)));
+    one = one ||
+          (takes && std::visit([](const auto& layer) { return parameter_sizes(layer).bias; }, network.layer(next)));
   }
   return network.width(l) + (one ? 1 : 0);
 }
@@ -120,8 +120,8 @@ void Pass::sum_layer(std::size_t l) {
   double beta = 0;
   for (const std::int32_t input : node(l).inputs) {
     const ConstDeviceMatrix from = value(input);
-    LOSSATLAS_CUDA(kernels::launch_accumulate(from.data, from.stride, rows_, out(l), beta, layer.pre.data(),
-                                              workspace_.stream()));
+    LOSSATLAS_CUDA(
+        kernels::launch_accumulate(from.data, from.stride, rows_, out(l), beta, layer.pre.data(), workspace_.stream()));
     beta = 1;
   }
 }
@@ -204,7 +204,8 @@ void Pass::pull_cotangent(std::size_t l, const double* vector, const double* fro
 void Pass::jvp(const double* v) {
   for (std::size_t l = 0; l < depth(); ++l) {
     double* tangent = moved(l);
-    push_tangent(l, v, [&](std::size_t k) { return moved(k); }, tangent);
+    push_tangent(
+        l, v, [&](std::size_t k) { return moved(k); }, tangent);
     LOSSATLAS_CUDA(kernels::launch_multiply_slope(layers_[l].activation, layers_[l].pre.data(), rows_ * out(l), tangent,
                                                   workspace_.stream()));
   }
@@ -264,7 +265,8 @@ void Pass::tangents(const double* v) {
     for (auto* values : {&layer.pre_tangent, &layer.post_tangent}) {
       if (values->size() == 0) *values = buffer(out(l));
     }
-    push_tangent(l, v, [&](std::size_t k) { return layers_[k].post_tangent.data(); }, layer.pre_tangent.data());
+    push_tangent(
+        l, v, [&](std::size_t k) { return layers_[k].post_tangent.data(); }, layer.pre_tangent.data());
     LOSSATLAS_CUDA(kernels::launch_multiply(slope(l), layer.pre_tangent.data(), rows_ * out(l),
                                             layer.post_tangent.data(), workspace_.stream()));
   }

@@ -9,8 +9,8 @@ Shape shape_after(const Add&, std::span<const Shape> inputs, std::int64_t node) 
   require(inputs.size() >= 2, "Network", "received Add layer ", node, " with ", inputs.size(),
           inputs.size() == 1 ? " value" : " values", " as inputs, expected at least two");
   for (const Shape& shape : inputs) {
-    require(shape == inputs.front(), "Network", "received Add layer ", node, " of values with ",
-            inputs.front().size(), " and ", shape.size(), " entries, expected equal shapes");
+    require(shape == inputs.front(), "Network", "received Add layer ", node, " of values with ", inputs.front().size(),
+            " and ", shape.size(), " entries, expected equal shapes");
   }
   return inputs.front();
 }

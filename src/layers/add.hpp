@@ -40,8 +40,8 @@ inline void vjp_input(const Add&, const LayerView<const double>&, std::int64_t r
   accumulate(rows, cotangent, beta, below);
 }
 
-inline void vjp_weights(const Add&, std::int64_t, ConstMatrix, std::span<const ConstMatrix>,
-                        const LayerView<double>&) {}
+inline void vjp_weights(const Add&, std::int64_t, ConstMatrix, std::span<const ConstMatrix>, const LayerView<double>&) {
+}
 
 inline void vjp_parameters(const Add&, std::int64_t, ConstMatrix, std::span<const ConstMatrix>,
                            const LayerView<double>&) {}

@@ -55,11 +55,10 @@ std::vector<std::int64_t> output_terms(const Network& network) {
   std::vector<std::int64_t> terms;
   for (std::size_t l = only_output.size(); l-- > 0;) {
     const Layer& layer = network.nodes()[l].layer;
-    only_output[l] = activation(layer) == Activation::identity &&
-                     std::ranges::all_of(above[l], [&](std::int64_t next) {
-                       return only_output[static_cast<std::size_t>(next)] &&
-                              std::holds_alternative<Add>(network.layer(next));
-                     });
+    only_output[l] =
+        activation(layer) == Activation::identity && std::ranges::all_of(above[l], [&](std::int64_t next) {
+          return only_output[static_cast<std::size_t>(next)] && std::holds_alternative<Add>(network.layer(next));
+        });
     if (only_output[l] && std::holds_alternative<Dense>(layer)) terms.push_back(static_cast<std::int64_t>(l));
   }
   std::ranges::reverse(terms);

@@ -107,15 +107,16 @@ Network::Network(std::vector<Node> nodes, std::int64_t heads) : nodes_(std::move
     const auto index = static_cast<std::int64_t>(l);
     std::vector<Shape> inputs;
     for (const std::int32_t input : nodes_[l].inputs) inputs.push_back(shape(input));
-    const auto [after, sizes] = std::visit(
-        [&](const auto& one) { return std::pair(shape_after(one, inputs, index), parameter_sizes(one)); },
-        nodes_[l].layer);
+    const auto [after, sizes] =
+        std::visit([&](const auto& one) { return std::pair(shape_after(one, inputs, index), parameter_sizes(one)); },
+                   nodes_[l].layer);
     shapes_.push_back(after);
     if (sizes.out == 0) continue;
     constexpr std::int64_t kMostParameters = std::int64_t{1} << 60;  // so that no count of bytes overflows
-    require((sizes.in + 1) * sizes.out <= kMostParameters && parameters_ <= kMostParameters - (sizes.in + 1) * sizes.out,
-            "Network", "received ", nodes_.size(), " layers with more than 2^60 parameters, expected fewer; use ",
-            "narrower layers");
+    require(
+        (sizes.in + 1) * sizes.out <= kMostParameters && parameters_ <= kMostParameters - (sizes.in + 1) * sizes.out,
+        "Network", "received ", nodes_.size(), " layers with more than 2^60 parameters, expected fewer; use ",
+        "narrower layers");
     blocks_.push_back({index, ParameterBlock::Kind::weight, parameters_, sizes.out, sizes.in});
     parameters_ += sizes.out * sizes.in;
     if (sizes.bias) {
@@ -155,8 +156,8 @@ std::string Network::describe() const {
     text << inputs();
     for (std::int64_t l = 0; l < depth(); ++l) text << '-' << width(l);
   } else {
-    const auto adds = std::ranges::count_if(
-        nodes_, [](const Node& node) { return std::holds_alternative<Add>(node.layer); });
+    const auto adds =
+        std::ranges::count_if(nodes_, [](const Node& node) { return std::holds_alternative<Add>(node.layer); });
     text << inputs() << (inputs() == 1 ? " input, " : " inputs, ") << depth() - adds << " dense and " << adds
          << " add nodes, " << outputs() << (outputs() == 1 ? " output" : " outputs");
   }

@@ -214,8 +214,7 @@ class Fitter {
     const Dataset data = shuffled(task_.data, task_.data.size(), options_.seed);
     const auto landscape = backend_->landscape(task_.network, data, Loss::mean_squared_error);
     std::vector<double> theta = even_features(task_.network, {}, options_.seed);
-    const std::vector<double> mean =
-        label_statistics(data).mean;  // so that the last layer need not learn the mean
+    const std::vector<double> mean = label_statistics(data).mean;  // so that the last layer need not learn the mean
     std::copy(mean.begin(), mean.end(),
               task_.network.view(std::span<double>(theta), task_.network.depth() - 1).bias.begin());
     AdamOptions adam_options{.control = options_.control};

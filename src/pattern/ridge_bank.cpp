@@ -121,8 +121,8 @@ void RidgeBank::solve_wells(const Network& network, std::span<const double> thet
         for (std::size_t i = 0; l == 0 && i < fan.direction.size(); ++i) {
           slope += view.weight(fan.first + k, static_cast<std::int64_t>(i)) * fan.direction[i];
         }
-        value =
-            activate(lossatlas::activation(network.layer(l)), slope * value + view.bias[static_cast<std::size_t>(fan.first + k)]);
+        value = activate(lossatlas::activation(network.layer(l)),
+                         slope * value + view.bias[static_cast<std::size_t>(fan.first + k)]);
       }
       carriers[static_cast<std::size_t>(s * columns + k)] = value;
     }

@@ -25,9 +25,7 @@ namespace lossatlas::reference {
 inline constexpr double kAlphas[] = {-0.5, 0, 0.25, 0.5, 1, 1.5};
 
 /// Number of units of a layer; layers count from 0.
-inline std::int64_t width(const Network& network, std::int64_t layer) {
-  return network.width(layer);
-}
+inline std::int64_t width(const Network& network, std::int64_t layer) { return network.width(layer); }
 
 /// The largest magnitude; infinite if a value is NaN.
 inline double largest(const std::vector<double>& values) {

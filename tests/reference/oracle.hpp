@@ -204,8 +204,7 @@ Trace<T> forward(const Network& network, const std::vector<T>& theta, std::span<
   for (const Node& node : network.nodes()) {
     std::vector<const std::vector<T>*> inputs;
     for (const std::int32_t k : node.inputs) inputs.push_back(&trace.values[static_cast<std::size_t>(k + 1)]);
-    std::vector<T> z =
-        std::visit([&](const auto& layer) { return sum_of(layer, theta, offset, inputs); }, node.layer);
+    std::vector<T> z = std::visit([&](const auto& layer) { return sum_of(layer, theta, offset, inputs); }, node.layer);
     offset += parameters_of(node.layer);
     const Activation activation = std::visit([](const auto& layer) { return layer.activation; }, node.layer);
     std::vector<T> next;

@@ -82,6 +82,49 @@ inline RandomProblem random_problem(std::uint64_t seed, const RandomProblemOptio
   return {std::move(network), std::move(data), options.loss, std::move(theta), seed};
 }
 
+/// Residual blocks a ← φ(a + W' φ'(W a)), where a is at first x itself or a dense layer of it; the last block may add
+/// three values, and the output is a dense layer or, without one, the sum of two. Random activations and biases, 1 or 2
+/// heads, θ ~ N(0, 1/4). options.depth is the number of blocks.
+inline RandomProblem random_residual(std::uint64_t seed, const RandomProblemOptions& options) {
+  Random random(seed, 7);
+  const bool entropy = options.loss == Loss::cross_entropy;
+  const std::int64_t heads = 1 + random.below(2);
+  const std::int64_t outputs = entropy ? 2 + random.below(options.widest - 1) : 1 + random.below(options.widest);
+  const std::int64_t features = 1 + random.below(options.widest);
+  const auto kinds = static_cast<std::int64_t>(all_activations().size());
+  const auto any = [&] { return all_activations()[static_cast<std::size_t>(random.below(kinds))]; };
+  const auto bias = [&] { return options.bias == Bias::all || (options.bias == Bias::hidden && random.below(2) != 0); };
+  std::vector<Node> nodes;
+  const auto append = [&](Layer layer, std::vector<std::int32_t> inputs) {
+    nodes.push_back({std::move(layer), std::move(inputs)});
+    return static_cast<std::int32_t>(nodes.size()) - 1;
+  };
+  std::int32_t at = -1;
+  std::int64_t width = features;
+  if (random.below(2) != 0) {
+    width = 1 + random.below(options.widest);
+    at = append(Dense{features, width, bias(), any()}, {-1});
+  }
+  for (std::int64_t block = 0; block < options.depth; ++block) {
+    const std::int64_t inner = 1 + random.below(options.widest);
+    const std::int32_t first = append(Dense{width, inner, bias(), any()}, {at});
+    const std::int32_t second = append(Dense{inner, width, bias(), Activation::identity}, {first});
+    std::vector<std::int32_t> terms{at, second};
+    if (random.below(3) == 0) terms.push_back(append(Dense{width, width, bias(), any()}, {at}));
+    if (random.below(4) == 0) terms.push_back(second);
+    at = append(Add{any()}, terms);
+  }
+  const std::int32_t last = append(Dense{width, heads * outputs, bias(), Activation::identity}, {at});
+  if (random.below(2) != 0) {
+    append(Add{}, {append(Dense{features, heads * outputs, bias(), any()}, {-1}), last});
+  }
+  Network network(std::move(nodes), heads);
+  Dataset data = random_data(random, options.samples, features, outputs, options.loss);
+  std::vector<double> theta(static_cast<std::size_t>(network.parameter_count()));
+  for (double& value : theta) value = 0.5 * random.normal();
+  return {std::move(network), std::move(data), options.loss, std::move(theta), seed};
+}
+
 /// ∇²R (M, M): column m is the derivative of the oracle's gradient along parameter m.
 inline std::vector<double> dual_hessian(const Network& network, const std::vector<double>& theta, const Dataset& data,
                                         Loss loss) {
