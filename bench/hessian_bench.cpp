@@ -45,20 +45,20 @@ namespace {
 
 constexpr std::int64_t kSamples = 1000;  // unless the case names another number
 
-struct Shape {
+struct Profile {
   std::vector<std::int64_t> widths;
   std::int64_t samples = kSamples;
 };
 
 /// Parses the name of a case; throws std::invalid_argument.
-Shape shape_of(const std::string& name) {
+Profile shape_of(const std::string& name) {
   static const std::regex kName("([1-9][0-9]{0,8}(?:_[1-9][0-9]{0,8})+)(?:_n([1-9][0-9]{0,8}))?");
   std::smatch match;
   if (!std::regex_match(name, match, kName)) {
     throw std::invalid_argument("--cases: received " + name + ", expected widths such as 784_20_10 or, with their " +
                                 "samples, 784_20_10_n60000");
   }
-  Shape shape;
+  Profile shape;
   std::stringstream text(match[1]);
   for (std::string width; std::getline(text, width, '_');) shape.widths.push_back(std::stoll(width));
   if (match[2].matched) shape.samples = std::stoll(match[2]);
@@ -74,7 +74,7 @@ struct Case {
   double eigen_flop() const { return 4.0 / 3 * std::pow(parameters(), 3); }
 };
 
-Case regression(const Shape& shape, const Device& device) {
+Case regression(const Profile& shape, const Device& device) {
   const std::int64_t in = shape.widths.front(), out = shape.widths.back();
   Network network = mlp(shape.widths, Activation::tanh);
   std::vector<double> theta = random_parameters(network, {.seed = 1, .scale = {}});
@@ -216,7 +216,7 @@ void register_all(const Device& device) {
 /// Writes a case as .npy files, and its shapes as case.json.
 void export_case(const std::string& name, bool spectrum, const std::filesystem::path& folder, const Device& device) {
   std::filesystem::create_directories(folder);
-  const Shape shape = shape_of(name);
+  const Profile shape = shape_of(name);
   const Case one = regression(shape, device);
   const Dataset& data = one.landscape.data();
   const auto size = static_cast<std::int64_t>(one.theta.size());

@@ -32,7 +32,7 @@ struct Case {
   Landscape landscape;
 };
 
-struct Shape {
+struct Profile {
   std::int64_t layers = 2;
   std::int64_t rank = 2;
   std::int64_t heads = 1;
@@ -41,7 +41,7 @@ struct Shape {
   double length = 1;  ///< of the directions, in norms of the parameters
 };
 
-inline Case random_case(const Shape& shape, Random& random, const Device& device = Device::cpu({.threads = 2})) {
+inline Case random_case(const Profile& shape, Random& random, const Device& device = Device::cpu({.threads = 2})) {
   const std::int64_t classes = 2 + random.below(3);
   std::vector<std::int64_t> widths = {1 + random.below(6)};
   for (std::int64_t l = 1; l < shape.layers; ++l) widths.push_back(2 + random.below(8));

@@ -37,7 +37,7 @@ TEST(Chebyshev, TheEstimateHoldsInEveryRandomCase) {
   std::array<int, 3> ranks{};
   double worst = 0;
   for (int i = 0; i < 280; ++i) {
-    Shape shape{.layers = 2 + i / 4 % 3, .rank = 1 + random.below(3), .heads = 1 + random.below(2)};
+    Profile shape{.layers = 2 + i / 4 % 3, .rank = 1 + random.below(3), .heads = 1 + random.below(2)};
     shape.activation = kSmooth[static_cast<std::size_t>(i % 4)];
     shape.loss = random.below(2) ? Loss::cross_entropy : Loss::mean_squared_error;
     shape.length = random.uniform(0.2, shape.rank == 3 ? 0.5 : 1);
@@ -72,7 +72,7 @@ TEST(Chebyshev, TheEstimateHoldsInSinglePrecision) {
   int met = 0, rounding = 0;
   double worst = 0;
   for (int i = 0; i < 80; ++i) {
-    Shape shape{
+    Profile shape{
         .layers = 2 + i % 3, .rank = 1 + random.below(2), .activation = kSmooth[static_cast<std::size_t>(i % 4)]};
     shape.loss = random.below(2) ? Loss::cross_entropy : Loss::mean_squared_error;
     shape.length = random.uniform(0.2, 1);
@@ -107,7 +107,7 @@ TEST(Chebyshev, TheEstimateHoldsOnSharpLines) {
   std::int64_t most = 0;
   double worst = 0;
   for (int i = 0; i < 24; ++i) {
-    Shape shape{.layers = 2 + i % 2, .rank = 1, .activation = kSmooth[static_cast<std::size_t>(i % 2)]};
+    Profile shape{.layers = 2 + i % 2, .rank = 1, .activation = kSmooth[static_cast<std::size_t>(i % 2)]};
     shape.length = std::pow(10, random.uniform(1, 2.3));
     const double tolerance = std::pow(10.0, -random.uniform(6, 14));
     const Case c = random_case(shape, random);

@@ -14,7 +14,7 @@
 namespace lossatlas {
 namespace {
 
-struct Shape {
+struct Profile {
   std::vector<std::int64_t> widths;
   Activation activation;
   Bias bias;
@@ -35,7 +35,7 @@ std::vector<double> product(const std::vector<double>& matrix, const std::vector
   return result;
 }
 
-class HessianRest : public testing::TestWithParam<Shape> {};
+class HessianRest : public testing::TestWithParam<Profile> {};
 
 TEST_P(HessianRest, EqualsForwardOverReverse) {
   constexpr std::uint64_t seed = 21;
@@ -62,11 +62,11 @@ TEST_P(HessianRest, EqualsForwardOverReverse) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, HessianRest,
-                         testing::Values(Shape{{30, 140, 1}, Activation::tanh, Bias::all},     // groups of units, pairs
-                                         Shape{{300, 5, 1}, Activation::sigmoid, Bias::all},   // groups of residuals
-                                         Shape{{2, 10, 2}, Activation::tanh, Bias::all},       // several outputs
-                                         Shape{{2, 10, 2}, Activation::softplus, Bias::none},  // no constant input
-                                         Shape{{1, 3, 1}, Activation::gelu, Bias::hidden}));
+                         testing::Values(Profile{{30, 140, 1}, Activation::tanh, Bias::all},     // groups of units, pairs
+                                         Profile{{300, 5, 1}, Activation::sigmoid, Bias::all},   // groups of residuals
+                                         Profile{{2, 10, 2}, Activation::tanh, Bias::all},       // several outputs
+                                         Profile{{2, 10, 2}, Activation::softplus, Bias::none},  // no constant input
+                                         Profile{{1, 3, 1}, Activation::gelu, Bias::hidden}));
 
 }  // namespace
 }  // namespace lossatlas

@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "base/parallel.hpp"
-#include "cpu/section_chain.hpp"
 #include "cpu/section_joint.hpp"
 #include "cpu/section_kernel.hpp"
+#include "cpu/section_lists.hpp"
 #include "cpu/section_pack.hpp"
 #include "cpu/section_quadratic.hpp"
 
@@ -15,18 +15,20 @@ namespace lossatlas::cpu {
 namespace {
 
 template <class T>
-std::int64_t chain_bytes(const SectionPlan& plan) {
-  return 2 * count_values(plan.point_chain) * static_cast<std::int64_t>(sizeof(T));
+std::int64_t list_bytes(const SectionPlan& plan) {
+  std::int64_t values = 0;
+  for (const PlanStep& step : lists_of(plan).point) values += step.adds() ? 0 : count_values(std::span(step.layer, 1));
+  return 2 * values * static_cast<std::int64_t>(sizeof(T));
 }
 
 // Calls use(first, last, outputs (H·C, R), scratch) for every tile of R points of a sample-free plan; scratch (H, R).
 template <class T, class Use>
-void for_point_tiles(const SectionPlan& plan, const PointChain<T>& chain, const SectionPoints& points, int threads,
+void for_point_tiles(const SectionPlan& plan, const PointList<T>& list, const SectionPoints& points, int threads,
                      const Control& control, Use&& use) {
   const SectionKernels<T>& kernels = section_kernels<T>();
   const std::int64_t count = points.count();
   struct Scratch {
-    AlignedBuffer<T> alpha, chain;
+    AlignedBuffer<T> alpha, list;
     std::vector<double> points, losses;
   };
   std::vector<Scratch> scratch(static_cast<std::size_t>(threads));
@@ -34,7 +36,7 @@ void for_point_tiles(const SectionPlan& plan, const PointChain<T>& chain, const 
     Scratch& own = scratch[static_cast<std::size_t>(thread)];
     if (own.losses.empty()) {
       own.alpha = AlignedBuffer<T>(plan.rank * kernels.rows);
-      own.chain = AlignedBuffer<T>(chain.scratch());
+      own.list = AlignedBuffer<T>(list.scratch());
       own.points.resize(static_cast<std::size_t>(plan.rank * kernels.rows));
       own.losses.resize(static_cast<std::size_t>(plan.heads * kernels.rows));
     }
@@ -43,7 +45,8 @@ void for_point_tiles(const SectionPlan& plan, const PointChain<T>& chain, const 
     const auto of_tile = std::span(own.points).first(static_cast<std::size_t>((last - first) * plan.rank));
     points.copy(first, last - first, of_tile);
     load_points<T>(of_tile, plan.rank, kernels.rows, own.alpha.data());
-    use(first, last, chain.run(own.alpha.data(), own.chain.data()), own.losses.data());
+    list.run(own.alpha.data(), own.list.data());
+    use(first, last, list.last(own.list.data()), own.losses.data());
   });
 }
 
@@ -52,7 +55,7 @@ class SampleFreeSection final : public DeviceSection {
  public:
   SampleFreeSection(const SectionPlan& plan, const LabelStatistics& statistics, int threads, const Control& control)
       : plan_(plan),
-        chain_(section_kernels<T>(), plan.point_chain, control),
+        list_(section_kernels<T>(), lists_of(plan).point, {}, control),
         variance_(statistics.variance),
         threads_(threads) {
     for (const double value : statistics.mean) mean_.push_back(static_cast<T>(value));
@@ -71,12 +74,12 @@ class SampleFreeSection final : public DeviceSection {
         }
       }
     };
-    with_memory(chain_bytes<T>(plan_), [&] { for_point_tiles<T>(plan_, chain_, points, threads_, control, tile); });
+    with_memory(list_bytes<T>(plan_), [&] { for_point_tiles<T>(plan_, list_, points, threads_, control, tile); });
   }
 
  private:
   const SectionPlan& plan_;
-  PointChain<T> chain_;
+  PointList<T> list_;
   std::vector<T> mean_;
   double variance_;
   int threads_;
@@ -86,7 +89,7 @@ template <class T>
 std::unique_ptr<DeviceSection> section_in(const SectionPlan& plan, const Dataset& data,
                                           const LabelStatistics& statistics, int threads, const Control& control) {
   if (plan.kind != PlanKind::sample_free) return pair_section<T>(plan, data, threads, control);
-  return with_memory(chain_bytes<T>(plan),
+  return with_memory(list_bytes<T>(plan),
                      [&] { return std::make_unique<SampleFreeSection<T>>(plan, statistics, threads, control); });
 }
 
@@ -111,9 +114,9 @@ void section_outputs(const SectionPlan& plan, std::span<const double> points, in
       }
     }
   };
-  with_memory(chain_bytes<double>(plan), [&] {
-    const PointChain<double> chain(section_kernels<double>(), plan.point_chain, control);
-    for_point_tiles<double>(plan, chain, {points, plan.rank}, threads, control, store);
+  with_memory(list_bytes<double>(plan), [&] {
+    const PointList<double> list(section_kernels<double>(), lists_of(plan).point, {}, control);
+    for_point_tiles<double>(plan, list, {points, plan.rank}, threads, control, store);
   });
 }
 

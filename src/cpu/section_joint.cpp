@@ -1,12 +1,13 @@
 #include "cpu/section_joint.hpp"
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <type_traits>
 #include <vector>
 
 #include "base/parallel.hpp"
-#include "cpu/section_chain.hpp"
+#include "cpu/section_lists.hpp"
 #include "cpu/section_pack.hpp"
 
 namespace lossatlas::cpu {
@@ -19,25 +20,20 @@ constexpr double kActivationFlop = 30;
 constexpr std::int64_t kPartialSums = std::int64_t{1} << 20;  // held at a time: 8 MiB
 
 // FLOP of one point and sample.
-double pair_flop(const SectionPlan& plan) {
+double pair_flop(const SectionPlan& plan, const PlanLists& lists) {
   double flop = static_cast<double>(plan.outputs) * kActivationFlop;
-  if (plan.kind == PlanKind::joint) {
-    const auto parts = static_cast<double>(1 + plan.joint_sample.weight_directions.size());
-    flop += static_cast<double>(plan.joint_sample.out) * (2 * parts + kActivationFlop);
+  for (const Crossing& crossing : lists.crossings) {
+    if (crossing.is_plain()) continue;
+    flop += static_cast<double>(crossing.units) * (2 * static_cast<double>(crossing.parts.size()) + kActivationFlop);
   }
-  for (const ChainLayer& layer : plan.later) {
-    flop += static_cast<double>(layer.out) * (2 * static_cast<double>(layer.in) + kActivationFlop);
+  for (const PlanStep& step : lists.pair) {
+    const auto in = static_cast<double>(step.adds() ? 1 : step.layer->in);
+    flop += static_cast<double>(step.out) * (2 * in + kActivationFlop);
   }
   return flop;
 }
 
-// The layers of B: the point-only units up to the joint layer's pre-activation.
-std::vector<ChainLayer> point_layers(const SectionPlan& plan) {
-  std::vector<ChainLayer> layers = plan.point_chain;
-  layers.push_back(plan.joint_point);
-  layers.back().activation = Activation::identity;
-  return layers;
-}
+bool moves(const PlanStep& step) { return !step.adds() && !step.layer->shared(); }
 
 // How G × N is divided. Chunks fix the order of sums and follow from the plan and N; items only decide who computes
 // what and when.
@@ -48,9 +44,8 @@ struct Cut {
   std::int64_t item_chunks = 1;   // chunks of one item
   std::int64_t block_points = 1;  // points between two reductions
 
-  Cut(const SectionPlan& plan, std::int64_t samples, std::int64_t points, std::int64_t most_points, bool moving,
-      int threads) {
-    const double flop = pair_flop(plan);
+  Cut(const SectionPlan& plan, double flop, std::int64_t samples, std::int64_t points, std::int64_t most_points,
+      bool moving, int threads) {
     chunk =
         std::clamp(static_cast<std::int64_t>(kItemFlop / flop) / kChunkStep * kChunkStep, kChunkStep, kChunkSamples);
     chunks = ceil_divide(samples, chunk);
@@ -68,15 +63,15 @@ struct Cut {
   }
 };
 
-// Bytes of A_d (direct: of the inputs), the targets and the packed later layers.
+// Bytes of the A_d, the targets and the packed layers.
 template <class T>
-std::int64_t pair_bytes(const SectionPlan& plan, const Dataset& data) {
-  const bool direct = plan.kind == PlanKind::direct;
-  const std::int64_t parts = 1 + static_cast<std::int64_t>(plan.joint_sample.weight_directions.size());
-  const std::int64_t units = direct ? data.features() : parts * plan.joint_sample.out;
+std::int64_t pair_bytes(const PlanLists& lists, const Dataset& data) {
+  std::int64_t units = 0, weights = 0;
+  for (const Crossing& crossing : lists.crossings) units += std::ssize(crossing.parts) * crossing.units;
+  for (const PlanStep& step : lists.pair) weights += step.adds() ? 0 : count_values(std::span(step.layer, 1));
   const std::int64_t values =
       round_up(data.size(), section_kernels<T>().rows) * (units + (data.has_labels() ? 1 : data.outputs()));
-  return (values + count_values(plan.later)) * static_cast<std::int64_t>(sizeof(T));
+  return (values + weights) * static_cast<std::int64_t>(sizeof(T));
 }
 
 template <class T>
@@ -84,17 +79,21 @@ class PairSection final : public DeviceSection {
  public:
   PairSection(const SectionPlan& plan, const Dataset& data, int threads, const Control& control)
       : plan_(plan),
+        lists_(lists_of(plan)),
+        flop_(pair_flop(plan, lists_)),
         data_(data),
         threads_(threads),
-        point_chain_(section_kernels<double>(), point_layers(plan), control),
+        point_list_(section_kernels<double>(), lists_.point, offsets(), control),
         tiles_(ceil_divide(data.size(), rows())),
-        units_(plan.kind == PlanKind::direct ? data.features() : plan.joint_sample.out),
-        base_size_(static_cast<std::int64_t>(1 + coefficient_directions().size()) * units_ * rows()),
-        width_(units_),
+        memory_(lists_.pair, std::ssize(lists_.crossings), {}, width(), rows()),
         scratch_(static_cast<std::size_t>(threads)) {
-    for (const ChainLayer& layer : plan.later) {
-      later_.emplace_back(kernels_, layer, control);
-      width_ = std::max(width_, layer.out);
+    for (const Crossing& crossing : lists_.crossings) {
+      places_.push_back({base_size_, units_});
+      base_size_ += std::ssize(crossing.parts) * crossing.units * rows();
+      units_ += crossing.units;
+    }
+    for (const PlanStep& step : lists_.pair) {
+      layers_.push_back(step.adds() ? nullptr : std::make_unique<PackedParts<T>>(kernels_, *step.layer, control));
     }
     load_targets(control);
     load_base(control);
@@ -103,7 +102,7 @@ class PairSection final : public DeviceSection {
   Precision precision() const override { return std::is_same_v<T, double> ? Precision::f64 : Precision::f32; }
 
   void losses(const SectionPoints& points, const Control& control, std::span<double> losses) override {
-    with_memory(pair_bytes<T>(plan_, data_), [&] { run({points, control}, losses); });
+    with_memory(pair_bytes<T>(lists_, data_), [&] { run({points, control}, losses); });
   }
 
  private:
@@ -118,38 +117,57 @@ class PairSection final : public DeviceSection {
     const Control& control;
   };
 
+  // Where a crossing's A_d begin in the base of a tile, and its B in the bias of a point.
+  struct Place {
+    std::int64_t base;
+    std::int64_t bias;
+  };
+
   // The memory of one thread.
   struct Scratch {
     explicit Scratch(const PairSection& section)
         : points(static_cast<std::size_t>(section.plan_.rank * section_kernels<double>().rows)),
-          tile(2 * section.width_ * section.rows()),
+          tile(section.memory_.scratch()),
           alpha(section.plan_.rank * section_kernels<double>().rows),
-          chain(section.point_chain_.scratch()),
-          bias(section_kernels<double>().rows * section.units_) {
+          list(section.point_list_.scratch()),
+          bias(AlignedBuffer<T>::zeroed(section_kernels<double>().rows * section.units_)),
+          layers(section.layers_.size()),
+          coefficients(section.lists_.crossings.size()) {
       std::int64_t size = 0;
-      for (const PackedParts<T>& layer : section.later_) size += layer.scratch();
+      for (const auto& layer : section.layers_) size += layer ? layer->scratch() : 0;
       weights = AlignedBuffer<T>(size);
     }
     std::vector<double> points;   // α of an item's points (·, z)
-    AlignedBuffer<T> tile;        // two activations (width, R)
+    AlignedBuffer<T> tile;        // of the pair list
     AlignedBuffer<double> alpha;  // (z, R of f64)
-    AlignedBuffer<double> chain;  // of the point chain
-    AlignedBuffer<T> bias;        // B: (points, m_j)
+    AlignedBuffer<double> list;   // of the point list
+    AlignedBuffer<T> bias;        // B: (points, units of all crossings); 0 where there is none
     AlignedBuffer<T> weights;     // of moving layers at one point
     std::vector<T> point;         // α of one point (z)
-    std::vector<T> coefficients;  // α_d of the A_d
     std::vector<PackedLayer<T>> layers;
+    std::vector<std::vector<T>> coefficients;  // α_d of the A_d of each crossing
+    std::vector<T> chosen;
   };
 
   std::int64_t rows() const { return kernels_.rows; }
-  bool moving() const {
-    return std::any_of(plan_.later.begin(), plan_.later.end(), [](const ChainLayer& l) { return !l.shared(); });
+  bool moving() const { return std::ranges::any_of(lists_.pair, moves); }
+  std::vector<std::int32_t> offsets() const {
+    std::vector<std::int32_t> values;
+    for (const Crossing& crossing : lists_.crossings) {
+      if (crossing.offset != kNoValue) values.push_back(crossing.offset);
+    }
+    return values;
   }
-  const std::vector<std::int32_t>& coefficient_directions() const { return plan_.joint_sample.weight_directions; }
+  std::int64_t width() const {
+    std::int64_t most = 0;
+    for (const Crossing& crossing : lists_.crossings) most = std::max(most, crossing.units);
+    for (const PlanStep& step : lists_.pair) most = std::max(most, step.out);
+    return most;
+  }
 
   void run(const Call& call, std::span<double> losses) {
     const std::int64_t points = call.points.count();
-    const Cut cut(plan_, data_.size(), points, section_kernels<double>().rows, moving(), threads_);
+    const Cut cut(plan_, flop_, data_.size(), points, section_kernels<double>().rows, moving(), threads_);
     const std::int64_t groups = ceil_divide(cut.chunks, cut.item_chunks);
     const std::int64_t total = ceil_divide(points, cut.item_points) * groups;
     for (std::int64_t first = 0; first < points; first += cut.block_points) {
@@ -201,27 +219,36 @@ class PairSection final : public DeviceSection {
     });
   }
 
-  // Fills base_ (tiles, 1 + directions, units, R): with the inputs of a direct plan or the A_d of a joint one.
+  // Fills base_: for each tile, the A_d (parts, units, R) of one crossing after another.
   void load_base(const Control& control) {
     base_ = AlignedBuffer<T>(tiles_ * base_size_);
-    if (plan_.kind == PlanKind::direct) {
-      parallel_for(tiles_, threads_, control, "inputs", [&](std::int64_t tile, int) {
-        load_inputs(data_, tile * rows(), rows(), base_.data() + tile * base_size_);
-      });
-      return;
+    struct Target {
+      std::int64_t base, units;
+    };
+    std::map<std::int32_t, std::vector<Target>> targets;  // of each value of the sample list
+    for (std::size_t k = 0; k < places_.size(); ++k) {
+      const Crossing& crossing = lists_.crossings[k];
+      for (std::size_t part = 0; part < crossing.parts.size(); ++part) {
+        const std::int64_t offset = static_cast<std::int64_t>(part) * crossing.units * rows();
+        targets[crossing.parts[part]].push_back({places_[k].base + offset, crossing.units});
+      }
     }
-    const SampleChain chain(plan_, data_, control);
+    const SampleList list(lists_.sample, data_, control);
     std::vector<AlignedBuffer<double>> scratch(static_cast<std::size_t>(threads_));
-    parallel_for(tiles_ * (rows() / chain.rows()), threads_, control, "samples", [&](std::int64_t index, int thread) {
+    parallel_for(tiles_ * (rows() / list.rows()), threads_, control, "samples", [&](std::int64_t index, int thread) {
       auto& own = scratch[static_cast<std::size_t>(thread)];
-      if (own.size() == 0) own = AlignedBuffer<double>(chain.scratch());
-      const std::int64_t first = index * chain.rows();
+      if (own.size() == 0) own = AlignedBuffer<double>(list.scratch());
+      const std::int64_t first = index * list.rows();
       T* tile = base_.data() + first / rows() * base_size_ + first % rows();
-      chain.tile(first, control, own.data(), [&](std::int64_t d, const double* part) {
-        for (std::int64_t unit = 0; unit < units_; ++unit) {
-          T* to = tile + (d * units_ + unit) * rows();
-          const double* from = part + unit * chain.rows();
-          std::transform(from, from + chain.rows(), to, [](double a) { return static_cast<T>(a); });
+      list.tile(first, control, own.data(), [&](std::int32_t value, const double* from) {
+        const auto found = targets.find(value);
+        if (found == targets.end()) return;
+        for (const Target& target : found->second) {
+          for (std::int64_t unit = 0; unit < target.units; ++unit) {
+            const double* row = from + unit * list.rows();
+            std::transform(row, row + list.rows(), tile + target.base + unit * rows(),
+                           [](double a) { return static_cast<T>(a); });
+          }
         }
       });
     });
@@ -233,7 +260,7 @@ class PairSection final : public DeviceSection {
     const std::int64_t count = points.last - points.first;
     const auto alphas = std::span(scratch.points).first(static_cast<std::size_t>(count * plan_.rank));
     call.points.copy(points.first, count, alphas);
-    if (plan_.kind == PlanKind::joint) form_bias(scratch, alphas);
+    if (!lists_.point.empty()) form_bias(scratch, alphas);
     const std::int64_t chunk_tiles = cut.chunk / rows();
     const Interval tiles{chunks.first * chunk_tiles, std::min(tiles_, chunks.last * chunk_tiles)};
     const auto pair = [&](std::int64_t p, std::int64_t tile) {
@@ -259,10 +286,15 @@ class PairSection final : public DeviceSection {
     const std::int64_t lanes = section_kernels<double>().rows;
     const std::int64_t count = static_cast<std::int64_t>(alphas.size()) / plan_.rank;
     load_points(alphas, plan_.rank, lanes, scratch.alpha.data());
-    const double* bias = point_chain_.run(scratch.alpha.data(), scratch.chain.data());
-    for (std::int64_t p = 0; p < count; ++p) {
-      for (std::int64_t unit = 0; unit < units_; ++unit) {
-        scratch.bias.data()[p * units_ + unit] = static_cast<T>(bias[unit * lanes + p]);
+    point_list_.run(scratch.alpha.data(), scratch.list.data());
+    for (std::size_t k = 0; k < places_.size(); ++k) {
+      const Crossing& crossing = lists_.crossings[k];
+      if (crossing.offset == kNoValue) continue;
+      const double* bias = point_list_.value(crossing.offset, scratch.list.data());
+      for (std::int64_t p = 0; p < count; ++p) {
+        for (std::int64_t unit = 0; unit < crossing.units; ++unit) {
+          scratch.bias.data()[p * units_ + places_[k].bias + unit] = static_cast<T>(bias[unit * lanes + p]);
+        }
       }
     }
   }
@@ -271,33 +303,41 @@ class PairSection final : public DeviceSection {
     const double* alpha = scratch.points.data() + p * plan_.rank;
     scratch.point.assign(alpha, alpha + plan_.rank);
     const std::span<const T> point = scratch.point;
-    scratch.layers.clear();
     T* weights = scratch.weights.data();
-    for (const PackedParts<T>& layer : later_) {
-      if (!layer.shared()) check_stop(call.control);
-      scratch.layers.push_back(layer.form(kernels_, point, scratch.coefficients, weights));
-      weights += layer.scratch();
+    for (std::size_t s = 0; s < layers_.size(); ++s) {
+      if (!layers_[s]) continue;
+      if (!layers_[s]->shared()) check_stop(call.control);
+      scratch.layers[s] = layers_[s]->form(kernels_, point, scratch.chosen, weights);
+      weights += layers_[s]->scratch();
     }
-    choose(point, coefficient_directions(), scratch.coefficients);
+    for (std::size_t k = 0; k < places_.size(); ++k) {
+      choose(point, lists_.crossings[k].directions, scratch.coefficients[k]);
+    }
   }
 
   void run_tile(Scratch& scratch, std::int64_t p, std::int64_t tile, double* sums) const {
     const T* base = base_.data() + tile * base_size_;
-    T* outputs = scratch.tile.data();
-    T* spare = outputs + width_ * rows();
-    const T* inputs = base;
-    if (plan_.kind == PlanKind::joint) {
-      kernels_.joint({units_, static_cast<std::int64_t>(scratch.coefficients.size()), base, scratch.coefficients.data(),
-                      scratch.bias.data() + p * units_, plan_.joint_sample.activation},
-                     outputs);
-      inputs = outputs;
-      std::swap(outputs, spare);
+    T* buffers = scratch.tile.data();
+    const auto value = [&](std::int32_t index) -> const T* {
+      if (index < 0) {
+        const auto k = static_cast<std::size_t>(-1 - index);
+        if (lists_.crossings[k].is_plain()) return base + places_[k].base;
+      }
+      return memory_.of(index, buffers);
+    };
+    for (std::size_t k = 0; k < places_.size(); ++k) {
+      const Crossing& crossing = lists_.crossings[k];
+      if (crossing.is_plain()) continue;
+      kernels_.joint(
+          {crossing.units, std::ssize(crossing.directions), base + places_[k].base, scratch.coefficients[k].data(),
+           scratch.bias.data() + p * units_ + places_[k].bias, crossing.activation},
+          memory_.of(-1 - static_cast<std::int32_t>(k), buffers));
     }
-    for (const PackedLayer<T>& layer : scratch.layers) {
-      kernels_.dense(layer, inputs, outputs);
-      inputs = outputs;
-      std::swap(outputs, spare);
+    for (std::size_t s = 0; s < layers_.size(); ++s) {
+      run_step(kernels_, lists_.pair[s], value, memory_.of(static_cast<std::int32_t>(s), buffers),
+               [&](const T* input, T* output) { kernels_.dense(scratch.layers[s], input, output); });
     }
+    const T* inputs = value(static_cast<std::int32_t>(layers_.size()) - 1);
     const std::int64_t classes = plan_.outputs / plan_.heads;
     const bool labels = data_.has_labels();
     const T* targets = targets_.data() + tile * rows() * (labels ? 1 : classes);
@@ -320,16 +360,19 @@ class PairSection final : public DeviceSection {
   }
 
   const SectionPlan& plan_;
+  PlanLists lists_;
+  double flop_;
   const Dataset& data_;
   int threads_;
   const SectionKernels<T>& kernels_ = section_kernels<T>();
-  PointChain<double> point_chain_;
+  PointList<double> point_list_;
   std::int64_t tiles_;
-  std::int64_t units_;      // m_j; direct: d
-  std::int64_t base_size_;  // values of base_ for one tile
-  std::int64_t width_;
-  std::vector<PackedParts<T>> later_;
-  AlignedBuffer<T> targets_;  // labels (tiles, R) or targets (tiles, C, R)
+  ListMemory<T> memory_;                                 // of the pair list
+  std::vector<Place> places_;                            // of each crossing
+  std::int64_t base_size_ = 0;                           // values of base_ for one tile
+  std::int64_t units_ = 0;                               // of all crossings
+  std::vector<std::unique_ptr<PackedParts<T>>> layers_;  // of each step of the pair list; null for an addition
+  AlignedBuffer<T> targets_;                             // labels (tiles, R) or targets (tiles, C, R)
   AlignedBuffer<T> base_;
   std::vector<std::unique_ptr<Scratch>> scratch_;  // (threads)
 };
@@ -339,7 +382,7 @@ class PairSection final : public DeviceSection {
 template <class T>
 std::unique_ptr<DeviceSection> pair_section(const SectionPlan& plan, const Dataset& data, int threads,
                                             const Control& control) {
-  return with_memory(pair_bytes<T>(plan, data),
+  return with_memory(pair_bytes<T>(lists_of(plan), data),
                      [&] { return std::make_unique<PairSection<T>>(plan, data, threads, control); });
 }
 

@@ -122,6 +122,18 @@ void joint(const JointTile<T>& tile, T* output) {
 }
 
 template <class T>
+void add(const T* const* inputs, std::int64_t count, std::int64_t units, Activation activation, T* output) {
+  const Tag<T> d;
+  DispatchActivation(activation, [&](auto f) HWY_ATTR {
+    for (std::int64_t i = 0; i < units * kRows<T>; i += hn::MaxLanes(d)) {
+      Vector<T> sum = hn::Load(d, inputs[0] + i);
+      for (std::int64_t k = 1; k < count; ++k) sum = hn::Add(sum, hn::Load(d, inputs[k] + i));
+      hn::Store(f(d, sum), d, output + i);
+    }
+  });
+}
+
+template <class T>
 void interpolate(const T* parts, std::int64_t directions, std::int64_t size, const T* coefficients, T* out) {
   const Tag<T> d;
   for (std::int64_t i = 0; i < size; i += hn::MaxLanes(d)) {
@@ -263,9 +275,17 @@ void statistic_losses(const StatisticTile<T>& tile, double* losses) {
 
 template <class T>
 const SectionKernels<T>& table() {
-  static const SectionKernels<T> kernels = {
-      hwy::TargetName(HWY_TARGET), kRows<T>, kPanel, kStep, dense<T>, joint<T>, interpolate<T>, scale<T>, add_losses<T>,
-      statistic_losses<T>};
+  static const SectionKernels<T> kernels = {hwy::TargetName(HWY_TARGET),
+                                            kRows<T>,
+                                            kPanel,
+                                            kStep,
+                                            dense<T>,
+                                            joint<T>,
+                                            add<T>,
+                                            interpolate<T>,
+                                            scale<T>,
+                                            add_losses<T>,
+                                            statistic_losses<T>};
   return kernels;
 }
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/parallel.hpp"
-#include "cpu/section_chain.hpp"
+#include "cpu/section_lists.hpp"
 #include "cpu/section_pack.hpp"
 
 namespace lossatlas::cpu {
@@ -50,21 +50,22 @@ void triangularise(double* matrix, std::int64_t rows, std::int64_t columns) {
 // The residual columns of all heads at R samples, below the factor so far.
 class Residuals {
  public:
-  Residuals(const SectionPlan& plan, const Dataset& data, const SampleChain& chain)
+  Residuals(const SectionPlan& plan, const PlanLists& lists, const Dataset& data, const SampleList& list)
       : plan_(plan),
+        lists_(lists),
         data_(data),
-        chain_(chain),
+        list_(list),
         columns_(plan.rank + 1),
         classes_(plan.outputs / plan.heads),
-        rows_(columns_ + chain.rows() * classes_),
-        scratch_(chain.scratch()),
+        rows_(columns_ + list.rows() * classes_),
+        scratch_(list.scratch()),
         matrix_(static_cast<std::size_t>(plan.heads * columns_ * rows_)) {}
 
   /// Writes the factor (H, z+1, z+1), column-major, of samples first..last−1.
   void factor(std::int64_t first, std::int64_t last, const Control& control, double* factor) {
     std::fill(matrix_.begin(), matrix_.end(), 0.0);
-    for (std::int64_t sample = first; sample < last; sample += chain_.rows()) {
-      const std::int64_t valid = std::min(chain_.rows(), last - sample);
+    for (std::int64_t sample = first; sample < last; sample += list_.rows()) {
+      const std::int64_t valid = std::min(list_.rows(), last - sample);
       fill(sample, valid, control);
       for (std::int64_t head = 0; head < plan_.heads; ++head) {
         check_stop(control);
@@ -82,9 +83,9 @@ class Residuals {
   template <class Value>
   void set_column(std::int64_t column, std::int64_t valid, Value&& value) {
     for (std::int64_t output = 0; output < plan_.outputs; ++output) {
-      double* to = at(output / classes_, column) + columns_ + output % classes_ * chain_.rows();
+      double* to = at(output / classes_, column) + columns_ + output % classes_ * list_.rows();
       for (std::int64_t n = 0; n < valid; ++n) to[n] += value(output, n);
-      std::fill(to + valid, to + chain_.rows(), 0.0);
+      std::fill(to + valid, to + list_.rows(), 0.0);
     }
   }
 
@@ -92,24 +93,31 @@ class Residuals {
     for (std::int64_t column = 0; column < plan_.heads * columns_; ++column) {
       std::fill_n(matrix_.data() + column * rows_ + columns_, rows_ - columns_, 0.0);
     }
-    const ChainLayer& bias = plan_.joint_point;
-    for (std::size_t part = 0; !bias.biases.empty() && part <= bias.bias_directions.size(); ++part) {
-      const double* values = bias.biases.data() + static_cast<std::int64_t>(part) * bias.out;
-      const std::int64_t column = part == 0 ? 0 : 1 + bias.bias_directions[part - 1];
-      set_column(column, valid, [&](std::int64_t output, std::int64_t) { return values[output]; });
+    const Crossing& crossing = lists_.crossings.front();
+    if (crossing.offset != kNoValue) {
+      const ChainLayer& bias = *lists_.point[static_cast<std::size_t>(crossing.offset)].layer;
+      for (std::size_t part = 0; !bias.biases.empty() && part <= bias.bias_directions.size(); ++part) {
+        const double* values = bias.biases.data() + static_cast<std::int64_t>(part) * bias.out;
+        const std::int64_t column = part == 0 ? 0 : 1 + bias.bias_directions[part - 1];
+        set_column(column, valid, [&](std::int64_t output, std::int64_t) { return values[output]; });
+      }
     }
-    chain_.tile(first, control, scratch_.data(), [&](std::int64_t d, const double* part) {
-      const std::int64_t column =
-          d == 0 ? 0 : 1 + plan_.joint_sample.weight_directions[static_cast<std::size_t>(d - 1)];
-      set_column(column, valid, [&](std::int64_t output, std::int64_t n) { return part[output * chain_.rows() + n]; });
+    list_.tile(first, control, scratch_.data(), [&](std::int32_t value, const double* units) {
+      for (std::size_t part = 0; part < crossing.parts.size(); ++part) {
+        if (crossing.parts[part] != value) continue;
+        const std::int64_t column = part == 0 ? 0 : 1 + crossing.directions[part - 1];
+        set_column(column, valid,
+                   [&](std::int64_t output, std::int64_t n) { return units[output * list_.rows() + n]; });
+      }
     });
     set_column(0, valid,
                [&](std::int64_t output, std::int64_t n) { return -data_.target(first + n, output % classes_); });
   }
 
   const SectionPlan& plan_;
+  const PlanLists& lists_;
   const Dataset& data_;
-  const SampleChain& chain_;
+  const SampleList& list_;
   std::int64_t columns_;
   std::int64_t classes_;
   std::int64_t rows_;
@@ -119,14 +127,15 @@ class Residuals {
 
 // Computes the factors (chunks, H, z+1, z+1) of all chunks and merges them, in order, into that of all samples.
 std::vector<double> factor_all(const SectionPlan& plan, const Dataset& data, int threads, const Control& control) {
-  const SampleChain chain(plan, data, control);
+  const PlanLists lists = lists_of(plan);
+  const SampleList list(lists.sample, data, control);
   const std::int64_t columns = plan.rank + 1;
   const std::int64_t size = plan.heads * columns * columns;
   const std::int64_t chunks = ceil_divide(data.size(), kChunkSamples);
   std::vector<double> factors(static_cast<std::size_t>(chunks * size));
   parallel_for(chunks, threads, control, "samples", [&](std::int64_t chunk, int) {
     const std::int64_t first = chunk * kChunkSamples;
-    Residuals(plan, data, chain)
+    Residuals(plan, lists, data, list)
         .factor(first, std::min(data.size(), first + kChunkSamples), control, factors.data() + chunk * size);
   });
   std::vector<double> result(factors.begin(), factors.begin() + size);
@@ -198,7 +207,11 @@ class QuadraticSection final : public DeviceSection {
 std::unique_ptr<DeviceSection> quadratic_section(const SectionPlan& plan, const Dataset& data, int threads,
                                                  const Control& control) {
   const std::int64_t squares = plan.heads * (plan.rank + 1) * (plan.rank + 1);
-  const std::int64_t bytes = 8 * (count_values(plan.sample_chain) + ceil_divide(data.size(), kChunkSamples) * squares);
+  std::int64_t weights = 0;
+  for (const PlanStep& step : lists_of(plan).sample) {
+    if (step.part < 0 && !step.adds()) weights += count_values(std::span(step.layer, 1));
+  }
+  const std::int64_t bytes = 8 * (weights + ceil_divide(data.size(), kChunkSamples) * squares);
   return with_memory(bytes, [&] { return std::make_unique<QuadraticSection>(plan, data, threads, control); });
 }
 

@@ -11,9 +11,12 @@
 // cached prefix and an affine first touched layer (all units below j sample-only), Theorem 2 of [C19] (sample-only
 // beside point-only units), Theorem 1 (no joint unit at all: G rows in all and the label statistics). If the
 // layer has so many more directions than inputs that the affine split costs twice the direct plan, that one is taken.
+//
+// In a network that is no chain of dense layers the same rule divides a graph (graph_plan.hpp).
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -41,6 +44,8 @@ struct ChainLayer {
 
   bool shared() const { return weight_directions.empty() && bias_directions.empty(); }
 };
+
+struct GraphPlan;
 
 enum class PlanKind : std::uint8_t {
   joint,        ///< sample_chain, point_chain, joint layer, later layers
@@ -77,8 +82,10 @@ struct SectionPlan {
   ChainLayer joint_sample;  ///< sample units of layer j−1 → layer j, no bias: the A_d
   ChainLayer joint_point;   ///< point units of layer j−1 → layer j, with the bias: B
   std::vector<ChainLayer> later;  ///< layers j+1..L (direct: 1..L)
-  double network_flop = 0;        ///< of the whole network's products for one sample
-  bool out_of_range = false;      ///< direct because a shortcut's parts would overflow (see section_range.hpp)
+  /// The lists of a network that is no chain of dense layers, for which the chains and layers above stay empty.
+  std::shared_ptr<const GraphPlan> graph;
+  double network_flop = 0;    ///< of the whole network's products for one sample
+  bool out_of_range = false;  ///< direct because a shortcut's parts would overflow (see section_range.hpp)
 
   PlanCost cost(std::int64_t samples, std::int64_t points, Precision precision) const;
   /// The totals of cost().

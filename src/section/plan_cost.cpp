@@ -1,7 +1,12 @@
 // Counts the work of a plan and explains it in words.
+#include <algorithm>
+#include <cmath>
+#include <initializer_list>
 #include <iomanip>
+#include <set>
 
 #include "base/check.hpp"
+#include "section/graph_plan.hpp"
 #include "section/plan.hpp"
 #include "section/section_cost.hpp"
 
@@ -17,9 +22,9 @@ struct ActivationCost {
   double flop = 0, transcendental = 0;
 };
 
-ActivationCost activations(const ChainLayer& layer) {
-  const auto units = static_cast<double>(layer.out);
-  switch (layer.activation) {
+ActivationCost activations(Activation activation, std::int64_t out) {
+  const auto units = static_cast<double>(out);
+  switch (activation) {
     case Activation::identity:
       return {};
     case Activation::relu:
@@ -35,6 +40,8 @@ ActivationCost activations(const ChainLayer& layer) {
   }
   return {};
 }
+
+ActivationCost activations(const ChainLayer& layer) { return activations(layer.activation, layer.out); }
 
 /// Exponentials and logarithms of one evaluation of the loss.
 double loss_transcendental(const SectionPlan& plan) {
@@ -68,6 +75,106 @@ std::string layers_text(std::span<const ChainLayer> layers) {
   return text.str();
 }
 
+/// FLOP of a step's sums where its weights have been formed; those of a point list's layer are never formed.
+double step_flop(const PlanStep& step) {
+  if (step.adds()) return static_cast<double>(step.out) * static_cast<double>(step.inputs.size() - 1);
+  return product_flop(*step.layer);
+}
+
+/// Words of the layers of some steps, each counted once.
+double words_of(std::initializer_list<std::span<const PlanStep>> lists) {
+  std::set<const ChainLayer*> layers;
+  for (const std::span<const PlanStep> steps : lists) {
+    for (const PlanStep& step : steps) layers.insert(step.layer);
+  }
+  double words = 0;
+  for (const ChainLayer* layer : layers) words += layer ? size_of(*layer) : 0;
+  return words;
+}
+
+std::string steps_text(std::span<const PlanStep> steps) {
+  TextStream text;
+  const char* separator = "";
+  for (const PlanStep& step : steps) {
+    if (step.part >= 0) continue;
+    text << separator;
+    separator = ", ";
+    if (step.adds()) {
+      text << "sum of " << step.inputs.size() << "×" << step.out;
+    } else {
+      text << step.layer->in << "→" << step.out << (step.layer->shared() ? "" : " interpolated");
+    }
+    if (step.activation != Activation::identity) text << ' ' << name(step.activation);
+  }
+  return text.str();
+}
+
+/// The stages of a network that is no chain.
+std::string graph_text(const SectionPlan& plan) {
+  const PlanLists& lists = plan.graph->lists;
+  TextStream text;
+  const std::string sample = steps_text(lists.sample), point = steps_text(lists.point), pair = steps_text(lists.pair);
+  if (!sample.empty()) text << "\nonce per sample: layers " << sample;
+  for (const Crossing& crossing : lists.crossings) {
+    if (plan.kind == PlanKind::direct) break;
+    text << "\nonce per sample: node " << crossing.node << ", " << crossing.units << " units, affine in α, "
+         << crossing.parts.size() << (crossing.parts.size() == 1 ? " part" : " parts");
+    if (crossing.activation != Activation::identity) text << ", then " << name(crossing.activation) << " per point";
+  }
+  if (!point.empty()) text << "\nonce per point: layers " << point;
+  if (!pair.empty()) text << "\nper point and sample: layers " << pair;
+  return text.str();
+}
+
+/// cost() of a network that is no chain.
+PlanCost graph_cost(const SectionPlan& plan, std::int64_t samples, std::int64_t points, Precision precision) {
+  const PlanLists& lists = plan.graph->lists;
+  const auto n = static_cast<double>(samples), g = static_cast<double>(points);
+  const double word = precision == Precision::f64 || plan.kind == PlanKind::quadratic ? 8 : 4;
+  PlanCost cost;
+  double inputs = 0, stored = 0;
+  const auto takes_x = [](const PlanStep& step) { return std::ranges::find(step.inputs, -1) != step.inputs.end(); };
+  for (const PlanStep& step : lists.sample) {
+    const ActivationCost activation = activations(step.activation, step.out);
+    cost.once_flop += n * (step_flop(step) + activation.flop);
+    cost.once_transcendental += n * activation.transcendental;
+    if (takes_x(step)) inputs = n * static_cast<double>(step.adds() ? step.out : step.layer->in);
+  }
+  for (const PlanStep& step : lists.point) {
+    const ActivationCost activation = activations(step.activation, step.out);
+    cost.point_flop += step_flop(step) + activation.flop + (step.adds() ? 0 : forming_flop(*step.layer));
+    cost.point_transcendental += activation.transcendental;
+  }
+  for (const Crossing& crossing : lists.crossings) {
+    stored += n * static_cast<double>(crossing.units) * static_cast<double>(crossing.parts.size());
+    if (crossing.is_plain() || plan.kind == PlanKind::quadratic) continue;
+    const ActivationCost activation = activations(crossing.activation, crossing.units);
+    const double sums = 2 * static_cast<double>(crossing.directions.size()) + (crossing.offset == kNoValue ? 0 : 1);
+    cost.pair_flop += sums * static_cast<double>(crossing.units) + activation.flop;
+    cost.pair_transcendental += activation.transcendental;
+  }
+  for (const PlanStep& step : lists.pair) {
+    const ActivationCost activation = activations(step.activation, step.out);
+    cost.pair_flop += step_flop(step) + activation.flop;
+    cost.pair_transcendental += activation.transcendental;
+    if (!step.adds()) cost.point_flop += forming_flop(*step.layer);
+  }
+  const double held = words_of({lists.point, lists.pair});
+  cost.bytes = word * (inputs + held + words_of({lists.sample}) + 2 * stored) +
+               8 * g * static_cast<double>(plan.heads + plan.rank);
+  cost.workspace = static_cast<std::int64_t>(word * (held + stored));
+  if (plan.kind == PlanKind::sample_free) {
+    cost.point_transcendental += loss_transcendental(plan);
+  } else if (plan.kind == PlanKind::quadratic) {
+    const double squares = 2 * std::pow(1 + static_cast<double>(plan.rank), 2);
+    cost.once_flop += squares * n * static_cast<double>(plan.outputs);
+    cost.point_flop = squares * static_cast<double>(plan.heads);
+  } else {
+    cost.pair_transcendental += loss_transcendental(plan);
+  }
+  return cost;
+}
+
 const char* title(PlanKind kind) {
   switch (kind) {
     case PlanKind::joint:
@@ -95,6 +202,7 @@ double PlanCost::transcendental(std::int64_t samples, std::int64_t points) const
 }
 
 PlanCost SectionPlan::cost(std::int64_t samples, std::int64_t points, Precision precision) const {
+  if (graph) return graph_cost(*this, samples, points, precision);
   const auto n = static_cast<double>(samples), g = static_cast<double>(points);
   const double word = precision == Precision::f64 ? 8 : 4;
   PlanCost cost;
@@ -158,8 +266,9 @@ std::string SectionPlan::explain(std::int64_t samples, std::int64_t points, Prec
   if (out_of_range) text << "\nrange: the parts of a shortcut may overflow where the parameters do not";
   text << "\nproblem: " << rank << (rank == 1 ? " direction, " : " directions, ") << points << " points, " << samples
        << " samples, " << name(precision);
+  if (graph) text << graph_text(*this);
   if (!sample_chain.empty()) text << "\nonce per sample: layers " << layers_text(sample_chain);
-  if (kind == PlanKind::joint || kind == PlanKind::quadratic) {
+  if (!graph && (kind == PlanKind::joint || kind == PlanKind::quadratic)) {
     text << "\nonce per sample: layer " << joint_index + 1 << " affine in α, " << joint_sample.in << "→"
          << joint_sample.out << ", " << 1 + joint_sample.weight_directions.size() << " products";
   }

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/parallel.hpp"
+#include "section/graph_plan.hpp"
 
 namespace lossatlas {
 namespace {
@@ -93,6 +94,26 @@ double largest(const std::vector<double>& bounds) {
   return bounds.empty() ? 0 : *std::max_element(bounds.begin(), bounds.end());
 }
 
+/// Bounds of z of a step from those of the values that it takes: earlier ones of its list, or `inputs`.
+std::vector<double> step_bounds(const PlanStep& step, const std::vector<std::vector<double>>& values,
+                                const std::vector<double>& inputs, std::span<const double> magnitudes,
+                                const Control& control) {
+  const auto value = [&](std::int32_t index) -> const std::vector<double>& {
+    return index < 0 ? inputs : values[static_cast<std::size_t>(index)];
+  };
+  if (step.adds()) {
+    std::vector<double> sums(static_cast<std::size_t>(step.out), 0.0);
+    for (const std::int32_t input : step.inputs) {
+      for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += value(input)[i];
+    }
+    return sums;
+  }
+  const std::vector<double> none;
+  const std::vector<double>& below = step.inputs.empty() ? none : value(step.inputs.front());
+  if (step.part >= 0) return product_bounds(*step.layer, static_cast<std::size_t>(step.part), below, control);
+  return layer_bounds(*step.layer, below, magnitudes, control);
+}
+
 double largest_entry(const std::vector<double>& values, std::size_t part, std::size_t size) {
   double top = 0;
   for (std::size_t i = part * size; i < (part + 1) * size; ++i) top = std::max(top, magnitude(values[i]));
@@ -102,27 +123,27 @@ double largest_entry(const std::vector<double>& values, std::size_t part, std::s
 }  // namespace
 
 SectionRange::SectionRange(const SectionPlan& plan, const Dataset& data, Precision precision, const Control& control)
-    : plan_(plan), limit_(limit_of(plan, precision)) {
-  if (plan.kind != PlanKind::sample_free) {
-    std::vector<double> inputs = largest_inputs(data);
-    if (plan.kind == PlanKind::direct) {
-      sample_.push_back({-1, largest(inputs)});
-    } else {
-      for (const ChainLayer& layer : plan.sample_chain) {
-        inputs = layer_bounds(layer, inputs, {}, control);
-        activate(layer.activation, inputs);
-      }
-      const ChainLayer& joint = plan.joint_sample;
-      for (std::size_t part = 0; part <= joint.weight_directions.size(); ++part) {
-        sample_.push_back(
-            {direction_of(joint.weight_directions, part), largest(product_bounds(joint, part, inputs, control))});
-      }
+    : lists_(lists_of(plan)), rank_(plan.rank), limit_(limit_of(plan, precision)) {
+  std::vector<std::vector<double>> bounds;
+  const std::vector<double> inputs = plan.kind == PlanKind::sample_free ? std::vector<double>{} : largest_inputs(data);
+  for (const PlanStep& step : lists_.sample) {
+    bounds.push_back(step_bounds(step, bounds, inputs, {}, control));
+    activate(step.activation, bounds.back());
+  }
+  for (const Crossing& crossing : lists_.crossings) {
+    Parts& parts = samples_.emplace_back();
+    for (std::size_t part = 0; part < crossing.parts.size(); ++part) {
+      const std::int32_t value = crossing.parts[part];
+      parts.push_back({direction_of(crossing.directions, part),
+                       largest(value < 0 ? inputs : bounds[static_cast<std::size_t>(value)])});
     }
   }
   if (limit_ == kLargest) return;  // in f64 the weights overflow only where θ(α) does
-  for (const ChainLayer& layer : plan.point_chain) add_formed(layer, control);
-  add_formed(plan.joint_point, control);
-  for (const ChainLayer& layer : plan.later) add_formed(layer, control);
+  for (const std::vector<PlanStep>* list : {&lists_.point, &lists_.pair}) {
+    for (const PlanStep& step : *list) {
+      if (!step.adds()) add_formed(*step.layer, control);
+    }
+  }
 }
 
 void SectionRange::add_formed(const ChainLayer& layer, const Control& control) {
@@ -150,20 +171,20 @@ bool SectionRange::sum_fits(const Parts& parts, std::span<const double> magnitud
 
 bool SectionRange::holds(std::span<const double> magnitudes) const {
   if (std::ranges::any_of(magnitudes, [&](double alpha) { return alpha > limit_; })) return false;
-  std::vector<double> bounds;  // of the units that depend only on the point
-  for (const ChainLayer& layer : plan_.point_chain) {
-    bounds = layer_bounds(layer, bounds, magnitudes, {});
-    if (!(largest(bounds) <= limit_)) return false;
-    activate(layer.activation, bounds);
+  std::vector<std::vector<double>> bounds;  // of the values that depend only on the point
+  for (const PlanStep& step : lists_.point) {
+    bounds.push_back(step_bounds(step, bounds, {}, magnitudes, {}));
+    if (step.part == PlanStep::kWhole && !(largest(bounds.back()) <= limit_)) return false;
+    activate(step.activation, bounds.back());
   }
-  const double beside =
-      plan_.joint_point.out == 0 ? 0 : largest(layer_bounds(plan_.joint_point, bounds, magnitudes, {}));
-  return sum_fits(sample_, magnitudes, beside) &&
-         std::ranges::all_of(formed_, [&](const Parts& parts) { return sum_fits(parts, magnitudes, 0); });
+  for (std::size_t k = 0; k < samples_.size(); ++k) {
+    const std::int32_t offset = lists_.crossings[k].offset;
+    const double beside = offset == kNoValue ? 0 : largest(bounds[static_cast<std::size_t>(offset)]);
+    if (!sum_fits(samples_[k], magnitudes, beside)) return false;
+  }
+  return std::ranges::all_of(formed_, [&](const Parts& parts) { return sum_fits(parts, magnitudes, 0); });
 }
 
-bool SectionRange::holds_somewhere() const {
-  return holds(std::vector<double>(static_cast<std::size_t>(plan_.rank), 0.0));
-}
+bool SectionRange::holds_somewhere() const { return holds(std::vector<double>(static_cast<std::size_t>(rank_), 0.0)); }
 
 }  // namespace lossatlas

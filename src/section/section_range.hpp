@@ -9,6 +9,7 @@
 #include <lossatlas/precision.hpp>
 #include <lossatlas/progress.hpp>
 
+#include "section/graph_plan.hpp"
 #include "section/plan.hpp"
 
 namespace lossatlas {
@@ -37,10 +38,11 @@ class SectionRange {
   void add_formed(const ChainLayer& layer, const Control& control);
   bool sum_fits(const Parts& parts, std::span<const double> magnitudes, double beside) const;
 
-  const SectionPlan& plan_;
+  PlanLists lists_;
+  std::int64_t rank_;
   double limit_;
-  Parts sample_;               ///< of A_d
-  std::vector<Parts> formed_;  ///< below f64: the weights and biases of each layer that depends on the point
+  std::vector<Parts> samples_;  ///< of each crossing: A_d
+  std::vector<Parts> formed_;   ///< below f64: the weights and biases of each layer that depends on the point
 };
 
 }  // namespace lossatlas

@@ -5,6 +5,7 @@
 #include <new>
 
 #include "base/check.hpp"
+#include "section/graph_plan.hpp"
 #include "surface/chebyshev_decay.hpp"
 #include "surface/chebyshev_nodes.hpp"
 #include "surface/chebyshev_surface.hpp"
@@ -22,14 +23,17 @@ bool has_kink(Activation activation) { return activation == Activation::relu || 
 
 /// The first activation with a kink whose argument the section moves.
 std::optional<Activation> moving_kink(const SectionPlan& plan) {
+  const PlanLists lists = lists_of(plan);
   bool moves = false;
-  for (const ChainLayer& layer : plan.point_chain) {
-    moves = moves || !layer.shared();
-    if (moves && has_kink(layer.activation)) return layer.activation;
+  for (const PlanStep& step : lists.point) {
+    moves = moves || (!step.adds() && !step.layer->shared());
+    if (moves && has_kink(step.activation)) return step.activation;
   }
-  if (plan.kind != PlanKind::sample_free && has_kink(plan.joint_sample.activation)) return plan.joint_sample.activation;
-  for (const ChainLayer& layer : plan.later) {
-    if (has_kink(layer.activation)) return layer.activation;
+  for (const Crossing& crossing : lists.crossings) {
+    if (has_kink(crossing.activation)) return crossing.activation;
+  }
+  for (const PlanStep& step : lists.pair) {
+    if (has_kink(step.activation)) return step.activation;
   }
   return std::nullopt;
 }
