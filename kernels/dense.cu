@@ -4,6 +4,7 @@
 #include <device/launch.cuh>
 #include <device/shared.cuh>
 
+#include "elementwise.cuh"
 #include "scalar.cuh"
 
 namespace lossatlas::kernels {
@@ -102,6 +103,16 @@ __global__ void __launch_bounds__(kThreads) dense_batch(const DenseBatch<T> args
   }
 }
 
+template <class T>
+struct AddTerm {
+  AddBatch<T> args;
+  __device__ void operator()(std::int64_t i) const {
+    const std::int64_t unit = i % args.out, row = i / args.out % args.rows, b = i / args.out / args.rows;
+    const T x = args.x[b * args.x_stride + row * args.x_row + unit];
+    args.y[i] = scalar::activate(args.activation, args.first ? x : args.y[i] + x);
+  }
+};
+
 unsigned tiles(std::int64_t count) { return static_cast<unsigned>((count + kTile - 1) / kTile); }
 
 }  // namespace
@@ -113,6 +124,13 @@ cudaError_t launch_dense(const DenseBatch<T>& batch, cudaStream_t stream) {
   return device::launch(dense_batch<T>, {grid, dim3(kThreads), sizeof(Stage<T>), stream}, batch);
 }
 
+template <class T>
+cudaError_t launch_add(const AddBatch<T>& batch, cudaStream_t stream) {
+  return launch_for_each(batch.batch * batch.rows * batch.out, AddTerm<T>{batch}, stream);
+}
+
+template cudaError_t launch_add(const AddBatch<float>&, cudaStream_t);
+template cudaError_t launch_add(const AddBatch<double>&, cudaStream_t);
 template cudaError_t launch_dense(const DenseBatch<float>&, cudaStream_t);
 template cudaError_t launch_dense(const DenseBatch<double>&, cudaStream_t);
 

@@ -1,4 +1,4 @@
-// Dense layers on many rows, for a batch of weight matrices.
+// Dense layers on many rows, for a batch of weight matrices, and the terms of Add layers.
 #pragma once
 
 #include <cstdint>
@@ -33,5 +33,22 @@ inline constexpr std::int64_t kMaxBatch = 32768;
 /// The bits of an entry depend on its own row and unit alone.
 template <class T>
 cudaError_t launch_dense(const DenseBatch<T>& batch, cudaStream_t stream);
+
+/// One term of a sum: y[b] (rows, out) = φ(x[b] + y[b]), or φ(x[b]) for the first term. φ is that of the last term and
+/// the identity for the others. With an x_stride of 0 the batch shares x.
+template <class T>
+struct AddBatch {
+  const T* x = nullptr;
+  std::int64_t x_stride = 0;
+  std::int64_t x_row = 0;  ///< from one row of x to the next, at least out
+  T* y = nullptr;          ///< (batch, rows, out)
+  std::int64_t batch = 1;
+  std::int64_t rows = 0;
+  std::int64_t out = 0;
+  bool first = true;
+  Activation activation = Activation::identity;
+};
+template <class T>
+cudaError_t launch_add(const AddBatch<T>& batch, cudaStream_t stream);
 
 }  // namespace lossatlas::kernels

@@ -29,18 +29,6 @@ struct Activate {
   }
 };
 
-struct Accumulate {
-  const double* from;
-  std::int64_t stride;
-  std::int64_t width;
-  bool keep;
-  double* to;
-  __device__ void operator()(std::int64_t i) const {
-    const double value = from[i / width * stride + i % width];
-    to[i] = keep ? to[i] + value : value;
-  }
-};
-
 struct MultiplySlope {
   Activation activation;
   const double* pre;
@@ -157,11 +145,6 @@ cudaError_t launch_add_bias(double* pre, const double* bias, std::int64_t rows, 
 cudaError_t launch_activate(Activation activation, const double* pre, std::int64_t rows, std::int64_t out, double* post,
                             std::int64_t stride, cudaStream_t stream) {
   return launch_for_each(rows * out, Activate{activation, pre, out, post, stride}, stream);
-}
-
-cudaError_t launch_accumulate(const double* from, std::int64_t stride, std::int64_t rows, std::int64_t width,
-                              double beta, double* to, cudaStream_t stream) {
-  return launch_for_each(rows * width, Accumulate{from, stride, width, beta != 0, to}, stream);
 }
 
 cudaError_t launch_multiply_slope(Activation activation, const double* pre, std::int64_t count, double* values,

@@ -19,10 +19,6 @@ cudaError_t launch_add_bias(double* pre, const double* bias, std::int64_t rows, 
 cudaError_t launch_activate(Activation activation, const double* pre, std::int64_t rows, std::int64_t out, double* post,
                             std::int64_t stride, cudaStream_t stream);
 
-/// to (rows, width) ← from (rows, stride), columns 0..width−1, + beta·to; beta is 0 or 1.
-cudaError_t launch_accumulate(const double* from, std::int64_t stride, std::int64_t rows, std::int64_t width,
-                              double beta, double* to, cudaStream_t stream);
-
 /// values (count) ← φ'(pre) ⊙ values.
 cudaError_t launch_multiply_slope(Activation activation, const double* pre, std::int64_t count, double* values,
                                   cudaStream_t stream);

@@ -55,7 +55,7 @@ class SampleFreeSection final : public DeviceSection {
  public:
   SampleFreeSection(const SectionPlan& plan, const LabelStatistics& statistics, int threads, const Control& control)
       : plan_(plan),
-        list_(section_kernels<T>(), lists_of(plan).point, {}, control),
+        list_(section_kernels<T>(), lists_of(plan), control),
         variance_(statistics.variance),
         threads_(threads) {
     for (const double value : statistics.mean) mean_.push_back(static_cast<T>(value));
@@ -115,7 +115,7 @@ void section_outputs(const SectionPlan& plan, std::span<const double> points, in
     }
   };
   with_memory(list_bytes<double>(plan), [&] {
-    const PointList<double> list(section_kernels<double>(), lists_of(plan).point, {}, control);
+    const PointList<double> list(section_kernels<double>(), lists_of(plan), control);
     for_point_tiles<double>(plan, list, {points, plan.rank}, threads, control, store);
   });
 }

@@ -83,9 +83,9 @@ class PairSection final : public DeviceSection {
         flop_(pair_flop(plan, lists_)),
         data_(data),
         threads_(threads),
-        point_list_(section_kernels<double>(), lists_.point, offsets(), control),
+        point_list_(section_kernels<double>(), lists_, control),
         tiles_(ceil_divide(data.size(), rows())),
-        memory_(lists_.pair, std::ssize(lists_.crossings), {}, width(), rows()),
+        memory_(lists_.pair_slots, width(), rows()),
         scratch_(static_cast<std::size_t>(threads)) {
     for (const Crossing& crossing : lists_.crossings) {
       places_.push_back({base_size_, units_});
@@ -151,13 +151,6 @@ class PairSection final : public DeviceSection {
 
   std::int64_t rows() const { return kernels_.rows; }
   bool moving() const { return std::ranges::any_of(lists_.pair, moves); }
-  std::vector<std::int32_t> offsets() const {
-    std::vector<std::int32_t> values;
-    for (const Crossing& crossing : lists_.crossings) {
-      if (crossing.offset != kNoValue) values.push_back(crossing.offset);
-    }
-    return values;
-  }
   std::int64_t width() const {
     std::int64_t most = 0;
     for (const Crossing& crossing : lists_.crossings) most = std::max(most, crossing.units);
@@ -233,7 +226,7 @@ class PairSection final : public DeviceSection {
         targets[crossing.parts[part]].push_back({places_[k].base + offset, crossing.units});
       }
     }
-    const SampleList list(lists_.sample, data_, control);
+    const SampleList list(lists_, data_, control);
     std::vector<AlignedBuffer<double>> scratch(static_cast<std::size_t>(threads_));
     parallel_for(tiles_ * (rows() / list.rows()), threads_, control, "samples", [&](std::int64_t index, int thread) {
       auto& own = scratch[static_cast<std::size_t>(thread)];

@@ -45,10 +45,9 @@ std::int64_t PointList<T>::width_of(std::span<const PlanStep> steps) {
 }
 
 template <class T>
-PointList<T>::PointList(const SectionKernels<T>& kernels, std::span<const PlanStep> steps,
-                        std::vector<std::int32_t> kept, const Control& control)
-    : kernels_(&kernels), steps_(steps.begin(), steps.end()), memory_(steps, 0, kept, width_of(steps), kernels.rows) {
-  for (const PlanStep& step : steps) {
+PointList<T>::PointList(const SectionKernels<T>& kernels, const PlanLists& lists, const Control& control)
+    : kernels_(&kernels), steps_(lists.point), memory_(lists.point_slots, width_of(lists.point), kernels.rows) {
+  for (const PlanStep& step : steps_) {
     products_.emplace_back();
     if (step.adds()) continue;
     ChainLayer layer = augmented(*step.layer, control);
@@ -101,11 +100,11 @@ std::int64_t SampleList::width_of(std::span<const PlanStep> steps, std::int64_t 
   return width;
 }
 
-SampleList::SampleList(std::span<const PlanStep> steps, const Dataset& data, const Control& control)
+SampleList::SampleList(const PlanLists& lists, const Dataset& data, const Control& control)
     : kernels_(&section_kernels<double>()),
       data_(&data),
-      steps_(steps.begin(), steps.end()),
-      memory_(steps, 1, {}, width_of(steps, data.features()), kernels_->rows) {
+      steps_(lists.sample),
+      memory_(lists.sample_slots, width_of(lists.sample, data.features()), kernels_->rows) {
   for (const PlanStep& step : steps_) {
     if (step.adds() || layers_.contains(step.layer)) continue;
     layers_[step.layer] = std::make_unique<PackedParts<double>>(*kernels_, *step.layer, control);

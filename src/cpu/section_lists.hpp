@@ -22,10 +22,8 @@ namespace lossatlas::cpu {
 template <class T>
 class ListMemory {
  public:
-  /// For a list that starts from `starts` values; `width` is the most units of one, and of anything else in its buffer.
-  ListMemory(std::span<const PlanStep> steps, std::int64_t starts, std::span<const std::int32_t> kept,
-             std::int64_t width, std::int64_t rows)
-      : slots_(assign_slots(steps, starts, kept)), size_(width * rows) {}
+  /// `width`: the most units of a value, and of anything else in its buffer.
+  ListMemory(ValueSlots slots, std::int64_t width, std::int64_t rows) : slots_(std::move(slots)), size_(width * rows) {}
 
   /// Values of scratch memory: one buffer for each value that lives at the same time, and a spare one.
   std::int64_t scratch() const { return (slots_.count + 1) * size_; }
@@ -53,15 +51,14 @@ void run_step(const SectionKernels<T>& kernels, const PlanStep& step, Value&& va
 template <class T>
 class PointList {
  public:
-  /// The values `kept` stay available until the next run(). The plan of the steps outlives this object.
-  PointList(const SectionKernels<T>& kernels, std::span<const PlanStep> steps, std::vector<std::int32_t> kept,
-            const Control& control);
+  /// The plan of the lists outlives this object.
+  PointList(const SectionKernels<T>& kernels, const PlanLists& lists, const Control& control);
 
   /// Values of scratch memory that run() needs.
   std::int64_t scratch() const { return memory_.scratch(); }
   /// Computes all values at alpha (z, R) in `scratch`.
   void run(const T* alpha, T* scratch) const;
-  /// A kept value, or the last (units, R).
+  /// An offset, or the last value (units, R).
   const T* value(std::int32_t index, T* scratch) const { return memory_.of(index, scratch); }
   const T* last(T* scratch) const { return value(static_cast<std::int32_t>(steps_.size()) - 1, scratch); }
 
@@ -81,7 +78,8 @@ void load_points(std::span<const double> points, std::int64_t rank, std::int64_t
 /// The sample list, R samples at a time, in f64.
 class SampleList {
  public:
-  SampleList(std::span<const PlanStep> steps, const Dataset& data, const Control& control);
+  /// The plan of the lists, and the data, outlive this object.
+  SampleList(const PlanLists& lists, const Dataset& data, const Control& control);
 
   std::int64_t rows() const { return kernels_->rows; }  ///< R
   std::int64_t scratch() const { return memory_.scratch(); }

@@ -128,7 +128,7 @@ class Residuals {
 // Computes the factors (chunks, H, z+1, z+1) of all chunks and merges them, in order, into that of all samples.
 std::vector<double> factor_all(const SectionPlan& plan, const Dataset& data, int threads, const Control& control) {
   const PlanLists lists = lists_of(plan);
-  const SampleList list(lists.sample, data, control);
+  const SampleList list(lists, data, control);
   const std::int64_t columns = plan.rank + 1;
   const std::int64_t size = plan.heads * columns * columns;
   const std::int64_t chunks = ceil_divide(data.size(), kChunkSamples);

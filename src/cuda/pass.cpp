@@ -1,12 +1,24 @@
 #include "cuda/pass.hpp"
 
 #include <algorithm>
-#include <variant>
 
-#include "layers/structure.hpp"
+#include "../kernels/dense.hpp"
 
 namespace lossatlas::cuda {
 namespace {
+
+/// to (rows, width) ← from (rows, stride) + beta·to, beta 0 or 1.
+void accumulate(Workspace& workspace, ConstDeviceMatrix from, std::int64_t rows, std::int64_t width, double beta,
+                double* to) {
+  kernels::AddBatch<double> term;
+  term.x = from.data;
+  term.x_row = from.stride;
+  term.y = to;
+  term.rows = rows;
+  term.out = width;
+  term.first = beta == 0;
+  LOSSATLAS_CUDA(kernels::launch_add(term, workspace.stream()));
+}
 
 /// Row-major matrices are transposed column-major ones: C is transposed, and so the factors swap places.
 void gemm(Workspace& workspace, cublasOperation_t op_a, cublasOperation_t op_b, std::int64_t m, std::int64_t n,
@@ -35,13 +47,15 @@ void multiply_transposed(Workspace& workspace, std::int64_t m, std::int64_t n, s
 
 std::vector<kernels::PlacedLayer> placed_layers(const Network& network) {
   std::vector<kernels::PlacedLayer> placed;
-  for (std::int64_t l = 0; l < network.depth(); ++l) {
-    const ParameterSizes sizes = std::visit([](const auto& layer) { return parameter_sizes(layer); }, network.layer(l));
-    placed.push_back({sizes.in, network.width(l), -1});
-  }
+  for (std::int64_t l = 0; l < network.depth(); ++l) placed.push_back({0, network.width(l), -1});
   for (const ParameterBlock& block : network.blocks()) {
     kernels::PlacedLayer& layer = placed[static_cast<std::size_t>(block.layer)];
-    (block.kind == ParameterBlock::Kind::bias ? layer.bias : layer.weight) = block.offset;
+    if (block.kind == ParameterBlock::Kind::bias) {
+      layer.bias = block.offset;
+    } else {
+      layer.weight = block.offset;
+      layer.in = block.cols;
+    }
   }
   return placed;
 }
@@ -90,13 +104,11 @@ Pass::Pass(Workspace& workspace, const Problem& problem, const double* theta, st
 std::int64_t Pass::value_stride(std::int64_t l) const {
   const Network& network = problem_.network();
   bool one = false;
-  for (std::int64_t next = 0; keeps_curvature() && next < network.depth(); ++next) {
-    const std::vector<std::int32_t>& inputs = node(static_cast<std::size_t>(next)).inputs;
-    const bool takes = std::find(inputs.begin(), inputs.end(), l) != inputs.end();
-    one = one ||
-          (takes && std::visit([](const auto& layer) { return parameter_sizes(layer).bias; }, network.layer(next)));
+  for (const ParameterBlock& block : network.blocks()) {
+    const bool takes = node(static_cast<std::size_t>(block.layer)).inputs.front() == l;
+    one = one || (takes && block.kind == ParameterBlock::Kind::bias);
   }
-  return network.width(l) + (one ? 1 : 0);
+  return network.width(l) + (one && keeps_curvature() ? 1 : 0);
 }
 
 DeviceBuffer<double> Pass::buffer(std::int64_t width) const {
@@ -120,8 +132,7 @@ void Pass::sum_layer(std::size_t l) {
   double beta = 0;
   for (const std::int32_t input : node(l).inputs) {
     const ConstDeviceMatrix from = value(input);
-    LOSSATLAS_CUDA(
-        kernels::launch_accumulate(from.data, from.stride, rows_, out(l), beta, layer.pre.data(), workspace_.stream()));
+    accumulate(workspace_, from, rows_, out(l), beta, layer.pre.data());
     beta = 1;
   }
 }
@@ -187,8 +198,7 @@ void Pass::push_tangent(std::size_t l, const double* v, Tangent&& tangent_of, do
   fill_zero(workspace_.memory(), tangent, rows_ * out(l));
   for (const std::int32_t input : node(l).inputs) {
     if (input < 0) continue;
-    LOSSATLAS_CUDA(kernels::launch_accumulate(tangent_of(static_cast<std::size_t>(input)), out(l), rows_, out(l), 1,
-                                              tangent, workspace_.stream()));
+    accumulate(workspace_, {tangent_of(static_cast<std::size_t>(input)), out(l)}, rows_, out(l), 1, tangent);
   }
 }
 
@@ -197,7 +207,7 @@ void Pass::pull_cotangent(std::size_t l, const double* vector, const double* fro
   if (has_weights(l)) {
     multiply(workspace_, rows_, placed(l).in, out(l), {from, out(l)}, weights(l, vector), beta, {to, placed(l).in});
   } else {
-    LOSSATLAS_CUDA(kernels::launch_accumulate(from, out(l), rows_, out(l), beta, to, workspace_.stream()));
+    accumulate(workspace_, {from, out(l)}, rows_, out(l), beta, to);
   }
 }
 

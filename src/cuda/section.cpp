@@ -8,6 +8,7 @@
 #include "../kernels/section.hpp"
 #include "cuda/point_tiles.hpp"
 #include "cuda/section_chain.hpp"
+#include "cuda/section_graph.hpp"
 #include "cuda/section_pairs.hpp"
 #include "cuda/section_quadratic.hpp"
 #include "cuda/section_rows.hpp"
@@ -75,6 +76,7 @@ class SampleFreeSection final : public DeviceSection {
 template <class T>
 std::unique_ptr<DeviceSection> section_in(Workspace& workspace, const Problem& problem, const SectionPlan& plan,
                                           Precision precision, const Control& control) {
+  if (plan.graph) return graph_section<T>(workspace, problem, plan, control);
   if (plan.kind != PlanKind::sample_free) return pair_section<T>(workspace, problem, plan, precision, control);
   if (point_rows_take(plan, precision, workspace.limits().shared_bytes)) {
     return point_rows_section(workspace, problem.statistics(), plan, precision, control);
@@ -93,6 +95,7 @@ std::unique_ptr<DeviceSection> make_section(Workspace& workspace, const Problem&
 
 void section_outputs(Workspace& workspace, const SectionPlan& plan, std::span<const double> points,
                      const Control& control, std::span<double> outputs) {
+  if (plan.graph) return graph_outputs(workspace, plan, points, control, outputs);
   Memory& memory = workspace.memory();
   const PointUnits<double> chain(workspace, plan.point_chain, control);
   TileQueue<DeviceBuffer<double>>(workspace).run(

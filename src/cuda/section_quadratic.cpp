@@ -8,6 +8,7 @@
 #include "cuda/linear_algebra.hpp"
 #include "cuda/point_tiles.hpp"
 #include "cuda/section_chain.hpp"
+#include "cuda/section_lists.hpp"
 
 namespace lossatlas::cuda {
 namespace {
@@ -57,13 +58,20 @@ class QuadraticSection final : public DeviceSection {
   // Computes E of each head.
   void load_columns(const Problem& problem, const Control& control) {
     Memory& memory = workspace_.memory();
-    const ChainLayer& bias = plan_.joint_point;
-    const auto part_of = parts_of_columns(plan_.rank, plan_.joint_sample.weight_directions, true);
+    const ChainLayer none;
+    const Crossing* output = plan_.graph ? &plan_.graph->lists.crossings.front() : nullptr;
+    const ChainLayer& bias = !output                      ? plan_.joint_point
+                             : output->offset == kNoValue ? none
+                                                          : *plan_.graph->lists.point.front().layer;
+    const auto part_of =
+        parts_of_columns(plan_.rank, output ? output->directions : plan_.joint_sample.weight_directions, true);
     const auto bias_of = parts_of_columns(plan_.rank, bias.bias_directions, !bias.biases.empty());
     const auto device_part_of = uploaded(memory, std::span(part_of)),
                device_bias_of = uploaded(memory, std::span(bias_of));
     const auto biases = uploaded(memory, std::span(bias.biases));
-    const DeviceBuffer<double> base = sample_units<double>(workspace_, problem, plan_, control);
+    const DeviceBuffer<double> base =
+        output ? std::move(crossing_units<double>(workspace_, problem, plan_.graph->lists, control).front())
+               : sample_units<double>(workspace_, problem, plan_, control);
     kernels::ResidualColumns columns = residuals_;
     columns.part_of = device_part_of.data();
     columns.bias_of = device_bias_of.data();

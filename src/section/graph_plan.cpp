@@ -325,60 +325,9 @@ class GraphPlanner {
   std::map<std::int64_t, AffineValue> affine_values_;
 };
 
-}  // namespace
-
-void plan_graph(SectionPlan& plan, const Dependence& units, Plan choice) {
-  const auto graph = std::make_shared<GraphPlan>();
-  GraphPlanner planner(units, *graph);
-  if (choice == Plan::direct) {
-    plan.kind = PlanKind::direct;
-    planner.direct();
-  } else if (!units.depends_on_sample(units.network().depth() - 1)) {
-    plan.kind = PlanKind::sample_free;
-    planner.sample_free();
-  } else {
-    planner.joint();
-    const bool affine = graph->lists.pair.empty() && plan.loss == Loss::mean_squared_error;
-    if (affine && planner.make_offset_affine()) plan.kind = PlanKind::quadratic;
-  }
-  plan.graph = graph;
-}
-
-PlanLists lists_of(const SectionPlan& plan) {
-  if (plan.graph) return plan.graph->lists;
-  PlanLists lists;
-  const auto append = [](std::vector<PlanStep>& list, const ChainLayer& layer, std::int32_t part, std::int32_t input) {
-    const bool whole = part == PlanStep::kWhole;
-    list.push_back({&layer, part, {}, layer.out, whole ? layer.activation : Activation::identity});
-    if (layer.in > 0) list.back().inputs.push_back(input);
-    return static_cast<std::int32_t>(list.size()) - 1;
-  };
-  const auto chain = [&](std::vector<PlanStep>& list, const std::vector<ChainLayer>& layers) {
-    for (const ChainLayer& layer : layers) {
-      append(list, layer, PlanStep::kWhole, static_cast<std::int32_t>(list.size()) - 1);
-    }
-  };
-  chain(lists.sample, plan.sample_chain);
-  chain(lists.point, plan.point_chain);
-  chain(lists.pair, plan.later);
-  if (plan.kind == PlanKind::sample_free) return lists;
-  if (plan.kind == PlanKind::direct) {
-    lists.crossings.push_back({-1, plan.later.front().in, Activation::identity, {-1}, {}, kNoValue});
-    return lists;
-  }
-  const ChainLayer& sample = plan.joint_sample;
-  Crossing crossing{plan.joint_index, sample.out, sample.activation, {}, sample.weight_directions, kNoValue};
-  const auto input = static_cast<std::int32_t>(lists.sample.size()) - 1;
-  for (std::size_t part = 0; part <= sample.weight_directions.size(); ++part) {
-    crossing.parts.push_back(append(lists.sample, sample, static_cast<std::int32_t>(part), input));
-  }
-  crossing.offset =
-      append(lists.point, plan.joint_point, PlanStep::kLinear, static_cast<std::int32_t>(lists.point.size()) - 1);
-  lists.crossings.push_back(std::move(crossing));
-  return lists;
-}
-
-ValueSlots assign_slots(std::span<const PlanStep> steps, std::int64_t starts, std::span<const std::int32_t> kept) {
+/// For a list that starts from `starts` values; the buffers of the values `kept`, and of the last, are never used
+/// again.
+ValueSlots assign_slots(std::span<const PlanStep> steps, std::int64_t starts, const std::vector<std::int32_t>& kept) {
   const auto index = [&](std::int32_t value) { return static_cast<std::size_t>(starts + value); };
   constexpr std::size_t kNever = std::numeric_limits<std::size_t>::max();
   // The last step that takes each value; starts come first, in the order −starts, ..., −1.
@@ -409,6 +358,74 @@ ValueSlots assign_slots(std::span<const PlanStep> steps, std::int64_t starts, st
   }
   slots.count = static_cast<std::int32_t>(free_after.size());
   return slots;
+}
+
+/// Assigns the buffers of all lists.
+void set_slots(PlanLists& lists) {
+  std::vector<std::int32_t> offsets;
+  for (const Crossing& crossing : lists.crossings) {
+    if (crossing.offset != kNoValue) offsets.push_back(crossing.offset);
+  }
+  lists.sample_slots = assign_slots(lists.sample, 1, {});
+  lists.point_slots = assign_slots(lists.point, 0, offsets);
+  lists.pair_slots = assign_slots(lists.pair, std::ssize(lists.crossings), {});
+}
+
+}  // namespace
+
+void plan_graph(SectionPlan& plan, const Dependence& units, Plan choice) {
+  const auto graph = std::make_shared<GraphPlan>();
+  GraphPlanner planner(units, *graph);
+  if (choice == Plan::direct) {
+    plan.kind = PlanKind::direct;
+    planner.direct();
+  } else if (!units.depends_on_sample(units.network().depth() - 1)) {
+    plan.kind = PlanKind::sample_free;
+    planner.sample_free();
+  } else {
+    planner.joint();
+    const bool affine = graph->lists.pair.empty() && plan.loss == Loss::mean_squared_error;
+    if (affine && planner.make_offset_affine()) plan.kind = PlanKind::quadratic;
+  }
+  set_slots(graph->lists);
+  plan.graph = graph;
+}
+
+PlanLists lists_of(const SectionPlan& plan) {
+  if (plan.graph) return plan.graph->lists;
+  PlanLists lists;
+  const auto append = [](std::vector<PlanStep>& list, const ChainLayer& layer, std::int32_t part, std::int32_t input) {
+    const bool whole = part == PlanStep::kWhole;
+    list.push_back({&layer, part, {}, layer.out, whole ? layer.activation : Activation::identity});
+    if (layer.in > 0) list.back().inputs.push_back(input);
+    return static_cast<std::int32_t>(list.size()) - 1;
+  };
+  const auto chain = [&](std::vector<PlanStep>& list, const std::vector<ChainLayer>& layers) {
+    for (const ChainLayer& layer : layers) {
+      append(list, layer, PlanStep::kWhole, static_cast<std::int32_t>(list.size()) - 1);
+    }
+  };
+  chain(lists.sample, plan.sample_chain);
+  chain(lists.point, plan.point_chain);
+  chain(lists.pair, plan.later);
+  if (plan.kind == PlanKind::direct) {
+    lists.crossings.push_back({-1, plan.later.front().in, Activation::identity, {-1}, {}, kNoValue});
+  }
+  if (plan.kind == PlanKind::direct || plan.kind == PlanKind::sample_free) {
+    set_slots(lists);
+    return lists;
+  }
+  const ChainLayer& sample = plan.joint_sample;
+  Crossing crossing{plan.joint_index, sample.out, sample.activation, {}, sample.weight_directions, kNoValue};
+  const auto input = static_cast<std::int32_t>(lists.sample.size()) - 1;
+  for (std::size_t part = 0; part <= sample.weight_directions.size(); ++part) {
+    crossing.parts.push_back(append(lists.sample, sample, static_cast<std::int32_t>(part), input));
+  }
+  crossing.offset =
+      append(lists.point, plan.joint_point, PlanStep::kLinear, static_cast<std::int32_t>(lists.point.size()) - 1);
+  lists.crossings.push_back(std::move(crossing));
+  set_slots(lists);
+  return lists;
 }
 
 }  // namespace lossatlas

@@ -51,11 +51,23 @@ struct Crossing {
   bool is_plain() const { return directions.empty() && offset == kNoValue && activation == Activation::identity; }
 };
 
+/// Buffers for the values of a list, so that a value's buffer is free again after the last step that takes it.
+struct ValueSlots {
+  std::vector<std::int32_t> starts, steps;  ///< buffer of each value
+  std::int32_t count = 0;
+
+  std::int32_t of(std::int32_t value) const {
+    return value < 0 ? starts[static_cast<std::size_t>(-1 - value)] : steps[static_cast<std::size_t>(value)];
+  }
+};
+
 struct PlanLists {
   std::vector<PlanStep> sample;  ///< starts from x; no direction moves its layers
   std::vector<PlanStep> point;   ///< starts from nothing; if no output depends on x, its last value is the output
   std::vector<Crossing> crossings;
   std::vector<PlanStep> pair;  ///< its last value, or else the only crossing, is the output
+  /// Buffers of each list. Those of offsets, and of a list's last value, are never used again.
+  ValueSlots sample_slots, point_slots, pair_slots;
 };
 
 struct GraphPlan {
@@ -68,18 +80,5 @@ void plan_graph(SectionPlan& plan, const Dependence& units, Plan choice);
 
 /// The lists of any plan, which outlives them.
 PlanLists lists_of(const SectionPlan& plan);
-
-/// Buffers for the values of a list, so that a value's buffer is free again after the last step that takes it.
-struct ValueSlots {
-  std::vector<std::int32_t> starts, steps;  ///< buffer of each value
-  std::int32_t count = 0;
-
-  std::int32_t of(std::int32_t value) const {
-    return value < 0 ? starts[static_cast<std::size_t>(-1 - value)] : steps[static_cast<std::size_t>(value)];
-  }
-};
-/// For a list that starts from `starts` values. The buffers of the values `kept`, and of the last, are never used
-/// again.
-ValueSlots assign_slots(std::span<const PlanStep> steps, std::int64_t starts, std::span<const std::int32_t> kept = {});
 
 }  // namespace lossatlas
