@@ -1,6 +1,7 @@
 // When two critical points are the same: reduction to the neurons that matter, order, signs.
 #include "critical/critical_class.hpp"
 
+#include <cmath>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -123,6 +124,34 @@ TEST(CriticalClass, DoesNotMeasureARowThatVanishesByItself) {
   const Network network = mlp({1, 3}, Activation::identity);
   const std::vector<double> point{-1, 1e-17, 1, 0.5, 0, -0.5}, rounded{-1, -3e-17, 1, 0.5, 1e-17, -0.5};
   EXPECT_TRUE(same_point(network, point, rounded, Loss::cross_entropy));
+}
+
+// y = x + Σ_j a_j tanh(w_j x) and a dense layer: what is no chain is compared by its outputs on the data.
+TEST(CriticalClass, GraphsAreComparedByTheirOutputs) {
+  const Network network({{Dense{1, 2, false, Activation::tanh}, {-1}},
+                         {Dense{2, 1, false, Activation::identity}, {0}},
+                         {Add{}, {-1, 1}}});
+  const Landscape landscape(network, Dataset::regression({-1, 0.5, 2}, 1, {0, 1, 2}, 1), Loss::mean_squared_error,
+                            Device::cpu());
+  const auto form = [&](const std::vector<double>& theta) { return canonical_form(landscape, theta, kSame, {}); };
+  const CanonicalForm one = form({0.3, -2, 1.5, 0.7});
+  EXPECT_TRUE(one.neurons.empty());
+  ASSERT_EQ(one.outputs.size(), 3u);
+  EXPECT_NEAR(one.outputs[2], 2 + 1.5 * std::tanh(0.6) + 0.7 * std::tanh(-4.0), 1e-15);
+  EXPECT_TRUE(same_form(one, form({-2, 0.3, 0.7, 1.5}), kSame));
+  EXPECT_TRUE(same_form(one, form({-0.3, -2, -1.5, 0.7}), kSame));
+  EXPECT_FALSE(same_form(one, form({0.3, -2, 1.5, 0.7001}), kSame));
+}
+
+// Both terms of the output move its classes together, which cross entropy does not see.
+TEST(CriticalClass, EveryTermOfTheOutputIsCentred) {
+  const Network network({{Dense{1, 2, true, Activation::identity}, {-1}},
+                         {Dense{1, 2, false, Activation::tanh}, {-1}},
+                         {Dense{2, 2, true, Activation::identity}, {1}},
+                         {Add{}, {0, 2}}});
+  std::vector<double> theta{1, 2, 3, 5, /*W of node 1*/ 7, 8, /*node 2*/ 1, 2, 3, 6, 4, 0};
+  centre_outputs(network, theta);
+  EXPECT_EQ(theta, (std::vector<double>{-0.5, 0.5, -1, 1, 7, 8, -1, -2, 1, 2, 2, -2}));
 }
 
 }  // namespace

@@ -75,7 +75,7 @@ inline Precision section_losses(const DeviceLandscape& landscape, const SectionP
                                 std::span<double> losses) {
   const auto section = landscape.section(plan, precision, control);
   section->losses({points, plan.rank}, control, losses);
-  return section->precision();
+  return landscape.section_precision(plan, precision);
 }
 
 inline std::vector<double> section(const DeviceLandscape& landscape, const Instance& instance, Precision precision,

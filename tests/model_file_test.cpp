@@ -209,6 +209,31 @@ TEST_F(ModelFile, RefusesWrongArchitectures) {
                "more parameters than");
 }
 
+TEST_F(ModelFile, RefusesWrongGraphs) {
+  const std::string data(24, '\0');
+  const auto with = [&](const std::string& layers) {
+    return read("{" + metadata(R"({"layers":[)" + layers + R"(],"heads":1})") + "," + weight_ + "," + bias_ + "}",
+                data);
+  };
+  const std::string dense = R"({"type":"dense","in":2,"out":1,"bias":true,"activation":"tanh","inputs":[-1]})";
+  const auto add = [](const std::string& inputs) {
+    return R"(,{"type":"add","activation":"identity","inputs":)" + inputs + "}";
+  };
+  EXPECT_EQ(with(dense + add("[0,0]")).network,
+            Network({{Dense{2, 1, true, Activation::tanh}, {-1}}, {Add{}, {0, 0}}}));
+  for (const char* inputs : {"[0,1]", "[0,-2]", "[0,0.5]", "[0,null]", "[0,\"0\"]", "[0,4294967296]", "[0,1e300]"}) {
+    EXPECT_ERROR(with(dense + add(inputs)), FileError, "malformed input of layer 1");
+  }
+  EXPECT_ERROR(with(dense + add("[]")), FileError, "layer 1 without inputs");
+  EXPECT_ERROR(with(dense + add("7")), FileError, "layer 1 without inputs");
+  EXPECT_ERROR(with(dense + add("[0]")), FileError, "expected at least two");
+  EXPECT_ERROR(with(dense + add("[0,-1]")), FileError, "values with 1 and 2 entries");
+  EXPECT_ERROR(with(dense + R"(,{"type":"add","inputs":[0,0]})"), FileError, "malformed layer");
+  EXPECT_ERROR(with(dense + R"(,{"type":"add","activation":"identity"})"), FileError, "expected at least two");
+  EXPECT_ERROR(with(dense + R"(,{"type":"add","activation":"tanh","inputs":[0,0]})"), FileError,
+               "last layer with tanh");
+}
+
 // As a program sets it that writes 1.234.567 for its users.
 TEST_F(ModelFile, IsTheSameInEveryLocale) {
   struct Grouping : std::numpunct<char> {

@@ -67,6 +67,69 @@ TEST(Network, BadArguments) {
   EXPECT_ERROR(network.view(std::vector<double>(13), 2), InvalidArgument, "layer 2");
 }
 
+/// x → tanh → a residual block → 2 outputs.
+std::vector<Node> residual_nodes() {
+  return {{Dense{3, 4, true, Activation::tanh}, {-1}},
+          {Dense{4, 4, false, Activation::identity}, {0}},
+          {Add{Activation::relu}, {0, 1}},
+          {Dense{4, 2, true, Activation::identity}, {2}}};
+}
+
+TEST(Network, AGraphOfNodes) {
+  const Network network(residual_nodes(), 2);
+  EXPECT_EQ(network.depth(), 4);
+  EXPECT_EQ(network.inputs(), 3);
+  EXPECT_EQ(network.outputs(), 2);
+  EXPECT_EQ(network.outputs_per_head(), 1);
+  EXPECT_EQ(network.parameter_count(), 16 + 16 + 10);
+  EXPECT_EQ(network.blocks()[2].layer, 1);
+  EXPECT_EQ(network.blocks()[3].layer, 3);  // the Add has none
+  EXPECT_EQ(network.blocks()[3].offset, 32);
+  EXPECT_EQ(network.shape(-1), (Shape{3}));
+  EXPECT_EQ(network.shape(2), (Shape{4}));
+  EXPECT_EQ(network.width(3), 2);
+  EXPECT_FALSE(network.is_chain());
+  EXPECT_FALSE(is_dense_chain(network));
+  EXPECT_EQ(activation(network.layer(2)), Activation::relu);
+  EXPECT_EQ(network.view(std::vector<double>(42), 2).weight.data, nullptr);
+  EXPECT_EQ(network.describe(),
+            "3 inputs, 3 dense and 1 add nodes, 2 outputs, mixed activations, 2 heads, 42 parameters");
+  EXPECT_EQ(network, Network(residual_nodes(), 2));
+  std::vector<Node> other = residual_nodes();
+  other[2].inputs = {1, 0};
+  EXPECT_NE(network, Network(other, 2));
+  const std::vector<double> theta = random_parameters(network, {.seed = 1, .scale = {1, 2, 9, 0}});
+  EXPECT_NE(theta[0], 0);
+  EXPECT_EQ(theta[32], 0);
+  EXPECT_ERROR(random_parameters(network, {.seed = 1, .scale = {1, 2, 0}}), InvalidArgument, "3 scales");
+}
+
+TEST(Network, AChainIsAGraph) {
+  const Network chain = mlp({3, 4, 2}, Activation::tanh);
+  EXPECT_TRUE(is_dense_chain(chain));
+  EXPECT_EQ(chain, Network({{Dense{3, 4, true, Activation::tanh}, {-1}}, {Dense{4, 2}, {0}}}));
+}
+
+TEST(Network, BadGraphs) {
+  const auto with = [](std::size_t node, Node other) {
+    std::vector<Node> nodes = residual_nodes();
+    nodes[node] = std::move(other);
+    return Network(std::move(nodes));
+  };
+  EXPECT_ERROR(with(2, {Add{}, {0, 2}}), InvalidArgument, "layer 2 with input 2, expected an earlier layer");
+  EXPECT_ERROR(with(2, {Add{}, {0, -2}}), InvalidArgument, "layer 2 with input -2");
+  EXPECT_ERROR(with(2, {Add{}, {}}), InvalidArgument, "layer 2 without inputs");
+  EXPECT_ERROR(with(2, {Add{}, {1}}), InvalidArgument, "Add layer 2 with 1 value as inputs");
+  EXPECT_ERROR(with(2, {Add{}, {-1, 1}}), InvalidArgument, "values with 3 and 4 entries");
+  EXPECT_ERROR(with(2, {Add{}, {0, 0}}), InvalidArgument, "layer 1 whose value no other layer takes");
+  EXPECT_ERROR(with(3, {Dense{5, 2}, {2}}), InvalidArgument, "layer 3 with 5 inputs after 4 outputs");
+  EXPECT_ERROR(with(3, {Dense{4, 2}, {2, 1}}), InvalidArgument, "dense layer 3 with 2 values");
+  EXPECT_ERROR(with(3, {Add{Activation::tanh}, {1, 2}}), InvalidArgument, "last layer with tanh");
+  EXPECT_ERROR(with(0, {Dense{0, 4}, {-1}}), InvalidArgument, "expected widths");
+  EXPECT_ERROR(Network({{Add{}, {-1, -1}}}), InvalidArgument, "no dense layer that takes the input");
+  EXPECT_ERROR(Network(std::vector<Node>{}), InvalidArgument, "no layers");
+}
+
 TEST(Network, HiddenActivation) {
   EXPECT_EQ(hidden_activation(mlp({2, 3, 4, 1}, Activation::sine)), Activation::sine);
   EXPECT_ERROR(hidden_activation(mlp({2, 1}, Activation::sine)), InvalidArgument, "hidden layer");

@@ -25,7 +25,7 @@ TEST(PreparedSection, GivesTheBitsOfEvaluateInAnyNumberOfCalls) {
     const Landscape landscape = landscape_of(instance);
     const Surface surface = landscape.evaluate(instance.section, instance.points);
     PreparedSection section(landscape, instance.section, {});
-    EXPECT_EQ(section.precision({}), surface.precision);
+    EXPECT_EQ(section.precision(), surface.precision);
     const std::span<const double> points = instance.points;
     for (std::size_t g = 0; g < surface.losses.size(); ++g) {
       double loss = -1;

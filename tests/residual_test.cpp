@@ -286,9 +286,8 @@ TEST(ResidualSection, AChainIsAGraph) {
       plan.heads = chain.heads;
       plan.outputs = chain.outputs;
       plan_graph(plan, Dependence(problem.network, section, {}), Plan::automatic);
-      if (chain.kind != PlanKind::direct) {
-        kinds.insert(plan.kind);
-      }
+      plan.pair_work = pair_work(plan.outputs, plan.graph->lists);
+      if (chain.kind != PlanKind::direct) kinds.insert(plan.kind);
       const std::vector<double> points = normals(2 * 5, seed);
       std::vector<double> expected(5 * static_cast<std::size_t>(chain.heads)), losses(expected.size());
       on_device(landscape).section(chain, Precision::f64, {})->losses({points, 2}, {}, expected);

@@ -219,7 +219,7 @@ TEST(SectionExecutor, ReturnsThePrecisionThatRan) {
   const auto ran = [](const Problem& problem, Precision precision) {
     const Instance instance = make_instance(problem);
     const auto plan = plan_section(instance.network, instance.loss, instance.section, Plan::automatic);
-    return cpu::make_section(plan, instance.data, label_statistics(instance.data), precision, 1, {})->precision();
+    return cpu::section_precision(plan, precision);
   };
   const Problem dense{.widths = {3, 5, 2}};
   EXPECT_EQ(ran(dense, Precision::f64), Precision::f64);

@@ -14,8 +14,8 @@ struct LOSSATLAS_API SectionCost {
   double transcendental = 0;   ///< tanh, exponentials, logarithms and the like
   double bytes = 0;            ///< read and written at least once, inputs and parameters included
   std::int64_t workspace = 0;  ///< bytes held besides the data, before the first point runs
-  /// The precision actually used, unless the layers fit no half-precision kernel: f64 if the section is an exact
-  /// quadratic form; f32 for `fast` on a CPU, with Plan::direct, and if the outputs depend on no sample.
+  /// The precision actually used: f64 if the section is an exact quadratic form; f32 for `fast` where no half-precision
+  /// kernel takes the layers, as on a CPU, with Plan::direct, and if the outputs depend on no sample.
   Precision precision = Precision::f64;
 
   /// Lower bound on the time at these rates (measured in `precision`): max(compute, bytes / bandwidth). Compute is the

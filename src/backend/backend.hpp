@@ -52,8 +52,6 @@ class DeviceSection {
  public:
   virtual ~DeviceSection() = default;
 
-  /// The precision actually used: f64 for a quadratic plan, f32 for `fast` if no half-precision kernel takes the plan.
-  virtual Precision precision() const = 0;
   /// losses (G, H) at points. Bits depend neither on how points are divided into calls or tiles, nor on whether they
   /// come as a grid or as a list of the same numbers.
   virtual void losses(const SectionPoints& points, const Control& control, std::span<double> losses) = 0;
@@ -64,6 +62,9 @@ class DeviceLandscape {
  public:
   virtual ~DeviceLandscape() = default;
 
+  /// The precision in which section() runs a plan if `asked` for one: f64 for a quadratic plan, f32 for `fast` if no
+  /// half-precision kernel takes the plan.
+  virtual Precision section_precision(const SectionPlan& plan, Precision asked) const = 0;
   /// Prepares a plan; heeds a requested stop, reports no progress.
   virtual std::unique_ptr<DeviceSection> section(const SectionPlan& plan, Precision precision,
                                                  const Control& control) const = 0;

@@ -26,10 +26,15 @@ Json describe(const Network& network) {
     widths.push_back(network.width(l));
     activations.push_back(name(activation(network.layer(l))));
   }
-  return {{"description", network.describe()},
-          {"widths", widths},
-          {"activations", activations},
-          {"heads", network.heads()}};
+  Json json = {{"description", network.describe()},
+               {"widths", widths},
+               {"activations", activations},
+               {"heads", network.heads()}};
+  if (network.is_chain()) return json;
+  Json inputs = Json::array();
+  for (const Node& node : network.nodes()) inputs.push_back(node.inputs);
+  json.add("inputs", inputs);
+  return json;
 }
 
 Json describe(const Dataset& data) {

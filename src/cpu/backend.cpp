@@ -41,6 +41,10 @@ class CpuLandscape final : public DeviceLandscape {
         loss_(loss),
         threads_(threads) {}
 
+  Precision section_precision(const SectionPlan& plan, Precision asked) const override {
+    return cpu::section_precision(plan, asked);
+  }
+
   std::unique_ptr<DeviceSection> section(const SectionPlan& plan, Precision precision,
                                          const Control& control) const override {
     return make_section(plan, data_, statistics_, precision, threads_, control);

@@ -61,8 +61,6 @@ class SampleFreeSection final : public DeviceSection {
     for (const double value : statistics.mean) mean_.push_back(static_cast<T>(value));
   }
 
-  Precision precision() const override { return std::is_same_v<T, double> ? Precision::f64 : Precision::f32; }
-
   void losses(const SectionPoints& points, const Control& control, std::span<double> losses) override {
     const SectionKernels<T>& kernels = section_kernels<T>();
     const auto tile = [&](std::int64_t first, std::int64_t last, const T* outputs, double* scratch) {
@@ -95,13 +93,18 @@ std::unique_ptr<DeviceSection> section_in(const SectionPlan& plan, const Dataset
 
 }  // namespace
 
+Precision section_precision(const SectionPlan& plan, Precision asked) {
+  return asked == Precision::f64 || plan.kind == PlanKind::quadratic ? Precision::f64 : Precision::f32;
+}
+
 std::unique_ptr<DeviceSection> make_section(const SectionPlan& plan, const Dataset& data,
                                             const LabelStatistics& statistics, Precision precision, int threads,
                                             const Control& control) {
   const Control stop{{}, control.stop};
   if (plan.kind == PlanKind::quadratic) return quadratic_section(plan, data, threads, stop);
-  return precision == Precision::f64 ? section_in<double>(plan, data, statistics, threads, stop)
-                                     : section_in<float>(plan, data, statistics, threads, stop);
+  return section_precision(plan, precision) == Precision::f64
+             ? section_in<double>(plan, data, statistics, threads, stop)
+             : section_in<float>(plan, data, statistics, threads, stop);
 }
 
 void section_outputs(const SectionPlan& plan, std::span<const double> points, int threads, const Control& control,

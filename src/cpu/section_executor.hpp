@@ -14,8 +14,11 @@
 
 namespace lossatlas::cpu {
 
-/// Prepares a plan for `threads` threads; the arguments other than `control` outlive it. A quadratic plan is always
-/// f64; fast is f32. This and the section's calls throw Interrupted, OutOfMemory.
+/// The precision in which a plan runs: a quadratic one always in f64, fast in f32.
+Precision section_precision(const SectionPlan& plan, Precision asked);
+
+/// Prepares a plan for `threads` threads; the arguments other than `control` outlive it. This and the section's calls
+/// throw Interrupted, OutOfMemory.
 std::unique_ptr<DeviceSection> make_section(const SectionPlan& plan, const Dataset& data,
                                             const LabelStatistics& statistics, Precision precision, int threads,
                                             const Control& control);

@@ -16,22 +16,7 @@ namespace {
 constexpr std::int64_t kChunkSamples = 1024;  // at most, in one partial sum
 constexpr std::int64_t kChunkStep = 64;       // a multiple of every target's row tile
 constexpr double kItemFlop = 1e9;             // tens of milliseconds on one core, so that a stop is quick
-constexpr double kActivationFlop = 30;
 constexpr std::int64_t kPartialSums = std::int64_t{1} << 20;  // held at a time: 8 MiB
-
-// FLOP of one point and sample.
-double pair_flop(const SectionPlan& plan, const PlanLists& lists) {
-  double flop = static_cast<double>(plan.outputs) * kActivationFlop;
-  for (const Crossing& crossing : lists.crossings) {
-    if (crossing.is_plain()) continue;
-    flop += static_cast<double>(crossing.units) * (2 * static_cast<double>(crossing.parts.size()) + kActivationFlop);
-  }
-  for (const PlanStep& step : lists.pair) {
-    const auto in = static_cast<double>(step.adds() ? 1 : step.layer->in);
-    flop += static_cast<double>(step.out) * (2 * in + kActivationFlop);
-  }
-  return flop;
-}
 
 bool moves(const PlanStep& step) { return !step.adds() && !step.layer->shared(); }
 
@@ -44,8 +29,9 @@ struct Cut {
   std::int64_t item_chunks = 1;   // chunks of one item
   std::int64_t block_points = 1;  // points between two reductions
 
-  Cut(const SectionPlan& plan, double flop, std::int64_t samples, std::int64_t points, std::int64_t most_points,
-      bool moving, int threads) {
+  Cut(const SectionPlan& plan, std::int64_t samples, std::int64_t points, std::int64_t most_points, bool moving,
+      int threads) {
+    const double flop = plan.pair_work;
     chunk =
         std::clamp(static_cast<std::int64_t>(kItemFlop / flop) / kChunkStep * kChunkStep, kChunkStep, kChunkSamples);
     chunks = ceil_divide(samples, chunk);
@@ -80,7 +66,6 @@ class PairSection final : public DeviceSection {
   PairSection(const SectionPlan& plan, const Dataset& data, int threads, const Control& control)
       : plan_(plan),
         lists_(lists_of(plan)),
-        flop_(pair_flop(plan, lists_)),
         data_(data),
         threads_(threads),
         point_list_(section_kernels<double>(), lists_, control),
@@ -98,8 +83,6 @@ class PairSection final : public DeviceSection {
     load_targets(control);
     load_base(control);
   }
-
-  Precision precision() const override { return std::is_same_v<T, double> ? Precision::f64 : Precision::f32; }
 
   void losses(const SectionPoints& points, const Control& control, std::span<double> losses) override {
     with_memory(pair_bytes<T>(lists_, data_), [&] { run({points, control}, losses); });
@@ -160,7 +143,7 @@ class PairSection final : public DeviceSection {
 
   void run(const Call& call, std::span<double> losses) {
     const std::int64_t points = call.points.count();
-    const Cut cut(plan_, flop_, data_.size(), points, section_kernels<double>().rows, moving(), threads_);
+    const Cut cut(plan_, data_.size(), points, section_kernels<double>().rows, moving(), threads_);
     const std::int64_t groups = ceil_divide(cut.chunks, cut.item_chunks);
     const std::int64_t total = ceil_divide(points, cut.item_points) * groups;
     for (std::int64_t first = 0; first < points; first += cut.block_points) {
@@ -354,7 +337,6 @@ class PairSection final : public DeviceSection {
 
   const SectionPlan& plan_;
   PlanLists lists_;
-  double flop_;
   const Dataset& data_;
   int threads_;
   const SectionKernels<T>& kernels_ = section_kernels<T>();

@@ -175,8 +175,6 @@ class QuadraticSection final : public DeviceSection {
   QuadraticSection(const SectionPlan& plan, const Dataset& data, int threads, const Control& control)
       : plan_(plan), samples_(data.size()), threads_(threads), factor_(factor_all(plan, data, threads, control)) {}
 
-  Precision precision() const override { return Precision::f64; }
-
   void losses(const SectionPoints& points, const Control& control, std::span<double> losses) override {
     const std::int64_t rank = plan_.rank, heads = plan_.heads, size = (rank + 1) * (rank + 1);
     const auto item = [&](std::int64_t index, int) {

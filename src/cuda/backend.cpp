@@ -53,8 +53,6 @@ class CudaSection final : public DeviceSection {
 
   ~CudaSection() override { destroy_on(index_, section_); }
 
-  Precision precision() const override { return section_->precision(); }
-
   void losses(const SectionPoints& points, const Control& control, std::span<double> losses) override {
     const DeviceGuard guard(index_);
     section_->losses(points, control, losses);
@@ -75,6 +73,10 @@ class CudaLandscape final : public DeviceLandscape {
   }
 
   ~CudaLandscape() override { destroy_on(index_, state_); }
+
+  Precision section_precision(const SectionPlan& plan, Precision asked) const override {
+    return run([&](Workspace& workspace) { return cuda::section_precision(workspace, problem(), plan, asked); });
+  }
 
   std::unique_ptr<DeviceSection> section(const SectionPlan& plan, Precision precision,
                                          const Control& control) const override {

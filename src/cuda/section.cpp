@@ -46,8 +46,6 @@ class SampleFreeSection final : public DeviceSection {
     statistics_.classes = plan.outputs / plan.heads;
   }
 
-  Precision precision() const override { return std::is_same_v<T, double> ? Precision::f64 : Precision::f32; }
-
   void losses(const SectionPoints& points, const Control& control, std::span<double> losses) override {
     queue_.run(
         chain_tiles(plan_, chain_, plan_.heads), points, control, losses,
@@ -85,6 +83,14 @@ std::unique_ptr<DeviceSection> section_in(Workspace& workspace, const Problem& p
 }
 
 }  // namespace
+
+Precision section_precision(const Workspace& workspace, const Problem& problem, const SectionPlan& plan,
+                            Precision asked) {
+  if (asked == Precision::f64 || plan.kind == PlanKind::quadratic) return Precision::f64;
+  const bool half = asked == Precision::fast && plan.kind == PlanKind::joint && !plan.graph &&
+                    pairs_run_in_half(plan, problem.samples(), workspace.limits().shared_bytes);
+  return half ? Precision::fast : Precision::f32;
+}
 
 std::unique_ptr<DeviceSection> make_section(Workspace& workspace, const Problem& problem, const SectionPlan& plan,
                                             Precision precision, const Control& control) {

@@ -1,7 +1,6 @@
 #include "cuda/section_graph.hpp"
 
 #include <algorithm>
-#include <type_traits>
 #include <vector>
 
 #include "../kernels/section.hpp"
@@ -15,11 +14,7 @@ namespace {
 
 using kernels::kChunkSamples;
 
-constexpr double kActivationFlop = 30;
 constexpr std::int64_t kGroupRows = 4 * kChunkSamples;  // samples per point in flight
-
-template <class T>
-constexpr Precision kPrecision = std::is_same_v<T, double> ? Precision::f64 : Precision::f32;
 
 /// The point list for a tile of points. Each point is a batch of one row, so that the bits of its values do not depend
 /// on the others.
@@ -70,8 +65,6 @@ class SampleFreeGraph final : public DeviceSection {
     statistics_.classes = plan.outputs / plan.heads;
   }
 
-  Precision precision() const override { return kPrecision<T>; }
-
   void losses(const SectionPoints& points, const Control& control, std::span<double> losses) override {
     using Scratch = typename PointValues<T>::Scratch;
     queue_.run(
@@ -109,23 +102,19 @@ class PairGraph final : public DeviceSection {
         offsets_(workspace.memory(), lists_, control),
         pairs_(workspace.memory(), lists_.pair, lists_.pair_slots, control),
         base_(crossing_units<T>(workspace, problem, lists_, control)),
-        flop_(pairs_.flop()),
         queue_(workspace) {
     for (const Crossing& crossing : lists_.crossings) {
       directions_.push_back(uploaded(workspace.memory(), std::span(crossing.directions)));
       places_.push_back(units_);
       units_ += crossing.units;
       widest_ = std::max(widest_, crossing.units);
-      flop_ += static_cast<double>(crossing.units) * (2 * static_cast<double>(crossing.parts.size()) + kActivationFlop);
     }
   }
-
-  Precision precision() const override { return kPrecision<T>; }
 
   void losses(const SectionPoints& points, const Control& control, std::span<double> losses) override {
     control_ = {{}, control.stop};
     PointTiles tiles{plan_.rank, plan_.heads, bytes_per_point()};
-    tiles.flop_per_point = flop_ * static_cast<double>(problem_.samples()) + offsets_.flop_per_point();
+    tiles.flop_per_point = plan_.pair_work * static_cast<double>(problem_.samples()) + offsets_.flop_per_point();
     queue_.run(
         tiles, points, control, losses, [this](std::int64_t capacity) { return Scratch(*this, capacity); },
         [this](const Scratch& scratch, const PointTile& tile) { run_tile(scratch, tile); });
@@ -162,7 +151,7 @@ class PairGraph final : public DeviceSection {
   void run_tile(const Scratch& scratch, const PointTile& tile) {
     offsets_.run(tile, plan_.rank, scratch.offsets, stream());
     pairs_.form(tile.alpha, plan_.rank, tile.count, scratch.weights.data(), stream());
-    const double group_flop = flop_ * static_cast<double>(group_rows() * tile.count);
+    const double group_flop = plan_.pair_work * static_cast<double>(group_rows() * tile.count);
     double queued = 0;
     for (std::int64_t first = 0; first < problem_.samples(); first += kGroupRows) {
       run_group(scratch, tile, first, std::min(kGroupRows, problem_.samples() - first));
@@ -230,7 +219,6 @@ class PairGraph final : public DeviceSection {
   PointValues<double> offsets_;
   DeviceList<T> pairs_;
   std::vector<DeviceBuffer<T>> base_;  // of each crossing: (parts, units, N)
-  double flop_;                        // of one point and sample
   std::vector<DeviceBuffer<std::int32_t>> directions_;
   std::vector<std::int64_t> places_;  // units of the crossings before each
   std::int64_t units_ = 0, widest_ = 0;

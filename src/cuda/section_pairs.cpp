@@ -23,20 +23,7 @@ namespace {
 
 using kernels::kChunkSamples;
 
-constexpr double kActivationFlop = 30;
 constexpr std::int64_t kGroupRows = 4 * kChunkSamples;  // samples per point that the generic path has in flight
-
-double pair_flop(const SectionPlan& plan) {
-  double flop = static_cast<double>(plan.outputs) * kActivationFlop;
-  if (plan.kind == PlanKind::joint) {
-    const auto parts = static_cast<double>(1 + plan.joint_sample.weight_directions.size());
-    flop += static_cast<double>(plan.joint_sample.out) * (2 * parts + kActivationFlop);
-  }
-  for (const ChainLayer& layer : plan.later) {
-    flop += static_cast<double>(layer.out) * (2 * static_cast<double>(layer.in) + kActivationFlop);
-  }
-  return flop;
-}
 
 /// Points in device memory, and where the partial sums of their losses go.
 struct PairPoints {
@@ -72,12 +59,10 @@ class PairSection final : public DeviceSection {
     if (!direct_) load_units();
   }
 
-  Precision precision() const override { return ran(); }
-
   void losses(const SectionPoints& points, const Control& control, std::span<double> losses) override {
     control_ = {{}, control.stop};
     PointTiles tiles{plan_.rank, plan_.heads, bytes_per_point()};
-    tiles.flop_per_point = pair_flop(plan_) * static_cast<double>(problem_.samples());
+    tiles.flop_per_point = plan_.pair_work * static_cast<double>(problem_.samples());
     if (bias_chain_) tiles.flop_per_point += bias_chain_->flop_per_point();
     tiles.tile_flop = tile_flop(kernel_, ran(), workspace_.limits());
     tiles.flagged = in_half();
@@ -328,7 +313,7 @@ class PairSection final : public DeviceSection {
       LOSSATLAS_CUDA(kernels::launch_form(layer, tile.alpha, plan_.rank, tile.count, weights, stream()));
       weights += tile.count * layer.values();
     }
-    const double group_flop = pair_flop(plan_) * static_cast<double>(group_rows() * tile.count);
+    const double group_flop = plan_.pair_work * static_cast<double>(group_rows() * tile.count);
     double queued = 0;
     for (std::int64_t first = 0; first < problem_.samples(); first += kGroupRows) {
       run_group(scratch, tile, first, std::min(kGroupRows, problem_.samples() - first));
@@ -432,6 +417,12 @@ class PairSection final : public DeviceSection {
 };
 
 }  // namespace
+
+bool pairs_run_in_half(const SectionPlan& plan, std::int64_t samples, std::int64_t shared_bytes) {
+  auto operands = tensor_operands(plan, Precision::fast, shared_bytes);
+  if (!operands) operands = stream_operands(plan, Precision::fast, samples, shared_bytes);
+  return operands == kernels::Operands::half;
+}
 
 template <class T>
 std::unique_ptr<DeviceSection> pair_section(Workspace& workspace, const Problem& problem, const SectionPlan& plan,

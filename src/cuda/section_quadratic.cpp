@@ -43,8 +43,6 @@ class QuadraticSection final : public DeviceSection {
     keep_triangles();
   }
 
-  Precision precision() const override { return Precision::f64; }
-
   void losses(const SectionPoints& points, const Control& control, std::span<double> losses) override {
     queue_.run(
         {plan_.rank, plan_.heads, 8, point_flop()}, points, control, losses, [](std::int64_t) { return NoScratch{}; },

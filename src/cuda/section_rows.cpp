@@ -47,13 +47,12 @@ class PointRowsSection final : public DeviceSection {
     directions_ = uploaded(memory, std::span(first.bias_directions));
   }
 
-  Precision precision() const override { return std::is_same_v<T, double> ? Precision::f64 : Precision::f32; }
-
   void losses(const SectionPoints& points, const Control& control, std::span<double> losses) override {
     PointTiles tiles{plan_.rank, plan_.heads};
     for (const ChainLayer& layer : chain_.later)
       tiles.flop_per_point += 2.0 * static_cast<double>(layer.weights.size());
-    tiles.tile_flop = tile_flop(PairKernel::stream, precision(), workspace_.limits());
+    tiles.tile_flop =
+        tile_flop(PairKernel::stream, std::is_same_v<T, double> ? Precision::f64 : Precision::f32, workspace_.limits());
     tiles.most = kMostTileRows;
     queue_.run(
         tiles, points, control, losses, [](std::int64_t) { return NoScratch{}; },

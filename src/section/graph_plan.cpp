@@ -373,6 +373,20 @@ void set_slots(PlanLists& lists) {
 
 }  // namespace
 
+double pair_work(std::int64_t outputs, const PlanLists& lists) {
+  constexpr double kActivation = 30;  // also of an output's loss
+  double flop = static_cast<double>(outputs) * kActivation;
+  for (const Crossing& crossing : lists.crossings) {
+    if (crossing.is_plain()) continue;
+    flop += static_cast<double>(crossing.units) * (2 * static_cast<double>(crossing.parts.size()) + kActivation);
+  }
+  for (const PlanStep& step : lists.pair) {
+    const auto in = static_cast<double>(step.adds() ? step.inputs.size() : static_cast<std::size_t>(step.layer->in));
+    flop += static_cast<double>(step.out) * (2 * in + kActivation);
+  }
+  return flop;
+}
+
 void plan_graph(SectionPlan& plan, const Dependence& units, Plan choice) {
   const auto graph = std::make_shared<GraphPlan>();
   GraphPlanner planner(units, *graph);

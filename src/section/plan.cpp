@@ -91,9 +91,11 @@ SectionPlan plan_section(const Network& network, Loss loss, const Section& secti
   const SectionPlan empty = plan;
   const auto fill = is_dense_chain(network) ? plan_chain : plan_graph;
   fill(plan, units, choice);
-  if (!direct_is_cheaper(plan)) return plan;
-  plan = empty;
-  fill(plan, units, Plan::direct);
+  if (direct_is_cheaper(plan)) {
+    plan = empty;
+    fill(plan, units, Plan::direct);
+  }
+  plan.pair_work = pair_work(plan.outputs, lists_of(plan));
   return plan;
 }
 

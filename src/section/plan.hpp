@@ -85,6 +85,7 @@ struct SectionPlan {
   /// The lists of a network that is no chain of dense layers, for which the chains and layers above stay empty.
   std::shared_ptr<const GraphPlan> graph;
   double network_flop = 0;    ///< of the whole network's products for one sample
+  double pair_work = 0;       ///< FLOP of one point and sample, an activation as 30: what devices cut work by
   bool out_of_range = false;  ///< direct because a shortcut's parts would overflow (see section_range.hpp)
 
   PlanCost cost(std::int64_t samples, std::int64_t points, Precision precision) const;

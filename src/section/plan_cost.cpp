@@ -182,7 +182,7 @@ const char* title(PlanKind kind) {
     case PlanKind::sample_free:
       return "sample-free (the output does not depend on the input; label statistics)";
     case PlanKind::quadratic:
-      return "quadratic (exact quadratic form of the last layer)";
+      return "quadratic (the outputs are affine in α: an exact quadratic form)";
     case PlanKind::direct:
       return "direct (every layer and sample at every point)";
   }
@@ -252,7 +252,6 @@ PlanCost SectionPlan::cost(std::int64_t samples, std::int64_t points, Precision 
 }
 
 SectionCost SectionPlan::total(std::int64_t samples, std::int64_t points, Precision precision) const {
-  if (kind == PlanKind::quadratic) precision = Precision::f64;
   const PlanCost work = cost(samples, points, precision);
   return {work.flop(samples, points), work.transcendental(samples, points), work.bytes, work.workspace, precision};
 }

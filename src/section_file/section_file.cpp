@@ -117,7 +117,8 @@ class SectionSource {
       range_note_ = prepared_->range_note();
       return prepared_.reset();
     }
-    ran_ = prepared_->precision(control);
+    prepared_->prepare(control);
+    ran_ = prepared_->precision();
   }
 
   void evaluate(std::int64_t first, std::int64_t count, const Control& control, std::span<double> losses) {
@@ -143,7 +144,7 @@ class SectionSource {
     told.control = {};  // the file is complete: a stop comes too late to interrupt it
     if (!ran_) {        // no tile was missing: finds what would have run
       prepared_.emplace(landscape_, section_, told);
-      ran_ = prepared_->precision(told.control);
+      ran_ = prepared_->precision();
     }
     report.device = landscape_.device().describe();
     report.precision = *ran_;

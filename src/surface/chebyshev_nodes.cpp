@@ -104,7 +104,7 @@ void ChebyshevNodes::grow(std::span<const std::int64_t> nodes) {
   const auto count = static_cast<std::int64_t>(points.size() / axes.size());
   std::vector<double> losses(static_cast<std::size_t>(count) * heads());
   section_.losses({points, static_cast<std::int64_t>(axes.size())}, control_, losses);
-  precision_ = section_.precision(control_);
+  precision_ = section_.precision();
   evaluations_ += count;
 
   // The old nodes keep their order within the new grid.

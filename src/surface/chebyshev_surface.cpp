@@ -123,12 +123,12 @@ std::string method_lines(const ChebyshevFit& fit, const Grid& grid) {
   return stages(*fit.interpolant, fit.report, fit.interpolant->flop(grid));
 }
 
-std::string chebyshev_forecast(const SectionPlan& plan, std::int64_t samples, std::int64_t points,
-                               const EvaluateOptions& options, const DeviceRates* rates) {
+std::string chebyshev_forecast(const SectionPlan& plan, std::int64_t samples, std::int64_t points, Precision precision,
+                               double tolerance, const DeviceRates* rates) {
   const auto z = static_cast<double>(plan.rank), h = static_cast<double>(plan.heads);
   const double side = std::pow(static_cast<double>(points), 1 / z);
   TextStream text;
-  text << "\nmethod: chebyshev, K - 1 doubled along each axis until the estimate is at most " << options.tolerance
+  text << "\nmethod: chebyshev, K - 1 doubled along each axis until the estimate is at most " << tolerance
        << "; pointwise at kinks, or where it takes " << points << " evaluations";
   const auto start = static_cast<double>(plan.kind == PlanKind::quadratic ? 3 : 9);
   for (double nodes = start;; nodes = 2 * nodes - 1) {
@@ -141,7 +141,7 @@ std::string chebyshev_forecast(const SectionPlan& plan, std::int64_t samples, st
     }
     text << "\nat K = " << nodes << ": " << evaluations << " evaluations";
     if (rates) {
-      const SectionCost cost = plan.total(samples, static_cast<std::int64_t>(evaluations), options.precision);
+      const SectionCost cost = plan.total(samples, static_cast<std::int64_t>(evaluations), precision);
       text << " (floor " << time_text(cost.floor_seconds(*rates)) << ")";
     }
     text << ", transform " << quantity(2 * h * z * std::pow(nodes, z + 1), "FLOP") << ", interpolation "

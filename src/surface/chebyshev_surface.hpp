@@ -28,7 +28,7 @@ Surface chebyshev_surface(const Landscape& landscape, const Section& section, co
 std::string method_lines(const ChebyshevFit& fit, const Grid& grid);
 
 /// What Landscape::explain() adds for Method::chebyshev: evaluations as K grows, given rates their floor, and FLOP.
-std::string chebyshev_forecast(const SectionPlan& plan, std::int64_t samples, std::int64_t points,
-                               const EvaluateOptions& options, const DeviceRates* rates);
+std::string chebyshev_forecast(const SectionPlan& plan, std::int64_t samples, std::int64_t points, Precision precision,
+                               double tolerance, const DeviceRates* rates);
 
 }  // namespace lossatlas

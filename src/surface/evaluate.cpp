@@ -13,10 +13,11 @@ namespace {
 std::string explained(const Landscape& landscape, const Section& section, std::int64_t points,
                       const EvaluateOptions& options, const DeviceRates* rates) {
   require(points >= 1, "Landscape::explain", "received ", points, " points, expected at least 1");
-  const auto [plan, precision] = choose_plan(landscape, section, options);
+  const auto [plan, asked] = choose_plan(landscape, section, options);
+  const Precision precision = on_device(landscape).section_precision(plan, asked);
   std::string text = plan.explain(landscape.data().size(), points, precision, rates);
   if (options.method == Method::chebyshev) {
-    text += chebyshev_forecast(plan, landscape.data().size(), points, options, rates);
+    text += chebyshev_forecast(plan, landscape.data().size(), points, precision, options.tolerance, rates);
   }
   return text;
 }
@@ -83,10 +84,8 @@ std::string Landscape::explain(const Section& section, std::int64_t points, cons
 SectionCost section_cost(const Landscape& landscape, const Section& section, std::int64_t points,
                          const EvaluateOptions& options) {
   require(points >= 1, "section_cost", "received ", points, " points, expected at least 1");
-  const auto [plan, chosen] = choose_plan(landscape, section, options);
-  const bool in_half = landscape.device().kind() == Device::Kind::cuda && plan.kind == PlanKind::joint;
-  const Precision precision = chosen == Precision::fast && !in_half ? Precision::f32 : chosen;
-  return plan.total(landscape.data().size(), points, precision);
+  const auto [plan, asked] = choose_plan(landscape, section, options);
+  return plan.total(landscape.data().size(), points, on_device(landscape).section_precision(plan, asked));
 }
 
 }  // namespace lossatlas

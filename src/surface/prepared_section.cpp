@@ -84,15 +84,11 @@ PreparedSection::PreparedSection(const Landscape& landscape, const Section& sect
     : landscape_(landscape),
       section_(section),
       chosen_(choose_plan(landscape, section, options)),
+      precision_(on_device(landscape).section_precision(chosen_.plan, chosen_.precision)),
       range_(chosen_.plan, landscape.data(), chosen_.precision, options.control) {}
 
 void PreparedSection::prepare(const Control& control) {
   if (!on_device_) on_device_ = on_device(landscape_).section(chosen_.plan, chosen_.precision, control);
-}
-
-Precision PreparedSection::precision(const Control& control) {
-  prepare(control);
-  return on_device_->precision();
 }
 
 void PreparedSection::losses(const SectionPoints& points, const Control& control, std::span<double> losses) {
@@ -161,7 +157,7 @@ Surface PreparedSection::surface(const Grid& grid, std::span<const double> list,
   }
   result.grid = grid;
   result.heads = heads;
-  result.precision = precision(control);
+  result.precision = precision_;
   for (std::int64_t first = 0; first < points; first += kBlockPoints) {
     check_stop(control);
     const std::int64_t count = std::min(kBlockPoints, points - first);

@@ -18,8 +18,8 @@
 
 namespace lossatlas {
 
-/// The plan and the precision that evaluate a section: those asked for, unless the plan's parts overflow at every
-/// point; then f64 and, if they overflow there too, the direct plan.
+/// The plan that evaluates a section, and the precision to ask the device for: those of the options, unless the plan's
+/// parts overflow at every point; then f64 and, if they overflow there too, the direct plan.
 struct PlanChoice {
   SectionPlan plan;
   Precision precision = Precision::f64;
@@ -48,7 +48,7 @@ class PreparedSection {
   /// Uploads the plan on first use; the calls below do so too. Throws Interrupted, OutOfMemory.
   void prepare(const Control& control);
   /// The precision actually used.
-  Precision precision(const Control& control);
+  Precision precision() const { return precision_; }
   /// losses (G, H) at points, and what replace_ends() does.
   void losses(const SectionPoints& points, const Control& control, std::span<double> losses);
   /// Whether the section gives the parameters at its ends.
@@ -68,6 +68,7 @@ class PreparedSection {
   const Landscape& landscape_;
   const Section& section_;
   PlanChoice chosen_;
+  Precision precision_;
   SectionRange range_;
   std::int64_t out_of_range_ = 0;             ///< points so far where parts overflowed
   std::unique_ptr<DeviceSection> on_device_;  ///< null until set up
