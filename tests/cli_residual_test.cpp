@@ -63,7 +63,7 @@ TEST_F(ResidualModel, NeuronsAreNotSplit) {
         "forecast --layer 1 --neuron 0 --data tanh3 --loss mse"}) {
     const Outcome outcome = run(std::string(command) + " --model model.safetensors");
     EXPECT_EQ(outcome.status, 2) << command;
-    EXPECT_NE(outcome.err.find("--model: received a network of 1 input, 3 dense and 1 add nodes"), std::string::npos)
+    EXPECT_NE(outcome.err.find("--model: received a network of 1 input, 3 dense nodes, 1 Add node"), std::string::npos)
         << outcome.err;
     EXPECT_NE(outcome.err.find("cannot pass an Add"), std::string::npos) << outcome.err;
   }

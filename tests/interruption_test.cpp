@@ -60,6 +60,24 @@ TEST(Interruption, ARequestBeforehandIsHeededByEveryCall) {
   EXPECT_THROW(HessianOperator(landscape, theta).multiply(theta, control), Interrupted);
 }
 
+TEST(Interruption, ARequestBeforehandIsHeededOnGraphs) {
+  const Network network({{Dense{1, 3, true, Activation::tanh}, {-1}},
+                         {Dense{3, 3, true, Activation::identity}, {0}},
+                         {Add{}, {0, 1}},
+                         {Dense{3, 1, true, Activation::identity}, {2}}});
+  const Landscape landscape(network, line(20), Loss::mean_squared_error, test_device());
+  const std::vector<double> theta = random_parameters(network, {.seed = 1});
+  const Section section = make_section(network, theta, random_directions(network, theta));
+  std::stop_source stop;
+  stop.request_stop();
+  const Control control{{}, stop.get_token()};
+  EXPECT_THROW(landscape.gradient(theta, control), Interrupted);
+  EXPECT_THROW(landscape.evaluate(section, std::vector<double>{0.0}, {.control = control}), Interrupted);
+  EXPECT_THROW(landscape.explain(section, 9, {.control = control}), Interrupted);
+  EXPECT_THROW(hessian(landscape, theta, {.control = control}), Interrupted);
+  EXPECT_THROW(HessianOperator(landscape, theta).multiply(theta, control), Interrupted);
+}
+
 // Of the threads at work each may finish what it has begun; nobody begins anything new.
 TEST(Interruption, NoChunkOfSamplesBeginsAfterTheRequest) {
   constexpr int kThreads = 3;

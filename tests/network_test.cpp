@@ -93,7 +93,7 @@ TEST(Network, AGraphOfNodes) {
   EXPECT_EQ(activation(network.layer(2)), Activation::relu);
   EXPECT_EQ(network.view(std::vector<double>(42), 2).weight.data, nullptr);
   EXPECT_EQ(network.describe(),
-            "3 inputs, 3 dense and 1 add nodes, 2 outputs, mixed activations, 2 heads, 42 parameters");
+            "3 inputs, 3 dense nodes, 1 Add node, 2 outputs, mixed activations, 2 heads, 42 parameters");
   EXPECT_EQ(network, Network(residual_nodes(), 2));
   std::vector<Node> other = residual_nodes();
   other[2].inputs = {1, 0};

@@ -151,8 +151,9 @@ TEST(Residual, SpectrumIsThatOfTheHessian) {
   }
 }
 
-/// What the directions of section `mode` move: everything; random blocks; the last node; all, with nothing from x into
-/// the network [C19, Theorem 1]; biases alone, with x cut from some units [C19, Theorem 2]; random blocks again.
+/// What the directions of section `mode` move: everything; random blocks; the last dense node; all, with nothing from x
+/// into the network [C19, Theorem 1]; biases alone, with x cut from some units [C19, Theorem 2]; random blocks again;
+/// nothing.
 Section section_of(const RandomProblem& problem, std::int64_t mode, std::int64_t rank) {
   const Network& network = problem.network;
   Random random(problem.seed, 100 + static_cast<std::uint64_t>(mode));
@@ -163,7 +164,8 @@ Section section_of(const RandomProblem& problem, std::int64_t mode, std::int64_t
     for (const ParameterBlock& block : network.blocks()) {
       bool moved = random.below(2) != 0;
       if (mode == 0 || mode == 3) moved = true;
-      if (mode == 2) moved = block.layer == network.depth() - 1;
+      if (mode == 2) moved = block.layer == network.blocks().back().layer;
+      if (mode == 6) moved = false;
       if (mode == 4) moved = block.kind == ParameterBlock::Kind::bias && random.below(3) != 0;
       if (!moved) std::ranges::fill(std::span(direction).subspan(block.offset, block.size()), 0.0);
     }
@@ -182,7 +184,7 @@ Section section_of(const RandomProblem& problem, std::int64_t mode, std::int64_t
   return section;
 }
 
-constexpr std::int64_t kModes = 6;
+constexpr std::int64_t kModes = 7;
 
 std::vector<double> oracle_losses(const RandomProblem& problem, const Section& section,
                                   std::span<const double> points) {
@@ -310,6 +312,68 @@ TEST(ResidualSection, ExplainsItsListsAndCountsTheirWork) {
   }
 }
 
+/// h ← h + D h, many times: each block doubles the number of paths, and no pass may follow them all.
+TEST(ResidualSection, ManyLinearBlocksArePlannedAtOnce) {
+  std::vector<Node> nodes{{Dense{2, 3, true, Activation::identity}, {-1}}};
+  for (std::int32_t block = 0; block < 60; ++block) {
+    const std::int32_t at = 2 * block;
+    nodes.push_back({Dense{3, 3, true, Activation::identity}, {at}});
+    nodes.push_back({Add{}, {at, at + 1}});
+  }
+  nodes.push_back({Dense{3, 1, true, Activation::identity}, {120}});
+  const Network network(nodes);
+  Random random(3);
+  RandomProblem problem{network, reference::random_data(random, 20, 2, 1, Loss::mean_squared_error),
+                        Loss::mean_squared_error, random_parameters(network, {.seed = 2, .scale = {0.1}}), 1};
+  Section section = section_of(problem, 6, 2);
+  for (std::size_t m = 0; m < 9; ++m) section.directions[m] = section.directions[problem.theta.size() + m] = 1.0 + m;
+  section.directions[problem.theta.size()] = -1;
+  EXPECT_EQ(plan_section(network, problem.loss, section, Plan::automatic).kind, PlanKind::quadratic);
+  const Landscape landscape(network, problem.data, problem.loss, test_device());
+  const std::vector<double> points{0.3, -0.2, 1, 0};
+  expect_near(landscape.evaluate(section, points).losses, oracle_losses(problem, section, points), 1e-10, problem);
+}
+
+TEST(ResidualSection, ChebyshevInterpolatesGraphs) {
+  const Network network({{Dense{2, 3, true, Activation::tanh}, {-1}},
+                         {Dense{3, 3, true, Activation::identity}, {0}},
+                         {Add{Activation::tanh}, {0, 1}},
+                         {Dense{3, 1, true, Activation::identity}, {2}}});
+  Random random(3);
+  RandomProblem problem{network, reference::random_data(random, 30, 2, 1, Loss::mean_squared_error),
+                        Loss::mean_squared_error, random_parameters(network, {.seed = 2}), 1};
+  const Landscape landscape(network, problem.data, problem.loss, test_device());
+  const Section section = section_of(problem, 0, 1);
+  const Grid grid = Grid::box(-1, 1, {501});
+  const Surface surface = landscape.evaluate(section, grid, {.method = Method::chebyshev, .tolerance = 1e-9});
+  ASSERT_TRUE(surface.chebyshev.has_value());
+  EXPECT_TRUE(surface.chebyshev->met) << surface.plan;
+  expect_near(surface.losses, landscape.evaluate(section, grid).losses, 1e-8, problem);
+}
+
+/// Sums overflow in f32 where they do not in f64, in the list of samples and in that of points.
+TEST(ResidualSection, SumsBeyondTheRangeOfSinglePrecision) {
+  const Network network({{Dense{1, 1, true, Activation::identity}, {-1}},
+                         {Dense{1, 1, true, Activation::identity}, {-1}},
+                         {Add{Activation::tanh}, {0, 1, 1}},
+                         {Dense{1, 1, true, Activation::identity}, {2}}});
+  RandomProblem problem{network,
+                        Dataset::regression({1, -2, 3}, 1, {0.5, 1, 2}, 1),
+                        Loss::mean_squared_error,
+                        {2e38, 0, 2e38, 0, 0.5, 1},
+                        1};
+  const Landscape landscape(network, problem.data, problem.loss, test_device());
+  for (const std::size_t moved : {4u, 1u, 0u}) {  // the sum once per sample; with B of the point; with A_d
+    Section section{problem.theta, std::vector<double>(6, 0.0), {}};
+    section.directions[moved] = moved == 4 ? 1 : 2e38;
+    const std::vector<double> points{0, 0.5, 1};
+    const std::vector<double> expected = oracle_losses(problem, section, points);
+    ASSERT_TRUE(std::isfinite(expected[0]));
+    const Surface surface = landscape.evaluate(section, points, {.precision = Precision::f32});
+    expect_near(surface.losses, expected, 1e-4, problem);
+  }
+}
+
 /// y = W₂ (x + φ(W₁ x)) with targets that it can reach.
 RandomProblem solvable() {
   const Network network(
@@ -370,7 +434,7 @@ TEST(Residual, WhatNeedsAChainSaysSo) {
   const Landscape landscape(problem.network, problem.data, problem.loss, test_device());
   const Network& network = problem.network;
   const std::vector<double>& theta = problem.theta;
-  const std::string reason = "1 add nodes, 1 output, tanh, 1 head, 9 parameters, expected a chain of dense layers";
+  const std::string reason = "1 Add node, 1 output, tanh, 1 head, 9 parameters, expected a chain of dense layers";
   EXPECT_ERROR(split_neuron(network, theta, {1, 0, 0.5}), InvalidArgument, reason);
   EXPECT_ERROR(embed(network, theta, std::vector<std::int64_t>{3, 3}), InvalidArgument, reason);
   EXPECT_ERROR(null_embedding(network, theta, 1, 1), InvalidArgument, reason);

@@ -1,6 +1,7 @@
 // Neurons that no longer respond to the data mark points at infinity.
 #include "critical/saturation.hpp"
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <stop_token>
@@ -40,6 +41,32 @@ TEST(NeuronAtInfinity, IsFoundInDeeperLayers) {
                             Device::cpu({.threads = 1}));
   const std::vector<double> theta{1, 0, 0.5, 300, 0.2, -60, 1, 1, 0};
   EXPECT_EQ(neuron_at_infinity(landscape, theta), "neuron 1 of layer 2 is saturated on all of the data");
+}
+
+/// x + tanh(w x + b), taken by a sum, and the same tanh taken by a dense layer of weight 0 too.
+TEST(NeuronAtInfinity, UsesOfEveryTakerCount) {
+  const Dataset data = Dataset::regression({-2, -1, 1, 2}, 1, {0, 1, 2, 3}, 1);
+  const Network network(
+      {{Dense{1, 1, true, Activation::tanh}, {-1}}, {Dense{1, 1, false, Activation::tanh}, {0}}, {Add{}, {-1, 0, 1}}});
+  const Landscape landscape(network, data, Loss::mean_squared_error, Device::cpu({.threads = 1}));
+  EXPECT_EQ(neuron_at_infinity(landscape, std::vector<double>{12, 0, 0}),
+            "neuron 0 of layer 1 is saturated on all of the data");
+  EXPECT_EQ(neuron_at_infinity(landscape, std::vector<double>{0.5, 0, 0.3}), "");
+}
+
+TEST(FoldConstantNeurons, LeavesWhatASumTakes) {
+  const Dataset data = Dataset::regression({-2, -1, 1, 2}, 1, {0, 1, 2, 3}, 1);
+  const Network network({{Dense{1, 2, true, Activation::tanh}, {-1}},
+                         {Dense{2, 1, true, Activation::identity}, {0}},
+                         {Dense{1, 1, true, Activation::tanh}, {-1}},
+                         {Add{}, {1, 2}}});
+  const Landscape landscape(network, data, Loss::mean_squared_error, Device::cpu({.threads = 1}));
+  const std::vector<double> theta{0, 1, 0.5, 0.1, /*node 1*/ 2, 3, 1, /*node 2*/ 0, 0.7};
+  std::vector<double> expected = theta;  // neuron 0 of node 0 moves into the bias of node 1; node 2 stays
+  expected[4] = 0;
+  expected[6] = 1 + 2 * std::tanh(0.5);
+  const std::vector<double> folded = fold_constant_neurons(landscape, theta);
+  for (std::size_t m = 0; m < theta.size(); ++m) EXPECT_NEAR(folded[m], expected[m], 1e-15) << m;
 }
 
 /// Inputs (samples, 6) of rank 3, with the bias 4, many chunks; a neuron with the weights `w` and the bias `b`.

@@ -69,7 +69,7 @@ struct SectionKernels {
   void (*dense)(const PackedLayer<T>& layer, const T* input, T* output);
   /// output (units, R).
   void (*joint)(const JointTile<T>& tile, T* output);
-  /// output (units, R) = φ(inputs_0 + inputs_1 + ...) of `count` tiles (units, R); it may be none of them.
+  /// output (units, R) = φ(inputs_0 + inputs_1 + ...) of `count` tiles (units, R); it must not overlap them.
   void (*add)(const T* const* inputs, std::int64_t count, std::int64_t units, Activation activation, T* output);
   /// out (size) = parts_0 + Σ_d coefficients[d] parts_{d+1}; parts (1 + directions, size).
   void (*interpolate)(const T* parts, std::int64_t directions, std::int64_t size, const T* coefficients, T* out);

@@ -2,6 +2,7 @@
 // those that depend only on the sample (lanes are samples; computed once per call, in f64).
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -40,9 +41,12 @@ class ListMemory {
 template <class T, class Value, class Multiply>
 void run_step(const SectionKernels<T>& kernels, const PlanStep& step, Value&& value, T* output, Multiply&& multiply) {
   if (!step.adds()) return multiply(step.inputs.empty() ? nullptr : value(step.inputs.front()), output);
-  std::vector<const T*> terms;
-  for (const std::int32_t input : step.inputs) terms.push_back(value(input));
-  kernels.add(terms.data(), std::ssize(terms), step.out, step.activation, output);
+  std::array<const T*, 8> few;
+  std::vector<const T*> many;
+  if (step.inputs.size() > few.size()) many.resize(step.inputs.size());
+  const T** terms = many.empty() ? few.data() : many.data();
+  for (std::size_t i = 0; i < step.inputs.size(); ++i) terms[i] = value(step.inputs[i]);
+  kernels.add(terms, std::ssize(step.inputs), step.out, step.activation, output);
 }
 
 /// A list evaluated at R grid points at a time. A moving layer becomes one product with fixed weights: its inputs a are

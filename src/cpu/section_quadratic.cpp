@@ -206,9 +206,7 @@ std::unique_ptr<DeviceSection> quadratic_section(const SectionPlan& plan, const 
                                                  const Control& control) {
   const std::int64_t squares = plan.heads * (plan.rank + 1) * (plan.rank + 1);
   std::int64_t weights = 0;
-  for (const PlanStep& step : lists_of(plan).sample) {
-    if (step.part < 0 && !step.adds()) weights += count_values(std::span(step.layer, 1));
-  }
+  for (const PlanStep& step : lists_of(plan).sample) weights += step.adds() ? 0 : step.layer->in * step.layer->out;
   const std::int64_t bytes = 8 * (weights + ceil_divide(data.size(), kChunkSamples) * squares);
   return with_memory(bytes, [&] { return std::make_unique<QuadraticSection>(plan, data, threads, control); });
 }

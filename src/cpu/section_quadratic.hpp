@@ -1,4 +1,4 @@
-// Quadratic plans: only the last layer moves, and the loss is the mean squared error. The residual of a head is
+// Quadratic plans: the outputs are affine in α, and the loss is the mean squared error. The residual of a head is
 //   r(α) = E β,  E = [E_0 − y, E_1, .., E_z] (N·C, z+1),  β = (1, α),
 // and with E = Q F, F upper triangular, R(α) = ‖r‖²/N = ‖F β‖²/N. This avoids the cancellation of EᵀE.
 #pragma once

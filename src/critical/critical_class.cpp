@@ -227,16 +227,19 @@ CanonicalForm canonical_form(const Landscape& landscape, std::span<const double>
   if (is_dense_chain(network)) {
     return {reduce_neurons(network, fold_constant_neurons(landscape, point, control), same, landscape.loss()), {}};
   }
-  std::vector<double> theta(point.begin(), point.end());
-  if (landscape.loss() == Loss::cross_entropy) centre_outputs(network, theta);
   CanonicalForm form;
   const cpu::SingleThreadedBlas guard;
-  cpu::Pass pass({network, landscape.data(), landscape.loss(), 1}, theta);
+  cpu::Pass pass({network, landscape.data(), landscape.loss(), 1}, point);
   cpu::for_each_chunk(pass, landscape.data().size(), [&](const cpu::Pass&) {
     check_stop(control);
     const double* first = pass.outputs().data;
     form.outputs.insert(form.outputs.end(), first, first + pass.rows() * network.outputs());
   });
+  if (landscape.loss() != Loss::cross_entropy) return form;
+  const auto classes = static_cast<std::size_t>(network.outputs_per_head());
+  for (std::size_t at = 0; at < form.outputs.size(); at += classes) {
+    centre(form.outputs.data() + at, network.outputs_per_head(), 1);
+  }
   return form;
 }
 

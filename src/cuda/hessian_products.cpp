@@ -9,6 +9,7 @@
 namespace lossatlas::cuda {
 namespace {
 
+constexpr std::int64_t kProductsInFlight = 64;
 constexpr std::int64_t kUnitVectors = 1024;                    // products of the Hessian with unit vectors at a time
 constexpr std::int64_t kBatchEntries = std::int64_t{1} << 22;  // 32 MiB of vectors at a time, plus their products
 
@@ -21,9 +22,12 @@ void add_products(const Memory& memory, const Problem& problem, const Control& c
     check_stop(control);
     pass.forward(first, std::min(kChunkRows, samples - first));
     if (full) pass.pull_down_bends();
-    for (std::int64_t at = 0; at < members * size; at += size)
-      pass.add_hessian_product(full, directions + at, sums + at);
-    synchronise(memory);  // so that a stop waits for one chunk only
+    for (std::int64_t v = 0; v < members; ++v) {
+      pass.add_hessian_product(full, directions + v * size, sums + v * size);
+      if ((v + 1) % kProductsInFlight != 0 && v + 1 < members) continue;
+      synchronise(memory);  // so that a stop waits for these products only
+      check_stop(control);
+    }
   }
 }
 

@@ -28,6 +28,19 @@ void gemm(Workspace& workspace, cublasOperation_t op_a, cublasOperation_t op_b, 
                                 &beta, c.data, c.stride));
 }
 
+/// Widths of x and of each node's value, and one more where a 1 for the bias of a layer that takes it stands behind
+/// each row.
+std::vector<std::int64_t> augmented_widths(const Network& network) {
+  std::vector<std::int64_t> widths;
+  for (std::int64_t l = -1; l < network.depth(); ++l) widths.push_back(network.width(l));
+  for (const ParameterBlock& block : network.blocks()) {
+    if (block.kind != ParameterBlock::Kind::bias) continue;
+    const std::int32_t input = network.nodes()[static_cast<std::size_t>(block.layer)].inputs.front();
+    widths[static_cast<std::size_t>(input + 1)] = network.width(input) + 1;
+  }
+  return widths;
+}
+
 }  // namespace
 
 void multiply(Workspace& workspace, std::int64_t m, std::int64_t n, std::int64_t k, ConstDeviceMatrix a,
@@ -61,8 +74,12 @@ std::vector<kernels::PlacedLayer> placed_layers(const Network& network) {
 }
 
 std::int64_t Pass::curvature_entries(const Problem& problem) {
-  std::int64_t sum = 0;
-  for (const kernels::PlacedLayer& layer : placed_layers(problem.network())) sum += layer.augmented() + 4 * layer.out;
+  const std::vector<std::int64_t> strides = augmented_widths(problem.network());
+  std::int64_t sum = strides.front();  // of x
+  for (std::int64_t l = 0; l < problem.network().depth(); ++l) {
+    sum += 4 * problem.network().width(l);
+    if (l + 1 < problem.network().depth()) sum += strides[static_cast<std::size_t>(l + 1)];
+  }
   return sum;
 }
 
@@ -73,8 +90,10 @@ Pass::Pass(Workspace& workspace, const Problem& problem, const double* theta, st
       theta_(theta),
       detail_(detail),
       capacity_(capacity),
+      chain_(problem.network().is_chain()),
       edges_(backward_edges(problem.network())),
-      input_stride_(value_stride(-1)) {
+      input_stride_(problem.features()) {
+  const std::vector<std::int64_t> strides = augmented_widths(problem.network());
   const std::vector<kernels::PlacedLayer> placed = placed_layers(problem.network());
   layers_.resize(layers);
   const auto fill_ones = [&](const DeviceBuffer<double>& values, std::int64_t width, std::int64_t stride) {
@@ -82,6 +101,7 @@ Pass::Pass(Workspace& workspace, const Problem& problem, const double* theta, st
     LOSSATLAS_CUDA(kernels::launch_fill_strided(values.data() + width, capacity, stride, 1, workspace.stream()));
   };
   if (keeps_curvature()) {
+    input_stride_ = strides.front();
     input_ = buffer(input_stride_);
     fill_ones(input_, problem.features(), input_stride_);
   }
@@ -89,7 +109,7 @@ Pass::Pass(Workspace& workspace, const Problem& problem, const double* theta, st
     LayerMemory& layer = layers_[l];
     layer.placed = placed[l];
     layer.activation = activation(node(l).layer);
-    layer.stride = value_stride(static_cast<std::int64_t>(l));
+    layer.stride = keeps_curvature() ? strides[l + 1] : placed[l].out;
     layer.pre = buffer(placed[l].out);
     if (keeps_value(l)) {
       layer.value = buffer(layer.stride);
@@ -98,17 +118,6 @@ Pass::Pass(Workspace& workspace, const Problem& problem, const double* theta, st
     if (!keeps_curvature()) continue;
     for (auto* values : {&layer.slope, &layer.delta, &layer.bend}) *values = buffer(placed[l].out);
   }
-}
-
-/// Width of a value, and one more if a 1 for the bias of a layer that takes it stands behind each row.
-std::int64_t Pass::value_stride(std::int64_t l) const {
-  const Network& network = problem_.network();
-  bool one = false;
-  for (const ParameterBlock& block : network.blocks()) {
-    const bool takes = node(static_cast<std::size_t>(block.layer)).inputs.front() == l;
-    one = one || (takes && block.kind == ParameterBlock::Kind::bias);
-  }
-  return network.width(l) + (one && keeps_curvature() ? 1 : 0);
 }
 
 DeviceBuffer<double> Pass::buffer(std::int64_t width) const {
@@ -172,13 +181,12 @@ kernels::OutputRows Pass::outputs() const {
 }
 
 double* Pass::moved(std::size_t l) {
-  const bool chain = problem_.network().is_chain();
   if (moved_.empty()) {
     std::int64_t widest = 0;
     for (const LayerMemory& layer : layers_) widest = std::max(widest, layer.placed.out);
-    for (std::size_t i = 0; i < (chain ? 2 : depth()); ++i) moved_.push_back(buffer(chain ? widest : out(i)));
+    for (std::size_t i = 0; i < (chain_ ? 2 : depth()); ++i) moved_.push_back(buffer(chain_ ? widest : out(i)));
   }
-  return moved_[chain ? l % 2 : l].data();
+  return moved_[chain_ ? l % 2 : l].data();
 }
 
 /// tangent ← ż of layer l along v, for tangents tangent_of(k) of the values of layers k.

@@ -112,7 +112,6 @@ class Pass {
   bool keeps_curvature() const { return detail_ == PassDetail::curvature; }
   bool keeps_value(std::size_t l) const { return !keeps_curvature() || l + 1 < depth(); }
   const double* data_rows() const { return problem_.inputs() + first_ * problem_.features(); }
-  std::int64_t value_stride(std::int64_t l) const;
   ConstDeviceMatrix value(std::int64_t l) const;
   DeviceBuffer<double> buffer(std::int64_t width) const;
   double* moved(std::size_t l);
@@ -129,6 +128,7 @@ class Pass {
   PassDetail detail_;
   std::int64_t capacity_;
   std::vector<LayerMemory> layers_;
+  bool chain_;
   std::vector<std::vector<BackwardEdge>> edges_;
   std::int64_t input_stride_;
   DeviceBuffer<double> input_;  // x with a 1 behind each row for a bias; PassDetail::curvature

@@ -1,6 +1,7 @@
 #include "cuda/section_lists.hpp"
 
 #include <algorithm>
+#include <map>
 
 #include "../kernels/dense.hpp"
 #include "../kernels/section.hpp"
@@ -19,6 +20,7 @@ DeviceList<T>::DeviceList(Memory& memory, std::span<const PlanStep> steps, const
                           const Control& control)
     : steps_(steps.begin(), steps.end()), slots_(slots) {
   std::vector<std::int64_t> widths(static_cast<std::size_t>(slots_.count), 0);
+  std::map<const ChainLayer*, std::shared_ptr<const PackedLayers<T>>> uploads;  // parts of a layer share it
   for (std::size_t s = 0; s < steps_.size(); ++s) {
     const PlanStep& step = steps_[s];
     std::int64_t& width = widths[static_cast<std::size_t>(slots_.steps[s])];
@@ -26,9 +28,14 @@ DeviceList<T>::DeviceList(Memory& memory, std::span<const PlanStep> steps, const
     layers_.emplace_back();
     flop_ += static_cast<double>(step.out) * kActivationFlop;
     if (step.adds()) continue;
-    layers_.back() = std::make_unique<PackedLayers<T>>(memory, std::span(step.layer, 1), MatrixOrder::out_in, control);
-    flop_ += 2.0 * static_cast<double>(step.layer->weights.size());
-    if (!step.layer->shared()) moving_values_ += layers_.back()->layers()[0].values();
+    std::shared_ptr<const PackedLayers<T>>& packed = uploads[step.layer];
+    if (!packed) {
+      packed = std::make_shared<PackedLayers<T>>(memory, std::span(step.layer, 1), MatrixOrder::out_in, control);
+    }
+    layers_.back() = packed;
+    const double parts = step.part >= 0 ? 1 : 1 + static_cast<double>(step.layer->weight_directions.size());
+    flop_ += 2 * parts * static_cast<double>(step.layer->in * step.layer->out);
+    if (step.part < 0 && !step.layer->shared()) moving_values_ += packed->layers()[0].values();
   }
   for (const std::int64_t width : widths) {
     places_.push_back(row_values_);
@@ -39,10 +46,10 @@ DeviceList<T>::DeviceList(Memory& memory, std::span<const PlanStep> steps, const
 template <class T>
 void DeviceList<T>::form(const double* alpha, std::int64_t rank, std::int64_t points, T* weights,
                          cudaStream_t stream) const {
-  for (const auto& layer : layers_) {
-    if (!layer || layer->layers()[0].shared()) continue;
-    LOSSATLAS_CUDA(kernels::launch_form(layer->layers()[0], alpha, rank, points, weights, stream));
-    weights += points * layer->layers()[0].values();
+  for (std::size_t s = 0; s < steps_.size(); ++s) {
+    if (steps_[s].adds() || steps_[s].part >= 0 || layers_[s]->layers()[0].shared()) continue;
+    LOSSATLAS_CUDA(kernels::launch_form(layers_[s]->layers()[0], alpha, rank, points, weights, stream));
+    weights += points * layers_[s]->layers()[0].values();
   }
 }
 

@@ -58,8 +58,8 @@ class DeviceList {
 
   std::vector<PlanStep> steps_;
   ValueSlots slots_;
-  std::vector<std::int64_t> places_;                      ///< first row value of each buffer
-  std::vector<std::unique_ptr<PackedLayers<T>>> layers_;  ///< of each step; null for an addition
+  std::vector<std::int64_t> places_;                            ///< first row value of each buffer
+  std::vector<std::shared_ptr<const PackedLayers<T>>> layers_;  ///< of each step; null for an addition
   std::int64_t moving_values_ = 0;
   std::int64_t row_values_ = 0;
   double flop_ = 0;

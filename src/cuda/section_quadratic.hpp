@@ -1,4 +1,4 @@
-// Quadratic plans: only the last layer moves, and the loss is the mean squared error. The residual of a head is E β
+// Quadratic plans: the outputs are affine in α, and the loss is the mean squared error. The residual of a head is E β
 // with E = [E_0 − y, E_1, .., E_z] (N·C, z+1) and β = (1, α). With E = Q F, R(α) = ‖F β‖²/N, free of cancellation.
 #pragma once
 

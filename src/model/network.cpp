@@ -158,8 +158,9 @@ std::string Network::describe() const {
   } else {
     const auto adds =
         std::ranges::count_if(nodes_, [](const Node& node) { return std::holds_alternative<Add>(node.layer); });
-    text << inputs() << (inputs() == 1 ? " input, " : " inputs, ") << depth() - adds << " dense and " << adds
-         << " add nodes, " << outputs() << (outputs() == 1 ? " output" : " outputs");
+    text << inputs() << (inputs() == 1 ? " input, " : " inputs, ") << depth() - adds
+         << (depth() - adds == 1 ? " dense node, " : " dense nodes, ") << adds
+         << (adds == 1 ? " Add node, " : " Add nodes, ") << outputs() << (outputs() == 1 ? " output" : " outputs");
   }
   std::optional<Activation> first;
   bool same = true;

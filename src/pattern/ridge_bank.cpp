@@ -6,7 +6,6 @@
 
 #include "base/check.hpp"
 #include "linalg/blas.hpp"
-#include "model/graph.hpp"
 
 namespace lossatlas {
 namespace {

@@ -6,7 +6,6 @@
 
 #include "base/host_memory.hpp"
 #include "base/parallel.hpp"
-#include "layers/structure.hpp"
 #include "model/graph.hpp"
 
 namespace lossatlas {

@@ -10,6 +10,7 @@
 #include <lossatlas/progress.hpp>
 #include <lossatlas/section.hpp>
 
+#include "base/parallel.hpp"
 #include "section/plan.hpp"
 
 namespace lossatlas {
@@ -25,6 +26,8 @@ class Dependence {
   Dependence(const Network& network, const Section& section, const Control& control);
 
   const Network& network() const { return network_; }
+  /// Throws Interrupted if a stop has been requested.
+  void check() const { check_stop(control_); }
 
   Units all(std::int64_t node) const;
   Units live(std::int64_t node) const;

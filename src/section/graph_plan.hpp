@@ -78,6 +78,9 @@ struct GraphPlan {
 /// Fills in the plan of any network: the kind and the lists.
 void plan_graph(SectionPlan& plan, const Dependence& units, Plan choice);
 
+/// Sets the buffers of all lists.
+void set_slots(PlanLists& lists);
+
 /// SectionPlan::pair_work. Chunks of samples, and so the order of sums over them, follow from it.
 double pair_work(std::int64_t outputs, const PlanLists& lists);
 

@@ -50,7 +50,7 @@ struct GraphPlan;
 enum class PlanKind : std::uint8_t {
   joint,        ///< sample_chain, point_chain, joint layer, later layers
   sample_free,  ///< Theorem 1: point_chain is the whole network; loss by label statistics
-  quadratic,    ///< joint with j = L, no point-only units and mean squared error: an exact quadratic form in α
+  quadratic,    ///< mean squared error of outputs that are affine in α (j = L, no point-only units): a quadratic form
   direct,       ///< later is the whole network, from the inputs
 };
 

@@ -116,9 +116,10 @@ std::string graph_text(const SectionPlan& plan) {
   const std::string sample = steps_text(lists.sample), point = steps_text(lists.point), pair = steps_text(lists.pair);
   if (!sample.empty()) text << "\nonce per sample: layers " << sample;
   for (const Crossing& crossing : lists.crossings) {
-    if (plan.kind == PlanKind::direct) break;
-    text << "\nonce per sample: node " << crossing.node << ", " << crossing.units << " units, affine in α, "
-         << crossing.parts.size() << (crossing.parts.size() == 1 ? " part" : " parts");
+    if (crossing.node < 0) continue;  // x itself
+    text << "\nonce per sample: node " << crossing.node << ", " << crossing.units << " units";
+    if (crossing.is_plain()) continue;
+    text << ", affine in α, " << crossing.parts.size() << (crossing.parts.size() == 1 ? " part" : " parts");
     if (crossing.activation != Activation::identity) text << ", then " << name(crossing.activation) << " per point";
   }
   if (!point.empty()) text << "\nonce per point: layers " << point;

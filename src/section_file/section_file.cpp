@@ -11,7 +11,6 @@
 #include "file/checksum.hpp"
 #include "file/file_context.hpp"
 #include "layers/structure.hpp"
-#include "model/graph.hpp"
 #include "section_file/stream.hpp"
 #include "surface/chebyshev_surface.hpp"
 #include "surface/prepared_section.hpp"

@@ -24,10 +24,12 @@ bool has_kink(Activation activation) { return activation == Activation::relu || 
 /// The first activation with a kink whose argument the section moves.
 std::optional<Activation> moving_kink(const SectionPlan& plan) {
   const PlanLists lists = lists_of(plan);
-  bool moves = false;
+  std::vector<bool> moves;  // of each value that depends only on the point
   for (const PlanStep& step : lists.point) {
-    moves = moves || (!step.adds() && !step.layer->shared());
-    if (moves && has_kink(step.activation)) return step.activation;
+    bool here = !step.adds() && !step.layer->shared();
+    for (const std::int32_t input : step.inputs) here = here || moves[static_cast<std::size_t>(input)];
+    if (here && has_kink(step.activation)) return step.activation;
+    moves.push_back(here);
   }
   for (const Crossing& crossing : lists.crossings) {
     if (has_kink(crossing.activation)) return crossing.activation;
