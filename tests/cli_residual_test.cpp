@@ -37,8 +37,13 @@ class ResidualModel : public testing::ProgramTest {
 TEST_F(ResidualModel, SectionsAreThoseOfTheLibrary) {
   run_well(
       "section --model model.safetensors --data tanh3 --loss mse --directions random --seed 2 --grid 5x4 --out "
-      "a.npy --png a.png --device cpu");
-  const Section plane = make_section(network_, theta_, random_directions(network_, theta_, {.count = 2, .seed = 2}));
+      "a.npy --png a.png --device cpu --json");
+  const Json json = Json::parse(outcome.out);
+  EXPECT_EQ(json["network"]["description"], network_.describe());
+  EXPECT_EQ(json["network"]["inputs"], Json::parse("[[-1],[0],[0,1],[2]]"));
+  const std::vector<double> directions =
+      random_directions(network_, theta_, {.count = 2, .seed = 2, .normalisation = Normalisation::none});
+  const Section plane = make_section(network_, theta_, directions);
   const Landscape landscape(network_, tanh3(), Loss::mean_squared_error, Device::cpu());
   const std::vector<double> expected = landscape.evaluate(plane, Grid::box(-1, 1, {5, 4})).losses;
   EXPECT_EQ(read_npy(path("a.npy")).values, expected);
@@ -51,8 +56,6 @@ TEST_F(ResidualModel, SectionsAreThoseOfTheLibrary) {
 TEST_F(ResidualModel, SpectrumAndEvaluation) {
   const Json json =
       Json::parse(run_well("spectrum --model model.safetensors --data tanh3 --loss mse --json --device cpu").out);
-  EXPECT_EQ(json["network"]["description"], network_.describe());
-  EXPECT_EQ(json["network"]["inputs"], Json::parse("[[-1],[0],[0,1],[2]]"));
   EXPECT_EQ(json["eigenvalues"].size(), static_cast<std::size_t>(network_.parameter_count()));
   run_well("evaluate --model model.safetensors --data tanh3 --loss mse --device cpu");
 }

@@ -73,10 +73,10 @@ TEST(GraphPlan, AValueBesideAMovedBranchCrossesAsItIs) {
   const SectionPlan plan = plan_of(residual(), moving(residual(), {1}));
   const PlanLists& lists = plan.graph->lists;
   ASSERT_EQ(lists.crossings.size(), 2u);
-  EXPECT_EQ(lists.crossings[0].node, 0);  // what the sum takes, once per sample
-  EXPECT_TRUE(lists.crossings[0].is_plain());
-  EXPECT_EQ(lists.crossings[1].node, 1);
-  EXPECT_FALSE(lists.crossings[1].is_plain());
+  EXPECT_EQ(lists.crossings[0].node, 1);
+  EXPECT_FALSE(lists.crossings[0].is_plain());
+  EXPECT_EQ(lists.crossings[1].node, 0);  // what the sum takes, once per sample
+  EXPECT_TRUE(lists.crossings[1].is_plain());
   EXPECT_EQ(lists.pair.size(), 3u);
 }
 

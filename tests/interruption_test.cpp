@@ -72,7 +72,7 @@ TEST(Interruption, ARequestBeforehandIsHeededOnGraphs) {
   stop.request_stop();
   const Control control{{}, stop.get_token()};
   EXPECT_THROW(landscape.gradient(theta, control), Interrupted);
-  EXPECT_THROW(landscape.evaluate(section, std::vector<double>{0.0}, {.control = control}), Interrupted);
+  EXPECT_THROW(landscape.evaluate(section, std::vector<double>{0, 0}, {.control = control}), Interrupted);
   EXPECT_THROW(landscape.explain(section, 9, {.control = control}), Interrupted);
   EXPECT_THROW(hessian(landscape, theta, {.control = control}), Interrupted);
   EXPECT_THROW(HessianOperator(landscape, theta).multiply(theta, control), Interrupted);

@@ -292,7 +292,8 @@ class GraphPlanner {
     }
     std::vector<std::int32_t> offsets;
     if (below.offset != kNoValue) offsets.push_back(below.offset);
-    value.offset = offset_step(units_.extract(l, rows, offsets.empty() ? Units{} : cols, true), std::move(offsets));
+    ChainLayer offset = units_.extract(l, rows, offsets.empty() ? Units{} : cols, true);
+    value.offset = offset_step(std::move(offset), std::move(offsets));
     return value;
   }
 
