@@ -35,9 +35,9 @@ class ResidualModel : public testing::ProgramTest {
 };
 
 TEST_F(ResidualModel, SectionsAreThoseOfTheLibrary) {
-  run_well(
-      "section --model model.safetensors --data tanh3 --loss mse --directions random --seed 2 --grid 5x4 --out "
-      "a.npy --png a.png --device cpu --json");
+  const Outcome outcome = run_well(
+      "section --model model.safetensors --data tanh3 --loss mse --directions random --seed 2 --grid 5x4 "
+      "--out a.npy --png a.png --device cpu --json");
   const Json json = Json::parse(outcome.out);
   EXPECT_EQ(json["network"]["description"], network_.describe());
   EXPECT_EQ(json["network"]["inputs"], Json::parse("[[-1],[0],[0,1],[2]]"));
