@@ -182,7 +182,7 @@ TEST(Residual, WhatNeedsAChainSaysSo) {
 }
 
 TEST(Residual, ModelFilesKeepTheGraph) {
-  const std::filesystem::path file = std::filesystem::path(testing::TempDir()) / "residual.safetensors";
+  const std::filesystem::path file = std::filesystem::path(::testing::TempDir()) / "residual.safetensors";
   for (const RandomProblem& problem : problems()) {
     write_model(file, problem.network, problem.theta);
     const Model model = read_model(file);
