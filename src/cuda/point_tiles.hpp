@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 
@@ -180,25 +181,26 @@ class TileQueue {
     const auto quick = static_cast<std::int64_t>(tiles.tile_flop / std::max(1.0, tiles.flop_per_point));
     const std::int64_t good = std::max<std::int64_t>(1, std::min({points.count(), tiles.most, quick}));
     const std::int64_t each = tiles.bytes_per_point + TileInFlight::bytes_per_point(tiles);
+    const std::int64_t held = memory_ ? memory_->capacity : 0;
     // Memory that was short may be free again: then there is room for twice as many points.
-    const auto scarce = [&] { return scarce_ && memory_budget() / each < 2 * memory_->capacity; };
-    if (memory_ && (memory_->capacity >= good || scarce())) {
+    if (held > 0 && (held >= good || (scarce_ && memory_budget() / each < 2 * held))) {
       try {
         return memory_->take(points, workspace_.memory());
       } catch (const OutOfMemory&) {  // smaller tiles may leave room
       }
     }
     memory_.reset();
-    for (std::int64_t capacity = std::clamp<std::int64_t>(memory_budget() / each, 1, good); !memory_; capacity /= 2) {
+    for (std::int64_t capacity = std::clamp<std::int64_t>(memory_budget() / each, 1, good);; capacity /= 2) {
       try {
-        memory_.emplace(workspace_.memory(), tiles, capacity, make);
+        memory_ = std::make_unique<TileMemory<Scratch>>(workspace_.memory(), tiles, capacity, make);
         memory_->take(points, workspace_.memory());
+        scarce_ = capacity < good;
+        return;
       } catch (const OutOfMemory&) {
         memory_.reset();
         if (capacity == 1) throw;
       }
     }
-    scarce_ = memory_->capacity < good;
   }
 
   template <class Run, class Again>
@@ -232,7 +234,7 @@ class TileQueue {
   }
 
   Workspace& workspace_;
-  std::optional<TileMemory<Scratch>> memory_;
+  std::unique_ptr<TileMemory<Scratch>> memory_;
   bool scarce_ = false;  ///< memory allowed fewer points than wanted
 };
 
