@@ -75,7 +75,7 @@ class CudaLandscape final : public DeviceLandscape {
   ~CudaLandscape() override { destroy_on(index_, state_); }
 
   Precision section_precision(const SectionPlan& plan, Precision asked) const override {
-    return run([&](Workspace& workspace) { return cuda::section_precision(workspace, problem(), plan, asked); });
+    return cuda::section_precision(state_->pool.limits(), problem(), plan, asked);
   }
 
   std::unique_ptr<DeviceSection> section(const SectionPlan& plan, Precision precision,

@@ -84,11 +84,11 @@ std::unique_ptr<DeviceSection> section_in(Workspace& workspace, const Problem& p
 
 }  // namespace
 
-Precision section_precision(const Workspace& workspace, const Problem& problem, const SectionPlan& plan,
+Precision section_precision(const DeviceLimits& limits, const Problem& problem, const SectionPlan& plan,
                             Precision asked) {
   if (asked == Precision::f64 || plan.kind == PlanKind::quadratic) return Precision::f64;
   const bool half = asked == Precision::fast && plan.kind == PlanKind::joint && !plan.graph &&
-                    pairs_run_in_half(plan, problem.samples(), workspace.limits().shared_bytes);
+                    pairs_run_in_half(plan, problem.samples(), limits.shared_bytes);
   return half ? Precision::fast : Precision::f32;
 }
 

@@ -16,7 +16,7 @@ namespace lossatlas::cuda {
 
 /// The precision in which a plan runs: a quadratic one always in f64, fast in f32 unless a half-precision kernel takes
 /// it.
-Precision section_precision(const Workspace& workspace, const Problem& problem, const SectionPlan& plan,
+Precision section_precision(const DeviceLimits& limits, const Problem& problem, const SectionPlan& plan,
                             Precision asked);
 
 /// Prepares a plan in the memory and on the stream of a workspace. All arguments but `control` outlive the section.

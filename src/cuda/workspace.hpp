@@ -49,6 +49,8 @@ class WorkspacePool {
  public:
   WorkspacePool(int device, cudaStream_t of_caller) : of_caller_(of_caller), limits_(device_limits(device)) {}
 
+  const DeviceLimits& limits() const { return limits_; }
+
   class Lease {
    public:
     Lease(WorkspacePool& pool, std::unique_ptr<Workspace> workspace) : pool_(pool), workspace_(std::move(workspace)) {}
