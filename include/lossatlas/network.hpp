@@ -52,8 +52,8 @@ class LOSSATLAS_API Network {
   /// A chain: each layer takes the value of the one before it. Throws InvalidArgument as the next constructor does.
   explicit Network(std::vector<Layer> layers, std::int64_t heads = 1);
   /// Throws InvalidArgument, naming the node, when the list is empty, an input is not an earlier node, a width is not
-  /// positive or does not fit the input, no node takes the value of one that is not the last, no dense layer takes x, the
-  /// last layer is not linear, or heads does not divide the output width.
+  /// positive or does not fit the input, no node takes the value of one but the last, no dense layer takes x, the last
+  /// layer is not linear, or heads does not divide the output width.
   explicit Network(std::vector<Node> nodes, std::int64_t heads = 1);
 
   std::span<const Node> nodes() const { return nodes_; }
@@ -76,7 +76,7 @@ class LOSSATLAS_API Network {
   LayerView<double> view(std::span<double> theta, std::int64_t layer) const;
   LayerView<const double> view(std::span<const double> theta, std::int64_t layer) const;
 
-  /// "784-64-64-10 tanh, 1 head, 55050 parameters"; "2 inputs, 4 dense and 1 add nodes, 3 outputs, tanh, ..." of what
+  /// "784-64-64-10 tanh, 1 head, 55050 parameters"; "2 inputs, 4 dense nodes, 1 Add node, 3 outputs, tanh, ..." of what
   /// is no chain.
   std::string describe() const;
 

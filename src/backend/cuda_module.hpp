@@ -7,14 +7,16 @@
 
 #include "backend/backend.hpp"
 #include "backend_abi.hpp"  // kBoundaryHash, made by the build from the headers that this one reaches
+#include "section/graph_plan.hpp"
 
 namespace lossatlas {
 
 /// What the library and the module have to agree on: their headers and, as other compilers or standard libraries lay
 /// the same structs out differently, some sizes.
-inline constexpr std::uint64_t kBackendAbi =
-    kBoundaryHash + (sizeof(SectionPlan) << 8) + (sizeof(ChainLayer) << 20) + (sizeof(Control) << 32) +
-    (sizeof(LastLayer) << 44) + (sizeof(Dataset) << 52) + (sizeof(Network) << 56) + (sizeof(Spectrum) << 27);
+inline constexpr std::uint64_t kBackendAbi = kBoundaryHash + (sizeof(SectionPlan) << 8) + (sizeof(ChainLayer) << 20) +
+                                             (sizeof(Control) << 32) + (sizeof(LastLayer) << 44) +
+                                             (sizeof(Dataset) << 52) + (sizeof(Network) << 56) +
+                                             (sizeof(Spectrum) << 27) + (sizeof(GraphPlan) << 36);
 
 /// What the module hands out. Calls throw the library's exceptions.
 struct CudaModule {
