@@ -225,7 +225,9 @@ TEST_F(ModelFile, RefusesWrongGraphs) {
     EXPECT_ERROR(with(dense + add(inputs)), FileError, "malformed input of layer 1");
   }
   EXPECT_ERROR(with(dense + add("[]")), FileError, "layer 1 without inputs");
-  EXPECT_ERROR(with(dense + add("7")), FileError, "layer 1 without inputs");
+  for (const char* inputs : {"7", "null", "\"0\"", "{}"}) {
+    EXPECT_ERROR(with(dense + add(inputs)), FileError, "malformed inputs of layer 1");
+  }
   EXPECT_ERROR(with(dense + add("[0]")), FileError, "expected at least two");
   EXPECT_ERROR(with(dense + add("[0,-1]")), FileError, "values with 1 and 2 entries");
   EXPECT_ERROR(with(dense + R"(,{"type":"add","inputs":[0,0]})"), FileError, "malformed layer");

@@ -246,5 +246,37 @@ TEST(ResidualSection, SumsBeyondTheRangeOfSinglePrecision) {
   }
 }
 
+/// Folded into parts, what is finite at θ(α) may not be: W b_d overflows although W (b_0 + α b_1) does not.
+TEST(ResidualSection, WhatAPlanFoldsMayOverflow) {
+  const Network folded({{Dense{1, 1, true, Activation::identity}, {-1}},
+                        {Dense{1, 1, true, Activation::identity}, {0}},
+                        {Add{}, {1, 1}}});
+  // A unit whose A_0 and A_1 are too large and cancel, below a weight of 0.
+  const Network cancelling({{Dense{1, 2, false, Activation::identity}, {-1}},
+                            {Add{}, {0, 0}},
+                            {Dense{2, 1, true, Activation::identity}, {1}}});
+  struct Case {
+    Network network;
+    std::vector<double> theta, direction;
+  };
+  const Case cases[] = {{folded, {1e-200, 0, 1e200, 1}, {0, 1e200, 0, 0}},
+                        {folded, {1e-200, 1e200, 1e200, 1}, {0, -1e200, 0, 0}},
+                        {cancelling, {1.5e308, 0.5, 0, 1, 1}, {-1.5e308, 0.25, 0, 0, 0}}};
+  for (const Case& one : cases) {
+    RandomProblem problem{one.network, Dataset::regression({1, -1}, 1, {0.5, 1}, 1), Loss::mean_squared_error,
+                          one.theta, 1};
+    const Landscape landscape(problem.network, problem.data, problem.loss, test_device());
+    const Section section{one.theta, one.direction, {}};
+    for (const double alpha : {0.0, 1.0}) {
+      const std::vector<double> expected = oracle_losses(problem, section, std::vector<double>{alpha});
+      if (!std::isfinite(expected[0])) continue;
+      for (const Precision precision : {Precision::f64, Precision::f32}) {
+        const Surface surface = landscape.evaluate(section, std::vector<double>{alpha}, {.precision = precision});
+        expect_near(surface.losses, expected, 1e-10, problem);
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace lossatlas

@@ -83,9 +83,12 @@ class LOSSATLAS_API Network {
   friend bool operator==(const Network& a, const Network& b) { return a.nodes_ == b.nodes_ && a.heads_ == b.heads_; }
 
  private:
+  std::span<const ParameterBlock> blocks_of(std::int64_t layer) const;
+
   std::vector<Node> nodes_;
   std::vector<Shape> shapes_;  ///< of x, then of each node
   std::vector<ParameterBlock> blocks_;
+  std::vector<std::size_t> first_block_;  ///< of each node
   std::int64_t heads_ = 1;
   std::int64_t parameters_ = 0;
 };

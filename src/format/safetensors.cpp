@@ -47,6 +47,8 @@ Layer parse_layer(const Json& object, const FileContext& context) {
 /// The values that layer number `index` takes: that of the one before it, unless the entry tells.
 std::vector<std::int32_t> parse_inputs(const Json& object, std::size_t index, const FileContext& context) {
   if (!object.contains("inputs")) return {static_cast<std::int32_t>(index) - 1};
+  context.require(object["inputs"].is_array(), "whose metadata lossatlas.network has malformed inputs of layer ", index,
+                  ", expected a list of numbers");
   std::vector<std::int32_t> inputs;
   for (const Json& entry : object["inputs"].entries()) {
     const double number = entry.is_number() ? entry.number() : 0.5;

@@ -48,14 +48,15 @@ void check_graph(const std::vector<Node>& nodes) {
 }
 
 template <class T>
-LayerView<T> view_of(const Network& network, std::span<T> theta, std::int64_t layer) {
+LayerView<T> view_of(const Network& network, std::span<const ParameterBlock> blocks, std::span<T> theta,
+                     std::int64_t layer) {
   require(static_cast<std::int64_t>(theta.size()) == network.parameter_count(), "Network::view", "received ",
           theta.size(), " parameters, expected ", network.parameter_count());
   require(layer >= 0 && layer < network.depth(), "Network::view", "received layer ", layer, ", expected 0 to ",
           network.depth() - 1);
   LayerView<T> result;
-  for (const ParameterBlock& block : network.blocks()) {
-    if (block.layer != layer) continue;
+  for (const ParameterBlock& block : blocks) {
+    if (block.layer != layer) break;
     T* data = theta.data() + block.offset;
     if (block.kind == ParameterBlock::Kind::weight) {
       result.weight = {data, block.rows, block.cols};
@@ -111,6 +112,7 @@ Network::Network(std::vector<Node> nodes, std::int64_t heads) : nodes_(std::move
         std::visit([&](const auto& one) { return std::pair(shape_after(one, inputs, index), parameter_sizes(one)); },
                    nodes_[l].layer);
     shapes_.push_back(after);
+    first_block_.push_back(blocks_.size());
     if (sizes.out == 0) continue;
     constexpr std::int64_t kMostParameters = std::int64_t{1} << 60;  // so that no count of bytes overflows
     require(
@@ -142,12 +144,18 @@ std::int64_t Network::inputs() const { return nodes_.empty() ? 0 : width(-1); }
 
 std::int64_t Network::outputs() const { return nodes_.empty() ? 0 : width(depth() - 1); }
 
+/// The blocks from those of a node on; none for a wrong index.
+std::span<const ParameterBlock> Network::blocks_of(std::int64_t layer) const {
+  if (layer < 0 || layer >= depth()) return {};
+  return std::span(blocks_).subspan(first_block_[static_cast<std::size_t>(layer)]);
+}
+
 LayerView<double> Network::view(std::span<double> theta, std::int64_t layer) const {
-  return view_of<double>(*this, theta, layer);
+  return view_of<double>(*this, blocks_of(layer), theta, layer);
 }
 
 LayerView<const double> Network::view(std::span<const double> theta, std::int64_t layer) const {
-  return view_of<const double>(*this, theta, layer);
+  return view_of<const double>(*this, blocks_of(layer), theta, layer);
 }
 
 std::string Network::describe() const {

@@ -1,5 +1,6 @@
 // Divides a graph among the three lists of a plan.
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <optional>
 #include <set>
@@ -208,7 +209,10 @@ class GraphPlanner {
     }
     if (output.offset == kNoValue) return true;
     const std::optional<Parts>& parts = values[static_cast<std::size_t>(output.offset)];
-    if (!parts) return false;
+    const auto finite = [](const auto& part) {
+      return std::ranges::all_of(part.second, [](double value) { return std::isfinite(value); });
+    };
+    if (!parts || !std::ranges::all_of(*parts, finite)) return false;
     lists_.point.clear();
     output.offset = kNoValue;
     drop_unused_layers();

@@ -45,7 +45,8 @@ std::vector<double> product_bounds(const ChainLayer& layer, std::size_t part, st
   for (double& sum : sums) {
     check_stop(control);
     for (std::int64_t j = 0; j < layer.in; ++j, ++weight) {
-      if (*weight != 0) sum += magnitude(*weight) * inputs[static_cast<std::size_t>(j)];
+      const double input = inputs[static_cast<std::size_t>(j)];
+      if (*weight != 0 || !std::isfinite(input)) sum += std::isfinite(input) ? magnitude(*weight) * input : input;
     }
   }
   return sums;
@@ -128,6 +129,7 @@ SectionRange::SectionRange(const SectionPlan& plan, const Dataset& data, Precisi
   const std::vector<double> inputs = plan.kind == PlanKind::sample_free ? std::vector<double>{} : largest_inputs(data);
   for (const PlanStep& step : lists_.sample) {
     bounds.push_back(step_bounds(step, bounds, inputs, {}, control));
+    parts_fit_ = parts_fit_ && (step.part == PlanStep::kWhole || largest(bounds.back()) <= kLargest);
     activate(step.activation, bounds.back());
   }
   for (const Crossing& crossing : lists_.crossings) {
@@ -170,11 +172,12 @@ bool SectionRange::sum_fits(const Parts& parts, std::span<const double> magnitud
 }
 
 bool SectionRange::holds(std::span<const double> magnitudes) const {
-  if (std::ranges::any_of(magnitudes, [&](double alpha) { return alpha > limit_; })) return false;
+  if (!parts_fit_ || std::ranges::any_of(magnitudes, [&](double alpha) { return alpha > limit_; })) return false;
   std::vector<std::vector<double>> bounds;  // of the values that depend only on the point
   for (const PlanStep& step : lists_.point) {
     bounds.push_back(step_bounds(step, bounds, {}, magnitudes, {}));
-    if (step.part == PlanStep::kWhole && !(largest(bounds.back()) <= limit_)) return false;
+    const double limit = step.part == PlanStep::kWhole ? limit_ : kLargest;  // offsets are computed in f64
+    if (!(largest(bounds.back()) <= limit)) return false;
     activate(step.activation, bounds.back());
   }
   for (std::size_t k = 0; k < samples_.size(); ++k) {
