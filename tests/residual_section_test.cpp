@@ -278,5 +278,54 @@ TEST(ResidualSection, WhatAPlanFoldsMayOverflow) {
   }
 }
 
+/// Units of one layer that depend on nothing, on the sample, and on the point, which early, affine and Add nodes take.
+TEST(ResidualSection, MixedUnitsOfOneLayer) {
+  const Network constant({{Dense{2, 2, true, Activation::tanh}, {-1}},
+                          {Dense{2, 2, true, Activation::tanh}, {0}},
+                          {Dense{2, 2, true, Activation::identity}, {0}},
+                          {Add{Activation::tanh}, {1, 2}},
+                          {Dense{2, 1, true, Activation::identity}, {3}}});
+  const Network whole({{Dense{2, 2, true, Activation::tanh}, {-1}},
+                       {Dense{2, 2, true, Activation::tanh}, {0}},
+                       {Add{Activation::tanh}, {0, 1}},
+                       {Dense{2, 1, true, Activation::identity}, {2}}});
+  for (const Network& network : {constant, whole}) {
+    Random random(3);
+    RandomProblem problem{network, reference::random_data(random, 20, 2, 1, Loss::mean_squared_error),
+                          Loss::mean_squared_error, random_parameters(network, {.seed = 2, .scale = {1}}), 1};
+    std::fill_n(problem.theta.begin(), 2, 0.0);  // unit 0 takes nothing from x
+    Section section{problem.theta, std::vector<double>(problem.theta.size(), 0.0), {}};
+    if (network == constant) {
+      for (std::size_t m = 12; m < 18; ++m) section.directions[m] = 0.3 * static_cast<double>(m - 14);  // node 2
+    } else {
+      section.directions[4] = 1;  // unit 0's bias
+    }
+    const Landscape landscape(problem.network, problem.data, problem.loss, test_device());
+    const std::vector<double> points{0, 0.7, -1.3};
+    expect_near(landscape.evaluate(section, points).losses, oracle_losses(problem, section, points), 1e-13, problem);
+  }
+}
+
+/// Doubled until it leaves f32, before a small weight brings it back: only in f64 is the loss finite.
+TEST(ResidualSection, ALargeSumTakesDoublePrecision) {
+  std::vector<Node> nodes{{Dense{1, 1, true, Activation::identity}, {-1}}};
+  for (std::int32_t k = 0; k < 14; ++k) nodes.push_back({Add{}, {k, k}});
+  nodes.push_back({Dense{1, 1, true, Activation::identity}, {14}});
+  RandomProblem problem{Network(nodes),
+                        Dataset::regression({1, -2, 3}, 1, {0.5, 1, 2}, 1),
+                        Loss::mean_squared_error,
+                        {1e35, 0, 1e-39, 0.1},
+                        1};
+  const Landscape landscape(problem.network, problem.data, problem.loss, test_device());
+  for (const std::size_t moved : {0u, 1u}) {  // the sum is A_0 + αA_1, or A_0 + B; the last layer moves for every pair
+    Section section{problem.theta, {0, 0, 1e-40, 0}, {}};
+    section.directions[moved] = 1e34;
+    const std::vector<double> points{0, 0.5, 1};
+    const Surface surface = landscape.evaluate(section, points, {.precision = Precision::f32});
+    EXPECT_EQ(surface.precision, Precision::f64);
+    expect_near(surface.losses, oracle_losses(problem, section, points), 1e-12, problem);
+  }
+}
+
 }  // namespace
 }  // namespace lossatlas
