@@ -129,7 +129,6 @@ SectionRange::SectionRange(const SectionPlan& plan, const Dataset& data, Precisi
   const std::vector<double> inputs = plan.kind == PlanKind::sample_free ? std::vector<double>{} : largest_inputs(data);
   for (const PlanStep& step : lists_.sample) {
     bounds.push_back(step_bounds(step, bounds, inputs, {}, control));
-    parts_fit_ = parts_fit_ && (step.part == PlanStep::kWhole || largest(bounds.back()) <= kLargest);
     activate(step.activation, bounds.back());
   }
   for (const Crossing& crossing : lists_.crossings) {
@@ -172,7 +171,7 @@ bool SectionRange::sum_fits(const Parts& parts, std::span<const double> magnitud
 }
 
 bool SectionRange::holds(std::span<const double> magnitudes) const {
-  if (!parts_fit_ || std::ranges::any_of(magnitudes, [&](double alpha) { return alpha > limit_; })) return false;
+  if (std::ranges::any_of(magnitudes, [&](double alpha) { return alpha > limit_; })) return false;
   std::vector<std::vector<double>> bounds;  // of the values that depend only on the point
   for (const PlanStep& step : lists_.point) {
     bounds.push_back(step_bounds(step, bounds, {}, magnitudes, {}));

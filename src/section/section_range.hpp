@@ -41,7 +41,6 @@ class SectionRange {
   PlanLists lists_;
   std::int64_t rank_;
   double limit_;
-  bool parts_fit_ = true;       ///< none of the A_d, or of what they are made of, overflows in f64
   std::vector<Parts> samples_;  ///< of each crossing: A_d
   std::vector<Parts> formed_;   ///< below f64: the weights and biases of each layer that depends on the point
 };
