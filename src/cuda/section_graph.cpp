@@ -4,17 +4,12 @@
 #include <vector>
 
 #include "../kernels/section.hpp"
-#include "../kernels/tensor_shape.hpp"
-#include "base/parallel.hpp"
 #include "cuda/point_tiles.hpp"
+#include "cuda/sample_groups.hpp"
 #include "cuda/section_lists.hpp"
 
 namespace lossatlas::cuda {
 namespace {
-
-using kernels::kChunkSamples;
-
-constexpr std::int64_t kGroupRows = 4 * kChunkSamples;  // samples per point in flight
 
 /// The point list for a tile of points. Each point is a batch of one row, so that the bits of its values do not depend
 /// on the others.
@@ -98,7 +93,7 @@ class PairGraph final : public DeviceSection {
         plan_(plan),
         lists_(plan.graph->lists),
         control_{{}, control.stop},
-        chunks_((problem.samples() + kChunkSamples - 1) / kChunkSamples),
+        groups_(workspace, problem, plan),
         offsets_(workspace.memory(), lists_, control),
         pairs_(workspace.memory(), lists_.pair, lists_.pair_slots, control),
         base_(crossing_units<T>(workspace, problem, lists_, control)),
@@ -126,9 +121,9 @@ class PairGraph final : public DeviceSection {
         : offsets(section.memory(), section.offsets_, points),
           zeros(section.memory(), points * section.widest_),
           weights(section.memory(), points * section.pairs_.moving_values()),
-          starts(section.memory(), points * section.group_rows() * section.units_),
-          buffers(section.memory(), points * section.group_rows() * section.pairs_.row_values()),
-          sums(section.memory(), points * section.chunks_ * section.plan_.heads) {
+          starts(section.memory(), points * section.groups_.rows() * section.units_),
+          buffers(section.memory(), points * section.groups_.rows() * section.pairs_.row_values()),
+          sums(section.memory(), points * section.groups_.chunks() * section.plan_.heads) {
       fill_zero(section.memory(), zeros.data(), zeros.size());
     }
     typename PointValues<double>::Scratch offsets;
@@ -141,32 +136,22 @@ class PairGraph final : public DeviceSection {
 
   Memory& memory() const { return workspace_.memory(); }
   cudaStream_t stream() const { return workspace_.stream(); }
-  std::int64_t group_rows() const { return std::min(kGroupRows, problem_.samples()); }
   std::int64_t bytes_per_point() const {
     const auto word = static_cast<std::int64_t>(sizeof(T));
-    return 8 * (chunks_ * plan_.heads + widest_) + offsets_.bytes_per_point() +
-           word * (pairs_.moving_values() + group_rows() * (units_ + pairs_.row_values()));
+    return 8 * (groups_.chunks() * plan_.heads + widest_) + offsets_.bytes_per_point() +
+           word * (pairs_.moving_values() + groups_.rows() * (units_ + pairs_.row_values()));
   }
 
   void run_tile(const Scratch& scratch, const PointTile& tile) {
     offsets_.run(tile, plan_.rank, scratch.offsets, stream());
     pairs_.form(tile.alpha, plan_.rank, tile.count, scratch.weights.data(), stream());
-    const double group_flop = plan_.pair_work * static_cast<double>(group_rows() * tile.count);
-    double queued = 0;
-    for (std::int64_t first = 0; first < problem_.samples(); first += kGroupRows) {
-      run_group(scratch, tile, first, std::min(kGroupRows, problem_.samples() - first));
-      queued += group_flop;
-      if (queued < kTileFlop) continue;
-      synchronise(memory());
-      check_stop(control_);
-      queued = 0;
-    }
-    LOSSATLAS_CUDA(kernels::launch_mean_of_chunks(scratch.sums.data(), tile.count, chunks_, plan_.heads,
-                                                  problem_.samples(), tile.results, stream()));
+    groups_.sum_losses(tile.count, scratch.sums.data(), control_,
+                       [&](std::int64_t first, std::int64_t rows) { return run_group(scratch, tile, first, rows); });
+    groups_.mean(scratch.sums.data(), tile.count, tile.results);
   }
 
-  /// Computes samples first..first+rows−1 at every point of the tile.
-  void run_group(const Scratch& scratch, const PointTile& tile, std::int64_t first, std::int64_t rows) const {
+  /// The outputs of samples first..first+rows−1 at every point of the tile.
+  const T* run_group(const Scratch& scratch, const PointTile& tile, std::int64_t first, std::int64_t rows) const {
     const auto start_of = [&](std::size_t k) { return scratch.starts.data() + tile.count * rows * places_[k]; };
     for (std::size_t k = 0; k < lists_.crossings.size(); ++k) cross(scratch, tile, k, first, rows, start_of(k));
     const auto start = [&](std::int64_t k) {
@@ -175,18 +160,7 @@ class PairGraph final : public DeviceSection {
     };
     pairs_.run(tile.count, rows, scratch.weights.data(), scratch.buffers.data(), start, {}, stream());
     const auto last = static_cast<std::int32_t>(lists_.pair.size()) - 1;
-    kernels::ChunkSums<T> sums;
-    sums.outputs = last < 0 ? start_of(0) : pairs_.value(last, tile.count, rows, scratch.buffers.data());
-    sums.points = tile.count;
-    sums.first = first;
-    sums.rows = rows;
-    sums.loss = plan_.loss;
-    sums.heads = plan_.heads;
-    sums.classes = plan_.outputs / plan_.heads;
-    sums.targets = problem_.targets<T>();
-    sums.chunks = chunks_;
-    sums.sums = scratch.sums.data();
-    LOSSATLAS_CUDA(kernels::launch_chunk_losses(sums, stream()));
+    return last < 0 ? start_of(0) : pairs_.value(last, tile.count, rows, scratch.buffers.data());
   }
 
   void cross(const Scratch& scratch, const PointTile& tile, std::size_t k, std::int64_t first, std::int64_t rows,
@@ -215,7 +189,7 @@ class PairGraph final : public DeviceSection {
   const SectionPlan& plan_;
   const PlanLists& lists_;
   Control control_;  // its stop ends the current call
-  std::int64_t chunks_;
+  SampleGroups<T> groups_;
   PointValues<double> offsets_;
   DeviceList<T> pairs_;
   std::vector<DeviceBuffer<T>> base_;  // of each crossing: (parts, units, N)

@@ -10,20 +10,16 @@
 #include "../kernels/pair_losses.hpp"
 #include "../kernels/section.hpp"
 #include "../kernels/tensor_pairs.hpp"
-#include "base/parallel.hpp"
 #include "cuda/packed_layers.hpp"
 #include "cuda/pair_blocks.hpp"
 #include "cuda/point_tiles.hpp"
+#include "cuda/sample_groups.hpp"
 #include "cuda/section_chain.hpp"
 #include "cuda/stream_layers.hpp"
 #include "cuda/tensor_choice.hpp"
 
 namespace lossatlas::cuda {
 namespace {
-
-using kernels::kChunkSamples;
-
-constexpr std::int64_t kGroupRows = 4 * kChunkSamples;  // samples per point that the generic path has in flight
 
 /// Points in device memory, and where the partial sums of their losses go.
 struct PairPoints {
@@ -45,7 +41,7 @@ class PairSection final : public DeviceSection {
         control_{{}, control.stop},
         direct_(plan.kind == PlanKind::direct),
         units_(direct_ ? problem.features() : plan.joint_sample.out),
-        chunks_((problem.samples() + kChunkSamples - 1) / kChunkSamples),
+        groups_(workspace, problem, plan),
         later_(workspace.memory(), plan.later, MatrixOrder::out_in, control),
         queue_(workspace) {
     if (direct_) {
@@ -91,7 +87,7 @@ class PairSection final : public DeviceSection {
 
   struct Scratch {
     Scratch(const PairSection& section, std::int64_t points)
-        : sums(section.memory(), points * section.chunks_ * section.plan_.heads) {
+        : sums(section.memory(), points * section.groups_.chunks() * section.plan_.heads) {
       if (section.bias_chain_) {
         chain = DeviceBuffer<double>(section.memory(), section.bias_chain_->scratch(points));
         bias = DeviceBuffer<double>(section.memory(), points * section.units_);
@@ -102,7 +98,7 @@ class PairSection final : public DeviceSection {
       if (section.kernel_ != PairKernel::layers) return;
       weights = DeviceBuffer<T>(section.memory(), points * section.moving_values_);
       for (int side = 0; side < 2; ++side) {
-        activations[side] = DeviceBuffer<T>(section.memory(), points * section.group_rows() * section.widths_[side]);
+        activations[side] = DeviceBuffer<T>(section.memory(), points * section.groups_.rows() * section.widths_[side]);
       }
     }
     DeviceBuffer<double> sums;  // (points, chunks, H)
@@ -118,8 +114,6 @@ class PairSection final : public DeviceSection {
   Memory& memory() const { return workspace_.memory(); }
   cudaStream_t stream() const { return workspace_.stream(); }
   std::int64_t shared_bytes() const { return workspace_.limits().shared_bytes; }
-  std::int64_t classes() const { return plan_.outputs / plan_.heads; }
-  std::int64_t group_rows() const { return std::min(kGroupRows, problem_.samples()); }
   bool on_tensor_cores() const { return kernel_ == PairKernel::tensor || kernel_ == PairKernel::stream; }
   bool float_bias() const { return on_tensor_cores() && std::is_same_v<T, float>; }
   Precision ran() const {
@@ -197,12 +191,12 @@ class PairSection final : public DeviceSection {
 
   std::int64_t bytes_per_point() const {
     const auto word = static_cast<std::int64_t>(sizeof(T));
-    std::int64_t bytes = 8 * chunks_ * plan_.heads;
+    std::int64_t bytes = 8 * groups_.chunks() * plan_.heads;
     if (bias_chain_) bytes += bias_chain_->scratch(8) + 8 * units_;
     if (float_bias()) bytes += 4 * units_;
     if (in_half()) bytes += Again::bytes_per_point(plan_);
     if (stream_) bytes += widest_stream().bytes_per_point();
-    if (kernel_ == PairKernel::layers) bytes += word * (moving_values_ + group_rows() * (widths_[0] + widths_[1]));
+    if (kernel_ == PairKernel::layers) bytes += word * (moving_values_ + groups_.rows() * (widths_[0] + widths_[1]));
     return bytes;
   }
 
@@ -222,18 +216,13 @@ class PairSection final : public DeviceSection {
         run_layers(scratch, tile);
         break;
     }
-    mean_of_chunks(points, tile.results);
+    groups_.mean(points.sums, points.count, tile.results);
   }
 
   // The points, with B computed at alpha (count, z).
   PairPoints points_at(const Scratch& scratch, const double* alpha, std::int64_t count) const {
     if (bias_chain_) bias_chain_->run(alpha, plan_.rank, count, scratch.chain.data(), scratch.bias.data());
     return {alpha, scratch.bias.data(), count, scratch.sums.data()};
-  }
-
-  void mean_of_chunks(const PairPoints& points, double* means) const {
-    LOSSATLAS_CUDA(kernels::launch_mean_of_chunks(points.sums, points.count, chunks_, plan_.heads, problem_.samples(),
-                                                  means, stream()));
   }
 
   // B in T, for the tensor kernels.
@@ -271,7 +260,7 @@ class PairSection final : public DeviceSection {
     } else {
       run_tensor(scratch, few, tensor_shape(plan_, kernels::Operands::tf32x2, shared_bytes()), nullptr);
     }
-    mean_of_chunks(few, again.results.data());
+    groups_.mean(few.sums, few.count, again.results.data());
     LOSSATLAS_CUDA(
         kernels::launch_scatter_rows(again.results.data(), chosen, count, plan_.heads, tile.results, stream()));
   }
@@ -292,10 +281,10 @@ class PairSection final : public DeviceSection {
     pairs.widths[1] = widths_[1];
     pairs.loss = plan_.loss;
     pairs.heads = plan_.heads;
-    pairs.classes = classes();
+    pairs.classes = plan_.outputs / plan_.heads;
     pairs.targets = problem_.targets<T>();
     pairs.samples = problem_.samples();
-    pairs.chunks = chunks_;
+    pairs.chunks = groups_.chunks();
     pairs.alpha = points.alpha;
     pairs.rank = plan_.rank;
     pairs.points = points.count;
@@ -306,27 +295,19 @@ class PairSection final : public DeviceSection {
     return pairs;
   }
 
-  void run_layers(const Scratch& scratch, const PointTile& tile) {
+  void run_layers(const Scratch& scratch, const PointTile& tile) const {
     T* weights = scratch.weights.data();
     for (const auto& layer : later_.layers()) {
       if (layer.shared()) continue;
       LOSSATLAS_CUDA(kernels::launch_form(layer, tile.alpha, plan_.rank, tile.count, weights, stream()));
       weights += tile.count * layer.values();
     }
-    const double group_flop = plan_.pair_work * static_cast<double>(group_rows() * tile.count);
-    double queued = 0;
-    for (std::int64_t first = 0; first < problem_.samples(); first += kGroupRows) {
-      run_group(scratch, tile, first, std::min(kGroupRows, problem_.samples() - first));
-      queued += group_flop;
-      if (queued < kTileFlop) continue;
-      synchronise(memory());
-      check_stop(control_);
-      queued = 0;
-    }
+    groups_.sum_losses(tile.count, scratch.sums.data(), control_,
+                       [&](std::int64_t first, std::int64_t rows) { return run_group(scratch, tile, first, rows); });
   }
 
-  // Computes samples first..first+rows−1 at every point of the tile; activations are (points, rows, width).
-  void run_group(const Scratch& scratch, const PointTile& tile, std::int64_t first, std::int64_t rows) {
+  // The outputs of samples first..first+rows−1 at every point of the tile; activations are (points, rows, width).
+  const T* run_group(const Scratch& scratch, const PointTile& tile, std::int64_t first, std::int64_t rows) const {
     const T* below = scratch.activations[0].data();
     bool same_for_all = false;
     if (direct_) {
@@ -358,10 +339,10 @@ class PairSection final : public DeviceSection {
       below = batch.y;
       same_for_all = false;
     }
-    chunk_losses(scratch, tile, first, rows, below);
+    return below;
   }
 
-  void joint_rows(const Scratch& scratch, const PointTile& tile, std::int64_t first, std::int64_t rows) {
+  void joint_rows(const Scratch& scratch, const PointTile& tile, std::int64_t first, std::int64_t rows) const {
     kernels::JointRows<T> joint;
     joint.base = base_.data();
     joint.bias = scratch.bias.data();
@@ -379,22 +360,6 @@ class PairSection final : public DeviceSection {
     LOSSATLAS_CUDA(kernels::launch_joint_rows(joint, stream()));
   }
 
-  void chunk_losses(const Scratch& scratch, const PointTile& tile, std::int64_t first, std::int64_t rows,
-                    const T* outputs) {
-    kernels::ChunkSums<T> sums;
-    sums.outputs = outputs;
-    sums.points = tile.count;
-    sums.first = first;
-    sums.rows = rows;
-    sums.loss = plan_.loss;
-    sums.heads = plan_.heads;
-    sums.classes = classes();
-    sums.targets = problem_.targets<T>();
-    sums.chunks = chunks_;
-    sums.sums = scratch.sums.data();
-    LOSSATLAS_CUDA(kernels::launch_chunk_losses(sums, stream()));
-  }
-
   Workspace& workspace_;
   const Problem& problem_;
   const SectionPlan& plan_;
@@ -403,7 +368,7 @@ class PairSection final : public DeviceSection {
   PairKernel kernel_ = PairKernel::layers;
   kernels::TensorShape shape_;  // of the tensor kernel
   std::int64_t units_;          // m_j; direct: d
-  std::int64_t chunks_;         // of N
+  SampleGroups<T> groups_;
   PackedLayers<T> later_;
   std::optional<StreamLayers<T>> stream_, stream_again_;  // the second is in f32, for points out of half range
   std::optional<PointUnits<double>> bias_chain_;
