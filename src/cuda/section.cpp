@@ -1,7 +1,6 @@
 #include "cuda/section.hpp"
 
 #include <memory>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -9,6 +8,7 @@
 #include "cuda/point_tiles.hpp"
 #include "cuda/section_chain.hpp"
 #include "cuda/section_graph.hpp"
+#include "cuda/section_lists.hpp"
 #include "cuda/section_pairs.hpp"
 #include "cuda/section_quadratic.hpp"
 #include "cuda/section_rows.hpp"
@@ -16,27 +16,12 @@
 namespace lossatlas::cuda {
 namespace {
 
-// Scratch memory and outputs of a sample-free plan for a tile of points.
-template <class T>
-struct ChainScratch {
-  ChainScratch(Memory& memory, const PointUnits<T>& chain, std::int64_t points)
-      : scratch(memory, chain.scratch(points)), outputs(memory, points * chain.outputs()) {}
-  DeviceBuffer<T> scratch;
-  DeviceBuffer<T> outputs;  // (points, H·C)
-};
-
-template <class T>
-PointTiles chain_tiles(const SectionPlan& plan, const PointUnits<T>& chain, std::int64_t width) {
-  const auto word = static_cast<std::int64_t>(sizeof(T));
-  return {plan.rank, width, word * (chain.scratch(8) / 8 + chain.outputs()), chain.flop_per_point()};
-}
-
-template <class T>
+/// A sample-free plan. Units, a PointUnits<T> or a PointValues<T>, computes its outputs.
+template <class T, class Units>
 class SampleFreeSection final : public DeviceSection {
  public:
-  SampleFreeSection(Workspace& workspace, const LabelStatistics& statistics, const SectionPlan& plan,
-                    const Control& control)
-      : workspace_(workspace), plan_(plan), chain_(workspace, plan.point_chain, control), queue_(workspace) {
+  SampleFreeSection(Workspace& workspace, const LabelStatistics& statistics, const SectionPlan& plan, Units units)
+      : workspace_(workspace), plan_(plan), units_(std::move(units)), queue_(workspace) {
     const std::vector<T> mean(statistics.mean.begin(), statistics.mean.end());
     mean_ = uploaded(workspace.memory(), std::span(mean));
     statistics_.mean = mean_.data();
@@ -47,39 +32,46 @@ class SampleFreeSection final : public DeviceSection {
   }
 
   void losses(const SectionPoints& points, const Control& control, std::span<double> losses) override {
+    using Scratch = typename Units::Scratch;
     queue_.run(
-        chain_tiles(plan_, chain_, plan_.heads), points, control, losses,
-        [this](std::int64_t capacity) { return ChainScratch<T>(workspace_.memory(), chain_, capacity); },
-        [this](const ChainScratch<T>& scratch, const PointTile& tile) { run_tile(scratch, tile); });
+        {plan_.rank, plan_.heads, units_.bytes_per_point(), units_.flop_per_point()}, points, control, losses,
+        [this](std::int64_t capacity) { return Scratch(workspace_.memory(), units_, capacity); },
+        [this](const Scratch& scratch, const PointTile& tile) {
+          units_.run(tile, plan_.rank, scratch);
+          kernels::StatisticLosses<T> statistics = statistics_;
+          statistics.outputs = units_.outputs(tile, scratch);
+          statistics.points = tile.count;
+          statistics.losses = tile.results;
+          LOSSATLAS_CUDA(kernels::launch_statistic_losses(statistics, workspace_.stream()));
+        });
   }
 
  private:
-  void run_tile(const ChainScratch<T>& scratch, const PointTile& tile) {
-    chain_.run(tile.alpha, plan_.rank, tile.count, scratch.scratch.data(), scratch.outputs.data());
-    kernels::StatisticLosses<T> statistics = statistics_;
-    statistics.outputs = scratch.outputs.data();
-    statistics.points = tile.count;
-    statistics.losses = tile.results;
-    LOSSATLAS_CUDA(kernels::launch_statistic_losses(statistics, workspace_.stream()));
-  }
-
   Workspace& workspace_;
   const SectionPlan& plan_;
-  PointUnits<T> chain_;
+  Units units_;
   DeviceBuffer<T> mean_;  // (C)
   kernels::StatisticLosses<T> statistics_;
-  TileQueue<ChainScratch<T>> queue_;
+  TileQueue<typename Units::Scratch> queue_;
 };
 
 template <class T>
 std::unique_ptr<DeviceSection> section_in(Workspace& workspace, const Problem& problem, const SectionPlan& plan,
                                           Precision precision, const Control& control) {
-  if (plan.graph) return graph_section<T>(workspace, problem, plan, control);
-  if (plan.kind != PlanKind::sample_free) return pair_section<T>(workspace, problem, plan, precision, control);
-  if (point_rows_take(plan, precision, workspace.limits().shared_bytes)) {
-    return point_rows_section(workspace, problem.statistics(), plan, precision, control);
+  if (plan.kind != PlanKind::sample_free) {
+    return plan.graph ? graph_section<T>(workspace, problem, plan, control)
+                      : pair_section<T>(workspace, problem, plan, precision, control);
   }
-  return std::make_unique<SampleFreeSection<T>>(workspace, problem.statistics(), plan, control);
+  const LabelStatistics& statistics = problem.statistics();
+  if (plan.graph) {
+    return std::make_unique<SampleFreeSection<T, PointValues<T>>>(
+        workspace, statistics, plan, PointValues<T>(workspace, plan.graph->lists, control));
+  }
+  if (point_rows_take(plan, precision, workspace.limits().shared_bytes)) {
+    return point_rows_section(workspace, statistics, plan, precision, control);
+  }
+  return std::make_unique<SampleFreeSection<T, PointUnits<T>>>(workspace, statistics, plan,
+                                                               PointUnits<T>(workspace, plan.point_chain, control));
 }
 
 }  // namespace
@@ -101,12 +93,24 @@ std::unique_ptr<DeviceSection> make_section(Workspace& workspace, const Problem&
 
 void section_outputs(Workspace& workspace, const SectionPlan& plan, std::span<const double> points,
                      const Control& control, std::span<double> outputs) {
-  if (plan.graph) return graph_outputs(workspace, plan, points, control, outputs);
   Memory& memory = workspace.memory();
+  if (plan.graph) {
+    using Scratch = PointValues<double>::Scratch;
+    const PointValues<double> values(workspace, plan.graph->lists, control);
+    return TileQueue<Scratch>(workspace).run(
+        {plan.rank, plan.outputs, values.bytes_per_point(), values.flop_per_point()}, SectionPoints(points, plan.rank),
+        control, outputs, [&](std::int64_t capacity) { return Scratch(memory, values, capacity); },
+        [&](const Scratch& scratch, const PointTile& tile) {
+          values.run(tile, plan.rank, scratch);
+          LOSSATLAS_CUDA(cudaMemcpyAsync(tile.results, values.outputs(tile, scratch),
+                                         static_cast<std::size_t>(tile.count * plan.outputs) * sizeof(double),
+                                         cudaMemcpyDeviceToDevice, workspace.stream()));
+        });
+  }
   const PointUnits<double> chain(workspace, plan.point_chain, control);
   TileQueue<DeviceBuffer<double>>(workspace).run(
-      chain_tiles(plan, chain, plan.outputs), SectionPoints(points, plan.rank), control, outputs,
-      [&](std::int64_t capacity) { return DeviceBuffer<double>(memory, chain.scratch(capacity)); },
+      {plan.rank, plan.outputs, chain.bytes_per_point(), chain.flop_per_point()}, SectionPoints(points, plan.rank),
+      control, outputs, [&](std::int64_t capacity) { return DeviceBuffer<double>(memory, chain.scratch(capacity)); },
       [&](const DeviceBuffer<double>& scratch, const PointTile& tile) {
         chain.run(tile.alpha, plan.rank, tile.count, scratch.data(), tile.results);
       });

@@ -10,6 +10,7 @@
 
 #include "../kernels/point_chain.hpp"
 #include "cuda/packed_layers.hpp"
+#include "cuda/point_tiles.hpp"
 #include "cuda/problem.hpp"
 #include "cuda/workspace.hpp"
 #include "section/plan.hpp"
@@ -22,12 +23,25 @@ class PointUnits {
  public:
   PointUnits(Workspace& workspace, std::span<const ChainLayer> layers, const Control& control);
 
-  std::int64_t outputs() const { return layers_.layers().back().out; }
+  struct Scratch {
+    Scratch(Memory& memory, const PointUnits& units, std::int64_t points)
+        : chain(memory, units.scratch(points)), outputs(memory, points * units.layers_.layers().back().out) {}
+    DeviceBuffer<T> chain;
+    DeviceBuffer<T> outputs;  // (points, out)
+  };
+  std::int64_t bytes_per_point() const {
+    return static_cast<std::int64_t>(sizeof(T)) * (scratch(8) / 8 + layers_.layers().back().out);
+  }
   double flop_per_point() const { return flop_; }
-  /// Values of scratch memory for `points` points.
+  /// Values of scratch memory for `points` points, besides their outputs.
   std::int64_t scratch(std::int64_t points) const;
   /// outputs (points, out) at alpha (points, z).
   void run(const double* alpha, std::int64_t rank, std::int64_t points, T* scratch, T* outputs) const;
+  /// The same at a tile of points.
+  void run(const PointTile& tile, std::int64_t rank, const Scratch& scratch) const {
+    run(tile.alpha, rank, tile.count, scratch.chain.data(), scratch.outputs.data());
+  }
+  const T* outputs(const PointTile&, const Scratch& scratch) const { return scratch.outputs.data(); }
 
  private:
   kernels::PointChain<T> chain(std::int64_t points) const;

@@ -11,79 +11,6 @@
 namespace lossatlas::cuda {
 namespace {
 
-/// The point list for a tile of points. Each point is a batch of one row, so that the bits of its values do not depend
-/// on the others.
-template <class T>
-class PointValues {
- public:
-  PointValues(Memory& memory, const PlanLists& lists, const Control& control)
-      : list_(memory, lists.point, lists.point_slots, control),
-        last_(static_cast<std::int32_t>(lists.point.size()) - 1) {}
-
-  struct Scratch {
-    Scratch(Memory& memory, const PointValues& values, std::int64_t points)
-        : weights(memory, points * values.list_.moving_values()), buffers(memory, points * values.list_.row_values()) {}
-    DeviceBuffer<T> weights;  // (points, moving values)
-    DeviceBuffer<T> buffers;
-  };
-  std::int64_t bytes_per_point() const {
-    return static_cast<std::int64_t>(sizeof(T)) * (list_.moving_values() + list_.row_values());
-  }
-  double flop_per_point() const { return list_.flop(); }
-
-  void run(const PointTile& tile, std::int64_t rank, const Scratch& scratch, cudaStream_t stream) const {
-    list_.form(tile.alpha, rank, tile.count, scratch.weights.data(), stream);
-    list_.run(tile.count, 1, scratch.weights.data(), scratch.buffers.data(), {}, {}, stream);
-  }
-  const T* value(std::int32_t index, const PointTile& tile, const Scratch& scratch) const {
-    return list_.value(index, tile.count, 1, scratch.buffers.data());
-  }
-  const T* last(const PointTile& tile, const Scratch& scratch) const { return value(last_, tile, scratch); }
-
- private:
-  DeviceList<T> list_;
-  std::int32_t last_;
-};
-
-template <class T>
-class SampleFreeGraph final : public DeviceSection {
- public:
-  SampleFreeGraph(Workspace& workspace, const LabelStatistics& statistics, const SectionPlan& plan,
-                  const Control& control)
-      : workspace_(workspace), plan_(plan), values_(workspace.memory(), plan.graph->lists, control), queue_(workspace) {
-    const std::vector<T> mean(statistics.mean.begin(), statistics.mean.end());
-    mean_ = uploaded(workspace.memory(), std::span(mean));
-    statistics_.mean = mean_.data();
-    statistics_.variance = statistics.variance;
-    statistics_.loss = plan.loss;
-    statistics_.heads = plan.heads;
-    statistics_.classes = plan.outputs / plan.heads;
-  }
-
-  void losses(const SectionPoints& points, const Control& control, std::span<double> losses) override {
-    using Scratch = typename PointValues<T>::Scratch;
-    queue_.run(
-        {plan_.rank, plan_.heads, values_.bytes_per_point(), values_.flop_per_point()}, points, control, losses,
-        [this](std::int64_t capacity) { return Scratch(workspace_.memory(), values_, capacity); },
-        [this](const Scratch& scratch, const PointTile& tile) {
-          values_.run(tile, plan_.rank, scratch, workspace_.stream());
-          kernels::StatisticLosses<T> statistics = statistics_;
-          statistics.outputs = values_.last(tile, scratch);
-          statistics.points = tile.count;
-          statistics.losses = tile.results;
-          LOSSATLAS_CUDA(kernels::launch_statistic_losses(statistics, workspace_.stream()));
-        });
-  }
-
- private:
-  Workspace& workspace_;
-  const SectionPlan& plan_;
-  PointValues<T> values_;
-  DeviceBuffer<T> mean_;  // (C)
-  kernels::StatisticLosses<T> statistics_;
-  TileQueue<typename PointValues<T>::Scratch> queue_;
-};
-
 template <class T>
 class PairGraph final : public DeviceSection {
  public:
@@ -94,7 +21,7 @@ class PairGraph final : public DeviceSection {
         lists_(plan.graph->lists),
         control_{{}, control.stop},
         groups_(workspace, problem, plan),
-        offsets_(workspace.memory(), lists_, control),
+        offsets_(workspace, lists_, control),
         pairs_(workspace.memory(), lists_.pair, lists_.pair_slots, control),
         base_(crossing_units<T>(workspace, problem, lists_, control)),
         queue_(workspace) {
@@ -143,7 +70,7 @@ class PairGraph final : public DeviceSection {
   }
 
   void run_tile(const Scratch& scratch, const PointTile& tile) {
-    offsets_.run(tile, plan_.rank, scratch.offsets, stream());
+    offsets_.run(tile, plan_.rank, scratch.offsets);
     pairs_.form(tile.alpha, plan_.rank, tile.count, scratch.weights.data(), stream());
     groups_.sum_losses(tile.count, scratch.sums.data(), control_,
                        [&](std::int64_t first, std::int64_t rows) { return run_group(scratch, tile, first, rows); });
@@ -204,25 +131,7 @@ class PairGraph final : public DeviceSection {
 template <class T>
 std::unique_ptr<DeviceSection> graph_section(Workspace& workspace, const Problem& problem, const SectionPlan& plan,
                                              const Control& control) {
-  if (plan.kind == PlanKind::sample_free) {
-    return std::make_unique<SampleFreeGraph<T>>(workspace, problem.statistics(), plan, control);
-  }
   return std::make_unique<PairGraph<T>>(workspace, problem, plan, control);
-}
-
-void graph_outputs(Workspace& workspace, const SectionPlan& plan, std::span<const double> points,
-                   const Control& control, std::span<double> outputs) {
-  using Scratch = PointValues<double>::Scratch;
-  const PointValues<double> values(workspace.memory(), plan.graph->lists, control);
-  TileQueue<Scratch>(workspace).run(
-      {plan.rank, plan.outputs, values.bytes_per_point(), values.flop_per_point()}, SectionPoints(points, plan.rank),
-      control, outputs, [&](std::int64_t capacity) { return Scratch(workspace.memory(), values, capacity); },
-      [&](const Scratch& scratch, const PointTile& tile) {
-        values.run(tile, plan.rank, scratch, workspace.stream());
-        LOSSATLAS_CUDA(cudaMemcpyAsync(tile.results, values.last(tile, scratch),
-                                       static_cast<std::size_t>(tile.count * plan.outputs) * sizeof(double),
-                                       cudaMemcpyDeviceToDevice, workspace.stream()));
-      });
 }
 
 template std::unique_ptr<DeviceSection> graph_section<float>(Workspace&, const Problem&, const SectionPlan&,

@@ -11,6 +11,7 @@
 #include <lossatlas/progress.hpp>
 
 #include "cuda/packed_layers.hpp"
+#include "cuda/point_tiles.hpp"
 #include "cuda/problem.hpp"
 #include "cuda/workspace.hpp"
 #include "section/graph_plan.hpp"
@@ -63,6 +64,44 @@ class DeviceList {
   std::int64_t moving_values_ = 0;
   std::int64_t row_values_ = 0;
   double flop_ = 0;
+};
+
+/// The point list at a tile of points. Each point is a batch of one row, so that the bits of its values do not depend
+/// on the others.
+template <class T>
+class PointValues {
+ public:
+  PointValues(Workspace& workspace, const PlanLists& lists, const Control& control)
+      : workspace_(workspace),
+        list_(workspace.memory(), lists.point, lists.point_slots, control),
+        last_(static_cast<std::int32_t>(lists.point.size()) - 1) {}
+
+  struct Scratch {
+    Scratch(Memory& memory, const PointValues& values, std::int64_t points)
+        : weights(memory, points * values.list_.moving_values()), buffers(memory, points * values.list_.row_values()) {}
+    DeviceBuffer<T> weights;  // (points, moving values)
+    DeviceBuffer<T> buffers;
+  };
+  std::int64_t bytes_per_point() const {
+    return static_cast<std::int64_t>(sizeof(T)) * (list_.moving_values() + list_.row_values());
+  }
+  double flop_per_point() const { return list_.flop(); }
+
+  void run(const PointTile& tile, std::int64_t rank, const Scratch& scratch) const {
+    const cudaStream_t stream = workspace_.stream();
+    list_.form(tile.alpha, rank, tile.count, scratch.weights.data(), stream);
+    list_.run(tile.count, 1, scratch.weights.data(), scratch.buffers.data(), {}, {}, stream);
+  }
+  const T* value(std::int32_t index, const PointTile& tile, const Scratch& scratch) const {
+    return list_.value(index, tile.count, 1, scratch.buffers.data());
+  }
+  /// The last value, after run().
+  const T* outputs(const PointTile& tile, const Scratch& scratch) const { return value(last_, tile, scratch); }
+
+ private:
+  Workspace& workspace_;
+  DeviceList<T> list_;
+  std::int32_t last_;
 };
 
 /// Receives a value (rows, units) of samples first..first+rows−1, in device memory; x has the index −1.

@@ -88,10 +88,7 @@ class PairSection final : public DeviceSection {
   struct Scratch {
     Scratch(const PairSection& section, std::int64_t points)
         : sums(section.memory(), points * section.groups_.chunks() * section.plan_.heads) {
-      if (section.bias_chain_) {
-        chain = DeviceBuffer<double>(section.memory(), section.bias_chain_->scratch(points));
-        bias = DeviceBuffer<double>(section.memory(), points * section.units_);
-      }
+      if (section.bias_chain_) bias.emplace(section.memory(), *section.bias_chain_, points);
       if (section.float_bias()) float_bias = DeviceBuffer<float>(section.memory(), points * section.units_);
       if (section.in_half()) again.emplace(section, points);
       if (section.stream_) stream = section.widest_stream().scratch(points);
@@ -101,11 +98,10 @@ class PairSection final : public DeviceSection {
         activations[side] = DeviceBuffer<T>(section.memory(), points * section.groups_.rows() * section.widths_[side]);
       }
     }
-    DeviceBuffer<double> sums;  // (points, chunks, H)
-    DeviceBuffer<double> chain;
-    DeviceBuffer<double> bias;       // B: (points, units)
-    DeviceBuffer<float> float_bias;  // B in float
-    DeviceBuffer<T> weights;         // of all moving layers: (points, values)
+    DeviceBuffer<double> sums;                        // (points, chunks, H)
+    std::optional<PointUnits<double>::Scratch> bias;  // B: (points, units)
+    DeviceBuffer<float> float_bias;                   // B in float
+    DeviceBuffer<T> weights;                          // of all moving layers: (points, values)
     DeviceBuffer<T> activations[2];  // (points, rows, width): the joint layer and later 1, 3, ..; later 0, 2, ..
     typename StreamLayers<T>::Scratch stream;
     std::optional<Again> again;
@@ -192,7 +188,7 @@ class PairSection final : public DeviceSection {
   std::int64_t bytes_per_point() const {
     const auto word = static_cast<std::int64_t>(sizeof(T));
     std::int64_t bytes = 8 * groups_.chunks() * plan_.heads;
-    if (bias_chain_) bytes += bias_chain_->scratch(8) + 8 * units_;
+    if (bias_chain_) bytes += bias_chain_->bytes_per_point();
     if (float_bias()) bytes += 4 * units_;
     if (in_half()) bytes += Again::bytes_per_point(plan_);
     if (stream_) bytes += widest_stream().bytes_per_point();
@@ -221,8 +217,9 @@ class PairSection final : public DeviceSection {
 
   // The points, with B computed at alpha (count, z).
   PairPoints points_at(const Scratch& scratch, const double* alpha, std::int64_t count) const {
-    if (bias_chain_) bias_chain_->run(alpha, plan_.rank, count, scratch.chain.data(), scratch.bias.data());
-    return {alpha, scratch.bias.data(), count, scratch.sums.data()};
+    if (direct_) return {alpha, nullptr, count, scratch.sums.data()};
+    bias_chain_->run({alpha, count}, plan_.rank, *scratch.bias);
+    return {alpha, scratch.bias->outputs.data(), count, scratch.sums.data()};
   }
 
   // B in T, for the tensor kernels.
@@ -345,7 +342,7 @@ class PairSection final : public DeviceSection {
   void joint_rows(const Scratch& scratch, const PointTile& tile, std::int64_t first, std::int64_t rows) const {
     kernels::JointRows<T> joint;
     joint.base = base_.data();
-    joint.bias = scratch.bias.data();
+    joint.bias = scratch.bias->outputs.data();
     joint.directions = directions_.data();
     joint.moving = static_cast<std::int32_t>(directions_.size());
     joint.units = units_;
