@@ -27,6 +27,7 @@ struct ChebyshevAxis {
 /// The polynomial p(α) = Σ_k c_k Π_i T_{k_i}(t_i), t_i = (2α_i − lo_i − hi_i)/(hi_i − lo_i), of each head on a box
 /// ([Trefethen 2019], "Approximation Theory and Approximation Practice", chapter 3). A value type. Its functions throw
 /// InvalidArgument for points outside the box, where nothing is known.
+/// @snippet api/sections.cpp interpolant
 class LOSSATLAS_API ChebyshevInterpolant {
  public:
   /// coefficients (H, K_1, ..., K_z). Throws InvalidArgument when the sizes disagree, a range is not ordered or finite,
@@ -98,6 +99,7 @@ struct ChebyshevFit {
 ///
 /// Ignores options.method. Throws InvalidArgument if section and grid do not fit or the tolerance is not between 0 and
 /// 1, and otherwise as Landscape::evaluate() does.
+/// @snippet api/sections.cpp chebyshev
 LOSSATLAS_API ChebyshevFit fit_chebyshev(const Landscape& landscape, const Section& section, const Grid& grid,
                                          const EvaluateOptions& options = {});
 

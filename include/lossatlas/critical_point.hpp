@@ -48,10 +48,12 @@ struct CriticalPointOptions {
 /// eigenvalues. Finding none is not an error: see `critical`. Throws InvalidArgument, before any work, for a θ of the
 /// wrong size or not finite, for a bad option and, on the CPU, for more than 32766 parameters (Newton needs
 /// eigenvectors).
+/// @snippet api/critical_points.cpp critical point
 LOSSATLAS_API CriticalPoint find_critical_point(const Landscape& landscape, std::span<const double> start,
                                                 const CriticalPointOptions& options = {});
 /// The certificate of θ as it is; only the Newton steps that test finiteness move away from it. Throws as
 /// find_critical_point() does.
+/// @snippet api/critical_points.cpp critical point
 LOSSATLAS_API CriticalPoint certify_critical_point(const Landscape& landscape, std::span<const double> theta,
                                                    double tolerance = 1e-12);
 
@@ -98,6 +100,7 @@ struct CriticalSearch {
 /// Runs many starts in parallel on the CPU, one after another on other devices. The result does not depend on the
 /// number of threads. Reports progress in starts. Throws as find_critical_point() does, and OutOfMemory with the bytes
 /// for the points of all starts and for the matrices of those that run at the same time (4·8·M² per thread).
+/// @snippet api/critical_points.cpp search
 LOSSATLAS_API CriticalSearch search_critical_points(const Landscape& landscape,
                                                     const CriticalSearchOptions& options = {});
 

@@ -43,6 +43,7 @@ struct CurvatureTest {
 /// that precedes a non-positive pivot; r is twice the bound. Zeros are not told from small positive eigenvalues; use
 /// hessian_spectrum() for that. Throws as hessian_spectrum() does, and InvalidArgument for an ε that is negative or not
 /// finite.
+/// @snippet api/curvature.cpp curvature
 LOSSATLAS_API CurvatureTest test_curvature(const Landscape& landscape, std::span<const double> theta,
                                            const CurvatureOptions& options = {});
 

@@ -15,9 +15,11 @@ class LOSSATLAS_API Dataset {
  public:
   /// inputs (N, features) row-major, labels (N) in [0, classes). Throws InvalidArgument when the data are empty,
   /// sizes disagree, an input is not finite, or a label is out of range.
+  /// @snippet api/networks.cpp classification
   static Dataset classification(std::vector<double> inputs, std::int64_t features, std::vector<std::int32_t> labels,
                                 std::int64_t classes, std::string name = "data");
   /// inputs (N, features) and targets (N, outputs) row-major. Throws as classification does.
+  /// @snippet api/networks.cpp regression
   static Dataset regression(std::vector<double> inputs, std::int64_t features, std::vector<double> targets,
                             std::int64_t outputs, std::string name = "data");
 
@@ -25,6 +27,7 @@ class LOSSATLAS_API Dataset {
   std::int64_t features() const;  ///< d
   std::int64_t outputs() const;   ///< C: classes, or the width of the targets
   bool has_labels() const;
+  /// The name given, which messages and reports show.
   const std::string& name() const;
   /// Names of classes 0, 1, ...; empty if the labels came as numbers, fewer than outputs() if with_classes() added
   /// classes.
@@ -48,6 +51,7 @@ class LOSSATLAS_API Dataset {
   Dataset with_classes(std::int64_t classes) const;
   /// The same labels with a name for each class; throws InvalidArgument if the number of names differs.
   Dataset with_class_names(std::vector<std::string> names) const;
+  /// The same data under another name.
   Dataset renamed(std::string name) const;
 
  private:
@@ -64,6 +68,7 @@ struct LabelStatistics {
 };
 
 /// Label frequencies or target moments of a data set.
+/// @snippet api/networks.cpp classification
 LOSSATLAS_API LabelStatistics label_statistics(const Dataset& data);
 
 /// Options of glyphs().

@@ -15,6 +15,7 @@ namespace lossatlas {
 /// Images (N, rows, cols) and labels (N) in IDX format, plain or gzip (detected from the content); bytes are scaled to
 /// [0, 1]. The classes are 0 to the largest label.
 /// Throws FileError naming the file if it is missing, truncated, too long or of another type, or if the counts differ.
+/// @snippet api/files.cpp idx
 LOSSATLAS_API Dataset read_idx(const std::filesystem::path& images, const std::filesystem::path& labels);
 
 /// How read_csv() reads a table.
@@ -37,6 +38,7 @@ struct CsvOptions {
 /// Throws FileError with line and column, counted from 1, for ragged rows, missing values (empty, ?, NA, nan, null,
 /// none), an input that is not a finite number, an unlisted label, a table without rows, or a first line that may be
 /// either; InvalidArgument for class names that repeat or that accompany real targets.
+/// @snippet api/files.cpp csv
 LOSSATLAS_API Dataset read_csv(const std::filesystem::path& file, CsvOptions options = {});
 
 /// How read_npy_dataset() reads its targets.
@@ -48,6 +50,7 @@ struct NpyDatasetOptions {
 /// Flattens inputs (N, ...) to (N, d). Integer targets (N) or (N, 1) are labels of classes 0 to the largest; floats (N)
 /// or (N, C) are real targets.
 /// Throws FileError on malformed files or when the counts differ.
+/// @snippet api/files.cpp npy data
 LOSSATLAS_API Dataset read_npy_dataset(const std::filesystem::path& inputs, const std::filesystem::path& targets,
                                        NpyDatasetOptions options = {});
 
@@ -57,12 +60,14 @@ LOSSATLAS_API Dataset read_npy_dataset(const std::filesystem::path& inputs, cons
 /// `header=yes|no`, `standardise`, `real` and `classes=A,B,...`. The class names end at the next option with `=`, at
 /// `standardise`, or at the slice; a name in double quotes may contain anything. npy takes `real`. Throws
 /// InvalidArgument on a wrong description.
+/// @snippet api/files.cpp csv
 LOSSATLAS_API Dataset read_dataset(std::string_view spec);
 
 /// The same for a model made for `like`: real targets if `like` has them, else labels with the numbering and the class
 /// count of `like`; texts of a CSV file are looked up in the class names of `like` (or 0, 1, ...). Throws
 /// InvalidArgument if labels meet real targets, if `classes=` differs, or for numbers out of range; FileError for
 /// unknown names.
+/// @snippet api/files.cpp csv
 LOSSATLAS_API Dataset read_dataset(std::string_view spec, const Dataset& like);
 
 }  // namespace lossatlas

@@ -9,6 +9,7 @@
 namespace lossatlas {
 
 /// A dense layer a = φ(W a₋ + b): W is (out, in), row-major; b is (out), or absent.
+/// @snippet api/networks.cpp graph
 struct Dense {
   std::int64_t in = 0;
   std::int64_t out = 0;
@@ -30,6 +31,7 @@ struct MatrixView {
 };
 
 /// Weight (out, in) and bias (out, or empty) of one layer inside a flat parameter vector.
+/// @snippet api/networks.cpp chain
 template <class T>
 struct LayerView {
   MatrixView<T> weight;

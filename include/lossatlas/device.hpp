@@ -20,6 +20,7 @@ struct CudaOptions {
 };
 
 /// Where a Landscape computes. A small value type; copies share no device state.
+/// @snippet api/networks.cpp device
 class LOSSATLAS_API Device {
  public:
   /// The kinds of devices.

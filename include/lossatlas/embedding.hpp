@@ -40,26 +40,34 @@ struct Embedding {
 
 /// Makes one split, for any real α, hidden layer, depth and activation. Throws InvalidArgument for a layer or neuron
 /// out of range, a non-finite α or a θ of the wrong size.
+/// @snippet api/critical_points.cpp split
 LOSSATLAS_API Embedding split_neuron(const Network& network, std::span<const double> theta, const Split& split);
 /// Makes one WeightedSplit.
+/// @snippet api/critical_points.cpp embed
 LOSSATLAS_API Embedding split_neuron(const Network& network, std::span<const double> theta, std::int64_t layer,
                                      std::int64_t neuron, std::span<const double> weights);
 /// Makes the splits one after another; neuron numbers refer to the network of that moment ([Z21], multi-step
 /// embedding).
+/// @snippet api/critical_points.cpp embed
 LOSSATLAS_API Embedding embed(const Network& network, std::span<const double> theta, std::span<const Split> splits);
+/// The same for splits with weights.
+/// @snippet api/critical_points.cpp embed
 LOSSATLAS_API Embedding embed(const Network& network, std::span<const double> theta,
                               std::span<const WeightedSplit> splits);
 /// Widens to the given hidden widths: neurons are copied round-robin, and the copies of one neuron get equal shares.
 /// Throws InvalidArgument if a width is smaller than the network's.
+/// @snippet api/critical_points.cpp embed
 LOSSATLAS_API Embedding embed(const Network& network, std::span<const double> theta,
                               std::span<const std::int64_t> hidden_widths);
 /// Widens hidden layer l + 1 to shares[l].size() neurons with given shares: wide neuron j copies neuron j mod m of the
 /// m narrow ones and takes shares[l][j] of its output weights. Throws InvalidArgument if a layer gets fewer neurons
 /// than it has, or if the shares of one neuron's copies do not sum to 1 within 1e-12.
+/// @snippet api/critical_points.cpp embed
 LOSSATLAS_API Embedding embed(const Network& network, std::span<const double> theta,
                               std::span<const std::vector<double>> shares);
 /// Adds `count` neurons without input and output weights to a hidden layer, with this bias ([Z21], null embedding).
 /// Where the next layer has no bias, a critical point stays critical only if φ(bias) = 0.
+/// @snippet api/critical_points.cpp null embedding
 LOSSATLAS_API Embedding null_embedding(const Network& network, std::span<const double> theta, std::int64_t layer,
                                        std::int64_t count = 1, double bias = 0);
 
@@ -71,6 +79,7 @@ struct EmbeddingFamily {
   std::int64_t rank = 0;           ///< of the directions
 };
 /// The family of splitting original neurons (layer, neuron); ignores the α of the splits.
+/// @snippet api/critical_points.cpp family
 LOSSATLAS_API EmbeddingFamily embedding_family(const Network& network, std::span<const double> theta,
                                                std::span<const Split> splits);
 
@@ -86,6 +95,7 @@ struct EmbeddingCertificate {
 };
 /// Compares both networks on the data of `narrow`, the landscape that `theta` and `embedding` belong to. Throws
 /// Interrupted.
+/// @snippet api/critical_points.cpp split
 LOSSATLAS_API EmbeddingCertificate certify(const Landscape& narrow, std::span<const double> theta,
                                            const Embedding& embedding, const Control& control = {});
 

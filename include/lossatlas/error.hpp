@@ -58,6 +58,7 @@ class LOSSATLAS_API OutOfMemory : public Error {
 };
 
 /// The caller's std::stop_token asked a long call to end.
+/// @snippet api/networks.cpp control
 class LOSSATLAS_API Interrupted : public Error {
  public:
   using Error::Error;

@@ -21,6 +21,8 @@ enum class Method : std::uint8_t { pointwise, chebyshev };
 LOSSATLAS_API const char* name(Method method);
 
 /// How to evaluate a section.
+/// @snippet api/sections.cpp surface
+/// @snippet api/sections.cpp chebyshev
 struct EvaluateOptions {
   Precision precision = Precision::f64;
   Plan plan = Plan::automatic;

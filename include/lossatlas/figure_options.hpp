@@ -13,6 +13,7 @@ namespace lossatlas {
 enum class Colouring : std::uint8_t { automatic, viridis, heads };
 
 /// Options of render() and write_png().
+/// @snippet api/files.cpp figures
 struct RenderOptions {
   std::string title = {};
   Colouring colouring = Colouring::automatic;  ///< automatic: heads when there are three, else viridis of the sum

@@ -35,10 +35,12 @@ struct SplitForecast {
 /// Forecast for splitting `neuron` of hidden layer `layer` (from 1) at θ; the host sums up B and D. Each matrix has its
 /// own zero rule unless `options.zero_threshold` is given. Throws InvalidArgument as split_neuron does, or when B or D
 /// is not finite; Interrupted.
+/// @snippet api/critical_points.cpp forecast
 LOSSATLAS_API SplitForecast split_forecast(const Landscape& landscape, std::span<const double> theta,
                                            std::int64_t layer, std::int64_t neuron,
                                            const SpectrumOptions& options = {}, const Control& control = {});
 /// In(H_wide) of one split.
+/// @snippet api/critical_points.cpp forecast
 LOSSATLAS_API Inertia forecast_split(const Landscape& landscape, std::span<const double> theta, const Split& split,
                                      const Control& control = {});
 
@@ -50,6 +52,7 @@ struct SplitCandidate {
   double smallest_eigenvalue = 0;
 };
 /// All hidden neurons, most negative first. Throws Interrupted.
+/// @snippet api/critical_points.cpp rank splits
 LOSSATLAS_API std::vector<SplitCandidate> rank_splits(const Landscape& landscape, std::span<const double> theta,
                                                       const Control& control = {});
 

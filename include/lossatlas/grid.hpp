@@ -16,12 +16,14 @@ struct Axis {
   double hi = 1;
   std::int64_t points = 1;
 
+  /// Point k.
   LOSSATLAS_API double at(std::int64_t k) const;
   friend bool operator==(const Axis&, const Axis&) = default;
 };
 
 /// A box grid in R^z. Points g are row-major in the axes: the last axis varies fastest, and axis 1 runs down the rows
 /// of a picture.
+/// @snippet api/sections.cpp grid
 class LOSSATLAS_API Grid {
  public:
   Grid() = default;

@@ -23,12 +23,14 @@ struct HessianOptions {
 /// docs/theory.md, section 5). relu and leaky_relu count with φ'' = 0. The mean squared error has no factor ½, so its
 /// eigenvalues are twice those of half the squared error. Throws InvalidArgument on a wrong size, OutOfMemory with the
 /// bytes of the matrix.
+/// @snippet api/curvature.cpp hessian
 LOSSATLAS_API std::vector<double> hessian(const Landscape& landscape, std::span<const double> theta,
                                           const HessianOptions& options = {});
 
 /// The spectrum of ∇²R(θ). Throws as hessian() does; InvalidArgument, before any work, for a zero threshold that is
 /// negative or not finite and, on the CPU, for eigenvectors of more than 32766 parameters; OutOfMemory with all bytes
 /// that the device needs at once; NonFiniteHessian; Error if the iteration does not converge.
+/// @snippet api/curvature.cpp spectrum
 LOSSATLAS_API Spectrum hessian_spectrum(const Landscape& landscape, std::span<const double> theta,
                                         const SpectrumOptions& spectrum = {}, const HessianOptions& options = {});
 
@@ -41,6 +43,7 @@ struct SpectrumCost {
   double bytes = 0;  ///< peak on the landscape's device, without the data: at least 8M², twice that with vectors
 };
 /// Counts the cost before any work. Throws nothing but DeviceError.
+/// @snippet api/curvature.cpp spectrum
 LOSSATLAS_API SpectrumCost spectrum_cost(const Landscape& landscape, const SpectrumOptions& spectrum = {},
                                          HessianPart part = HessianPart::full);
 
@@ -50,11 +53,13 @@ LOSSATLAS_API SpectrumCost spectrum_cost(const Landscape& landscape, const Spect
 /// points nor on batches and threads; on the CPU they are those of hessian_spectrum(). Reports progress in points,
 /// stage "spectra". Throws as hessian_spectrum() does, naming the point, and OutOfMemory with the bytes for one point,
 /// or for the eigenvectors of all.
+/// @snippet api/curvature.cpp spectra
 LOSSATLAS_API std::vector<Spectrum> hessian_spectra(const Landscape& landscape, std::span<const double> thetas,
                                                     const SpectrumOptions& spectrum = {},
                                                     const HessianOptions& options = {});
 
 /// Multiplies by ∇²R(θ) without forming it; about 4 gradients per vector.
+/// @snippet api/curvature.cpp products
 class LOSSATLAS_API HessianOperator {
  public:
   /// Keeps a reference to `landscape`, which must outlive it.

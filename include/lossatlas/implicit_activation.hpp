@@ -15,6 +15,7 @@ namespace lossatlas {
 /// σ is inverted along the line p(s) = base + s·direction, s ≥ 0, on which it grows from its minimum without bound:
 /// base = log π (absent classes: min log π − 40), direction = e_k with k = argmin π over the classes that occur, or, if
 /// only one class occurs, an absent one; base = ȳ and direction = 1/√C for mean squared error.
+/// @snippet api/patterns.cpp implicit activation
 class LOSSATLAS_API ImplicitActivation {
  public:
   /// Throws InvalidArgument for cross entropy if the mean target is not a distribution.

@@ -37,6 +37,7 @@ class DeviceLandscape;
 
 /// The function R: R^M → R of one network, data set and loss: R(θ) = (1/N) Σ_n ℓ(f_θ(x_n), y_n), summed over heads. It
 /// lives on one device, and the data move there once. Const calls may run in several threads at once.
+/// @snippet api/networks.cpp landscape
 class LOSSATLAS_API Landscape {
  public:
   /// Labels may have fewer classes than the network has outputs per head; the other classes then never occur.
@@ -64,13 +65,16 @@ class LOSSATLAS_API Landscape {
   /// With Method::chebyshev the losses come from an interpolant wherever that takes fewer evaluations; the surface's
   /// report says whether it did and estimates the error. See fit_chebyshev().
   /// Throws InvalidArgument if the section does not fit, OutOfMemory with the bytes needed, Interrupted.
+  /// @snippet api/sections.cpp surface
   Surface evaluate(const Section& section, const Grid& grid, const EvaluateOptions& options = {}) const;
   /// The same at a list of points (G, z), row-major. Throws InvalidArgument for an empty list or a non-finite point,
   /// too.
+  /// @snippet api/sections.cpp surface
   Surface evaluate(const Section& section, std::span<const double> points, const EvaluateOptions& options = {}) const;
 
   /// The network's output p(α) (G, H·C) at a list of points (G, z), in f64, for a section on which it does not depend
   /// on the input (Theorem 1 of [C19]). Throws InvalidArgument for other sections.
+  /// @snippet api/patterns.cpp implicit activation
   std::vector<double> outputs(const Section& section, std::span<const double> points,
                               const Control& control = {}) const;
 
@@ -79,6 +83,7 @@ class LOSSATLAS_API Landscape {
   std::string explain(const Section& section, std::int64_t points, const EvaluateOptions& options = {}) const;
   /// The same, with a line for the lower bound on its time at these rates and how it arises; with Method::chebyshev
   /// also for each number of nodes. Throws InvalidArgument unless the rates are positive.
+  /// @snippet api/sections.cpp cost
   std::string explain(const Section& section, std::int64_t points, const EvaluateOptions& options,
                       const DeviceRates& rates) const;
 
@@ -90,6 +95,7 @@ class LOSSATLAS_API Landscape {
 
 /// Counts the cost of all G points before any work, whatever the method. Heeds a stop and throws as
 /// Landscape::explain().
+/// @snippet api/sections.cpp cost
 LOSSATLAS_API SectionCost section_cost(const Landscape& landscape, const Section& section, std::int64_t points,
                                        const EvaluateOptions& options = {});
 

@@ -19,6 +19,7 @@ namespace lossatlas {
 using Layer = std::variant<Dense, Add>;
 
 /// A layer and the values that it takes: indices of earlier nodes, or −1 for the network's input x.
+/// @snippet api/networks.cpp graph
 struct Node {
   Layer layer;
   std::vector<std::int32_t> inputs;
@@ -27,7 +28,9 @@ struct Node {
 };
 
 /// A contiguous piece of θ.
+/// @snippet api/networks.cpp chain
 struct ParameterBlock {
+  /// What the piece holds.
   enum class Kind : std::uint8_t { weight, bias };
 
   std::int64_t layer = 0;  ///< index into Network::nodes()
@@ -54,6 +57,7 @@ class LOSSATLAS_API Network {
   /// Throws InvalidArgument, naming the node, when the list is empty, an input is not an earlier node, a width is not
   /// positive or does not fit the input, no node takes the value of one but the last, no dense layer takes x, the last
   /// layer is not linear, or heads does not divide the output width.
+  /// @snippet api/networks.cpp graph
   explicit Network(std::vector<Node> nodes, std::int64_t heads = 1);
 
   std::span<const Node> nodes() const { return nodes_; }
@@ -73,6 +77,7 @@ class LOSSATLAS_API Network {
   std::span<const ParameterBlock> blocks() const { return blocks_; }
 
   /// Views of node `layer` in θ (M), empty where it has no parameters; throws InvalidArgument on a wrong size or index.
+  /// @snippet api/networks.cpp chain
   LayerView<double> view(std::span<double> theta, std::int64_t layer) const;
   LayerView<const double> view(std::span<const double> theta, std::int64_t layer) const;
 
@@ -104,6 +109,7 @@ struct MlpOptions {
 
 /// A multi-layer perceptron of the given widths (d, m₁, ..., H·C); hidden layers have `activation`.
 /// Throws InvalidArgument as Network does, or when fewer than two widths are given.
+/// @snippet api/networks.cpp chain
 LOSSATLAS_API Network mlp(std::vector<std::int64_t> widths, Activation activation, MlpOptions options = {});
 
 /// φ of a layer.
@@ -129,6 +135,7 @@ struct InitOptions {
 /// θ (M) of independent normal entries N(0, s_l²). A seed gives the same θ on every machine whose log, sin and cos
 /// agree. Throws InvalidArgument for scales that are negative, not finite, or neither one nor one per layer, and for a
 /// power that is not finite.
+/// @snippet api/networks.cpp initial
 LOSSATLAS_API std::vector<double> random_parameters(const Network& network, InitOptions options = {});
 
 }  // namespace lossatlas

@@ -14,6 +14,7 @@ namespace lossatlas {
 /// writers do not check, since a caller may well read a file and replace it.
 ///
 /// If a thread has several, the youngest records; they must end in reverse order.
+/// @snippet api/files.cpp opened files
 class LOSSATLAS_API OpenedFiles {
  public:
   OpenedFiles();
@@ -26,6 +27,7 @@ class LOSSATLAS_API OpenedFiles {
   std::optional<std::filesystem::path> find(const std::filesystem::path& file) const;
 
  private:
+  /// What a reader opened.
   struct Entry {
     std::filesystem::path file;
     std::uint64_t device;

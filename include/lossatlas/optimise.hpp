@@ -21,6 +21,7 @@ struct OptimiserStep {
 };
 
 /// When an optimiser stops, and what it reports.
+/// @snippet api/networks.cpp optimise
 struct StoppingRule {
   std::int64_t iterations = 1000;
   double gradient_l1 = 0;         ///< ends once ‖∇R‖₁ ≤ this
@@ -75,12 +76,16 @@ struct Newton {
 /// Runs `method` from θ (M). Reports progress in iterations, stage "optimise", and nothing else. Throws InvalidArgument
 /// for a θ of the wrong size or not finite and for a bad option; for Newton on the CPU also for more than 32766
 /// parameters, as it needs eigenvectors.
+/// @snippet api/networks.cpp optimise
 LOSSATLAS_API OptimiserResult optimise(const Landscape& landscape, std::span<const double> theta,
                                        const GradientDescent& method, const StoppingRule& rule);
+/// The same by Adam.
 LOSSATLAS_API OptimiserResult optimise(const Landscape& landscape, std::span<const double> theta, const Adam& method,
                                        const StoppingRule& rule);
+/// The same by Levenberg and Marquardt.
 LOSSATLAS_API OptimiserResult optimise(const Landscape& landscape, std::span<const double> theta,
                                        const LevenbergMarquardt& method, const StoppingRule& rule);
+/// The same by Newton's method.
 LOSSATLAS_API OptimiserResult optimise(const Landscape& landscape, std::span<const double> theta, const Newton& method,
                                        const StoppingRule& rule);
 

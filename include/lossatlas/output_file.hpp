@@ -13,6 +13,7 @@ namespace lossatlas {
 
 /// Where a writer given `file` really writes: links are followed, the rest stays as given. Throws FileError if the
 /// links lead nowhere: in a loop, or to a file that has lost its name.
+/// @snippet api/files.cpp paths
 LOSSATLAS_API std::filesystem::path followed(const std::filesystem::path& file);
 
 /// Writes `text`. Throws FileError if the file cannot be made, WriteError if writing it fails.

@@ -76,6 +76,8 @@ struct PatternFit {
 
 /// Finds a network whose loss surface on `train` shows `pattern`. Any finite inputs give the same surface.
 /// Throws InvalidArgument on options out of their domain, Interrupted, OutOfMemory.
+/// @snippet api/patterns.cpp fit
+/// @snippet api/patterns.cpp refine
 LOSSATLAS_API PatternFit fit_pattern(const Pattern& pattern, const Dataset& train, const FitOptions& options = {});
 
 }  // namespace lossatlas

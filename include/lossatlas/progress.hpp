@@ -20,6 +20,7 @@ using Progress = std::function<void(const ProgressEvent&)>;
 
 /// How a long call reports progress and is stopped. Once a stop is requested, the call throws Interrupted at its next
 /// tile (at most 100 ms later; a LAPACK call in flight finishes first).
+/// @snippet api/networks.cpp control
 struct Control {
   Progress progress;
   std::stop_token stop;

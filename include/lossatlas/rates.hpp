@@ -17,6 +17,7 @@ namespace lossatlas {
 /// half precision), or by ordinary multiply-adds where those are faster; the kernels' own tanh; copies of up to 1 GiB.
 /// Heeds a requested stop between the three and reports no progress. Throws DeviceError, and OutOfMemory with the bytes
 /// of the copies.
+/// @snippet api/sections.cpp cost
 LOSSATLAS_API DeviceRates measure_rates(const Device& device, Precision precision, const Control& control = {});
 
 }  // namespace lossatlas

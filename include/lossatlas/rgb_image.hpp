@@ -16,6 +16,7 @@ struct Image {
 };
 
 /// Writes a PNG file, which appears complete or not at all. Throws FileError.
+/// @snippet api/files.cpp plot
 LOSSATLAS_API void write_png(const std::filesystem::path& file, const Image& image);
 
 }  // namespace lossatlas

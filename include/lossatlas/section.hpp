@@ -24,10 +24,13 @@ struct LOSSATLAS_API Section {
 };
 
 /// The section with origin θ₀ (M) and directions (z, M), checked: sizes, finiteness, z ≥ 1.
+/// @snippet api/sections.cpp directions
 LOSSATLAS_API Section make_section(const Network& network, std::vector<double> origin, std::vector<double> directions);
 /// The line from a (α = 0) to b (α = 1).
+/// @snippet api/sections.cpp through points
 LOSSATLAS_API Section line_section(const Network& network, std::span<const double> a, std::span<const double> b);
 /// The plane through a (0,0), b (1,0) and c (0,1).
+/// @snippet api/sections.cpp through points
 LOSSATLAS_API Section plane_section(const Network& network, std::span<const double> a, std::span<const double> b,
                                     std::span<const double> c);
 
@@ -46,13 +49,16 @@ struct RandomDirectionOptions {
 
 /// z independent Gaussian directions (z, M) at θ: d ← d·‖w‖/‖d‖ for each filter or layer of θ ([Li et al. 2018],
 /// section 4). A filter with ‖w‖ = 0 gets a zero direction.
+/// @snippet api/sections.cpp directions
 LOSSATLAS_API std::vector<double> random_directions(const Network& network, std::span<const double> theta,
                                                     RandomDirectionOptions options = {});
 
 /// Cosines between the directions (z, z); off the diagonal, 0 for a zero direction.
+/// @snippet api/sections.cpp directions
 LOSSATLAS_API std::vector<double> direction_cosines(const Section& section);
 /// The same origin with the directions made orthogonal in order (Gram–Schmidt, twice); each keeps its length. Throws
 /// InvalidArgument if they are linearly dependent.
+/// @snippet api/sections.cpp directions
 LOSSATLAS_API Section orthogonalised(const Section& section);
 
 }  // namespace lossatlas

@@ -9,6 +9,7 @@
 namespace lossatlas {
 
 /// The cost of evaluating a section, as its plan counts it.
+/// @snippet api/sections.cpp cost
 struct LOSSATLAS_API SectionCost {
   double flop = 0;             ///< multiply-adds count 2
   double transcendental = 0;   ///< tanh, exponentials, logarithms and the like

@@ -74,6 +74,8 @@ struct SectionFileReport {
 /// another run (which may be under way) or is damaged; WriteError if the disk is full, writing fails or another process
 /// took FILE.partial away; OutOfMemory with the bytes for one point, or for the set-up before it; Interrupted. Files
 /// and options are checked before anything is computed.
+/// @snippet api/sections.cpp section file
+/// @snippet api/sections.cpp shards
 LOSSATLAS_API SectionFileReport write_section(const std::filesystem::path& file, const Landscape& landscape,
                                               const Section& section, const Grid& grid,
                                               const SectionFileOptions& options = {});
@@ -82,13 +84,16 @@ LOSSATLAS_API SectionFileReport write_section(const std::filesystem::path& file,
 /// file appears complete or not at all. Checks every shard against its checksum. The report has the device and the
 /// precision that the shards asked for and an empty plan.
 /// Throws FileError if a shard is missing, given twice, damaged or of another section, WriteError, Interrupted.
+/// @snippet api/sections.cpp shards
 LOSSATLAS_API SectionFileReport merge_sections(const std::filesystem::path& file,
                                                std::span<const std::filesystem::path> shards,
                                                const Control& control = {});
 
 /// The grid of a shard. Throws FileError if the file is not a shard.
+/// @snippet api/sections.cpp shards
 LOSSATLAS_API Grid shard_grid(const std::filesystem::path& shard);
 /// H of a shard. Throws FileError if the file is not a shard.
+/// @snippet api/sections.cpp shards
 LOSSATLAS_API std::int64_t shard_heads(const std::filesystem::path& shard);
 
 }  // namespace lossatlas

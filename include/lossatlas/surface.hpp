@@ -36,6 +36,7 @@ struct ChebyshevReport {
 };
 
 /// Losses of a section at the G points of a grid, or of a list, per head, with what computed them.
+/// @snippet api/sections.cpp surface
 struct LOSSATLAS_API Surface {
   Grid grid;                             ///< the grid; for a list of points one axis 0..G−1
   std::vector<double> points;            ///< (G, z) for a list of points, else empty

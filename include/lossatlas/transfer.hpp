@@ -23,6 +23,7 @@ struct TransferReport {
 /// Evaluates `section` on `other`, at the grid of `reference`, its surface on `home`, and compares the two. Both data
 /// sets need the network's inputs and labels or targets. Throws InvalidArgument if they do not fit, if the reference
 /// has other heads or is at a list of points, or if the output depends on the inputs; otherwise as evaluate() does.
+/// @snippet api/patterns.cpp transfer
 LOSSATLAS_API TransferReport transfer_report(const Landscape& home, const Section& section, const Surface& reference,
                                              const Dataset& other, const EvaluateOptions& options = {});
 
