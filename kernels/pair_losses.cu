@@ -37,8 +37,8 @@ struct Shared {
 
 // to (count) = parts_0 + Σ_d α[directions[d]] parts_{d+1}.
 template <class T>
-__device__ void interpolate(const T* parts, const std::int32_t* directions, int moving, const double* alpha,
-                            std::int64_t count, T* to) {
+__device__ void form(const T* parts, const std::int32_t* directions, int moving, const double* alpha,
+                     std::int64_t count, T* to) {
   for (std::int64_t i = threadIdx.x; i < count; i += kThreads) {
     T sum = parts ? parts[i] : T(0);
     for (int d = 0; d < moving; ++d) sum += static_cast<T>(alpha[directions[d]]) * parts[(d + 1) * count + i];
@@ -50,9 +50,9 @@ template <class T>
 __device__ void form_weights(const PairLosses<T>& pairs, const double* alpha, T* weights) {
   for (int l = 0; l < pairs.depth; ++l) {
     const LayerParts<T>& layer = pairs.later[l];
-    interpolate(layer.weights, layer.weight_directions, layer.moving_weights, alpha, layer.out * layer.in, weights);
+    form(layer.weights, layer.weight_directions, layer.moving_weights, alpha, layer.out * layer.in, weights);
     weights += layer.out * layer.in;
-    interpolate(layer.biases, layer.bias_directions, layer.moving_biases, alpha, layer.out, weights);
+    form(layer.biases, layer.bias_directions, layer.moving_biases, alpha, layer.out, weights);
     weights += layer.out;
   }
 }

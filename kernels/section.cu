@@ -76,7 +76,7 @@ struct ToFloat {
 };
 
 template <class T>
-struct Form {
+struct FormLayer {
   LayerParts<T> layer;
   const double* alpha;
   std::int64_t rank;
@@ -99,7 +99,7 @@ struct Form {
 };
 
 template <class T>
-struct FormJointRows {
+struct FillJointRows {
   JointRows<T> joint;
 
   __device__ void operator()(std::int64_t i) const {
@@ -257,12 +257,12 @@ cudaError_t launch_to_float(const double* from, std::int64_t count, float* to, c
 template <class T>
 cudaError_t launch_form(const LayerParts<T>& layer, const double* alpha, std::int64_t rank, std::int64_t points, T* to,
                         cudaStream_t stream) {
-  return launch_for_each(points * layer.values(), Form<T>{layer, alpha, rank, to}, stream);
+  return launch_for_each(points * layer.values(), FormLayer<T>{layer, alpha, rank, to}, stream);
 }
 
 template <class T>
 cudaError_t launch_joint_rows(const JointRows<T>& joint, cudaStream_t stream) {
-  return launch_for_each(joint.points * joint.rows * joint.units, FormJointRows<T>{joint}, stream);
+  return launch_for_each(joint.points * joint.rows * joint.units, FillJointRows<T>{joint}, stream);
 }
 
 template <class T>

@@ -54,7 +54,7 @@ LOSSATLAS_API std::vector<Spectrum> hessian_spectra(const Landscape& landscape, 
                                                     const SpectrumOptions& spectrum = {},
                                                     const HessianOptions& options = {});
 
-/// Multiplies by ∇²R(θ) without forming it; about 4 gradients per vector.
+/// Multiplies by ∇²R(θ) without assembling it; about 4 gradients per vector.
 class LOSSATLAS_API HessianOperator {
  public:
   /// Keeps a reference to `landscape`, which must outlive it.

@@ -236,7 +236,7 @@ class PairSection final : public DeviceSection {
     const std::int64_t count = points.last - points.first;
     const auto alphas = std::span(scratch.points).first(static_cast<std::size_t>(count * plan_.rank));
     call.points.copy(points.first, count, alphas);
-    if (!lists_.point.empty()) form_bias(scratch, alphas);
+    if (!lists_.point.empty()) compute_bias(scratch, alphas);
     const std::int64_t chunk_tiles = cut.chunk / rows();
     const Interval tiles{chunks.first * chunk_tiles, std::min(tiles_, chunks.last * chunk_tiles)};
     const auto pair = [&](std::int64_t p, std::int64_t tile) {
@@ -258,7 +258,7 @@ class PairSection final : public DeviceSection {
     }
   }
 
-  void form_bias(Scratch& scratch, std::span<const double> alphas) const {
+  void compute_bias(Scratch& scratch, std::span<const double> alphas) const {
     const std::int64_t lanes = section_kernels<double>().rows;
     const std::int64_t count = static_cast<std::int64_t>(alphas.size()) / plan_.rank;
     load_points(alphas, plan_.rank, lanes, scratch.alpha.data());

@@ -134,7 +134,7 @@ void add(const T* const* inputs, std::int64_t count, std::int64_t units, Activat
 }
 
 template <class T>
-void interpolate(const T* parts, std::int64_t directions, std::int64_t size, const T* coefficients, T* out) {
+void form(const T* parts, std::int64_t directions, std::int64_t size, const T* coefficients, T* out) {
   const Tag<T> d;
   for (std::int64_t i = 0; i < size; i += hn::MaxLanes(d)) {
     Vector<T> sum = hn::Load(d, parts + i);
@@ -282,7 +282,7 @@ const SectionKernels<T>& table() {
                                             dense<T>,
                                             joint<T>,
                                             add<T>,
-                                            interpolate<T>,
+                                            form<T>,
                                             scale<T>,
                                             add_losses<T>,
                                             statistic_losses<T>};

@@ -72,7 +72,7 @@ struct SectionKernels {
   /// output (units, R) = φ(inputs_0 + inputs_1 + ...) of `count` tiles (units, R); it must not overlap them.
   void (*add)(const T* const* inputs, std::int64_t count, std::int64_t units, Activation activation, T* output);
   /// out (size) = parts_0 + Σ_d coefficients[d] parts_{d+1}; parts (1 + directions, size).
-  void (*interpolate)(const T* parts, std::int64_t directions, std::int64_t size, const T* coefficients, T* out);
+  void (*form)(const T* parts, std::int64_t directions, std::int64_t size, const T* coefficients, T* out);
   /// output (units, R) = factors (R) times each row of input (units, R).
   void (*scale)(const T* input, const T* factors, std::int64_t units, T* output);
   /// sums (H) += the losses of the valid rows.
