@@ -237,7 +237,7 @@ TEST(LastLayer, FitsASmoothTargetBetweenItsSamples) {
 
 TEST(LastLayer, SameBitsForAnyNumberOfThreads) {
   const Dataset data = wave_data(unit_square(50));  // 2500 samples: two groups, five chunks
-  const Fit fit(600, 1, 20.0);                      // three tiles
+  const Fit fit(600, 1, 20.0);                      // three blocks
   std::vector<double> reference;
   for (int threads : {1, 2, 5}) {
     LastLayer last = solve_last_layer({fit.network, data, Loss::mean_squared_error, threads}, fit.theta, 1e-9, {});
@@ -277,7 +277,7 @@ TEST(LastLayer, RefusesAndStops) {
   EXPECT_THROW(solve_last_layer(problem, fit.theta, -1, {{}, stop.get_token()}), Interrupted);
 }
 
-/// A = UᵀU and (UᵀU)⁻¹ across the tile borders, against the products.
+/// A = UᵀU and (UᵀU)⁻¹ across the borders of blocks, against the products.
 TEST(Cholesky, FactorsAndSolves) {
   for (std::int64_t n : {1, 63, 255, 256, 257, 319, 320, 600}) {
     const std::size_t size = static_cast<std::size_t>(n * n);

@@ -1,5 +1,5 @@
-// Gram matrix and Cholesky factor in parallel: tiles depend only on the size, and one thread computes each, so the bits
-// do not depend on the number of threads. The caller holds a SingleThreadedBlas.
+// Gram matrix and Cholesky factor in parallel: blocks depend only on the size, and one thread computes each, so the
+// bits do not depend on the number of threads. The caller holds a SingleThreadedBlas.
 #pragma once
 
 #include <cstdint>
