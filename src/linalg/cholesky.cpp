@@ -44,14 +44,13 @@ void update_block(const Blocking& blocking, std::int64_t i, std::int64_t j, std:
 
 }  // namespace
 
-void add_gram(std::int64_t n, std::int64_t rows, ConstMatrix features, Matrix gram, int threads,
-              const Control& control) {
+void add_gram(std::int64_t n, std::int64_t rows, ConstMatrix a, Matrix gram, int threads, const Control& control) {
   const Blocking blocking(n);
   const auto blocks = upper_blocks(0, blocking.count);
   parallel_for(static_cast<std::int64_t>(blocks.size()), threads, [&](std::int64_t t, int) {
     check_stop(control);
     const auto [i, j] = blocks[static_cast<std::size_t>(t)];
-    update_block(blocking, i, j, rows, 1, features, gram);
+    update_block(blocking, i, j, rows, 1, a, gram);
   });
 }
 

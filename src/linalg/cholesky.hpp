@@ -10,9 +10,8 @@
 
 namespace lossatlas::cpu {
 
-/// Upper triangle of gram (n, n) += AᵀA for A = features (rows, n). Nothing below the diagonal is touched.
-void add_gram(std::int64_t n, std::int64_t rows, ConstMatrix features, Matrix gram, int threads,
-              const Control& control);
+/// Upper triangle of gram (n, n) += AᵀA for A (rows, n). Nothing below the diagonal is touched.
+void add_gram(std::int64_t n, std::int64_t rows, ConstMatrix a, Matrix gram, int threads, const Control& control);
 
 /// a = UᵀU in the upper triangle of a (n, n); false when a is not numerically positive definite.
 bool cholesky(std::int64_t n, Matrix a, int threads, const Control& control);
