@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "../kernels/section.hpp"
-#include "cuda/point_tiles.hpp"
+#include "cuda/point_batches.hpp"
 #include "cuda/section_chain.hpp"
 #include "cuda/section_graph.hpp"
 #include "cuda/section_pairs.hpp"
@@ -16,7 +16,7 @@
 namespace lossatlas::cuda {
 namespace {
 
-// Scratch memory and outputs of a sample-free plan for a tile of points.
+// Scratch memory and outputs of a sample-free plan for a batch of points.
 template <class T>
 struct ChainScratch {
   ChainScratch(Memory& memory, const PointUnits<T>& chain, std::int64_t points)
@@ -26,7 +26,7 @@ struct ChainScratch {
 };
 
 template <class T>
-PointTiles chain_tiles(const SectionPlan& plan, const PointUnits<T>& chain, std::int64_t width) {
+PointBatches chain_batches(const SectionPlan& plan, const PointUnits<T>& chain, std::int64_t width) {
   const auto word = static_cast<std::int64_t>(sizeof(T));
   return {plan.rank, width, word * (chain.scratch(8) / 8 + chain.outputs()), chain.flop_per_point()};
 }
@@ -48,18 +48,18 @@ class SampleFreeSection final : public DeviceSection {
 
   void losses(const SectionPoints& points, const Control& control, std::span<double> losses) override {
     queue_.run(
-        chain_tiles(plan_, chain_, plan_.heads), points, control, losses,
+        chain_batches(plan_, chain_, plan_.heads), points, control, losses,
         [this](std::int64_t capacity) { return ChainScratch<T>(workspace_.memory(), chain_, capacity); },
-        [this](const ChainScratch<T>& scratch, const PointTile& tile) { run_tile(scratch, tile); });
+        [this](const ChainScratch<T>& scratch, const PointBatch& batch) { run_batch(scratch, batch); });
   }
 
  private:
-  void run_tile(const ChainScratch<T>& scratch, const PointTile& tile) {
-    chain_.run(tile.alpha, plan_.rank, tile.count, scratch.scratch.data(), scratch.outputs.data());
+  void run_batch(const ChainScratch<T>& scratch, const PointBatch& batch) {
+    chain_.run(batch.alpha, plan_.rank, batch.count, scratch.scratch.data(), scratch.outputs.data());
     kernels::StatisticLosses<T> statistics = statistics_;
     statistics.outputs = scratch.outputs.data();
-    statistics.points = tile.count;
-    statistics.losses = tile.results;
+    statistics.points = batch.count;
+    statistics.losses = batch.results;
     LOSSATLAS_CUDA(kernels::launch_statistic_losses(statistics, workspace_.stream()));
   }
 
@@ -68,7 +68,7 @@ class SampleFreeSection final : public DeviceSection {
   PointUnits<T> chain_;
   DeviceBuffer<T> mean_;  // (C)
   kernels::StatisticLosses<T> statistics_;
-  TileQueue<ChainScratch<T>> queue_;
+  BatchQueue<ChainScratch<T>> queue_;
 };
 
 template <class T>
@@ -104,11 +104,11 @@ void section_outputs(Workspace& workspace, const SectionPlan& plan, std::span<co
   if (plan.graph) return graph_outputs(workspace, plan, points, control, outputs);
   Memory& memory = workspace.memory();
   const PointUnits<double> chain(workspace, plan.point_chain, control);
-  TileQueue<DeviceBuffer<double>>(workspace).run(
-      chain_tiles(plan, chain, plan.outputs), SectionPoints(points, plan.rank), control, outputs,
+  BatchQueue<DeviceBuffer<double>>(workspace).run(
+      chain_batches(plan, chain, plan.outputs), SectionPoints(points, plan.rank), control, outputs,
       [&](std::int64_t capacity) { return DeviceBuffer<double>(memory, chain.scratch(capacity)); },
-      [&](const DeviceBuffer<double>& scratch, const PointTile& tile) {
-        chain.run(tile.alpha, plan.rank, tile.count, scratch.data(), tile.results);
+      [&](const DeviceBuffer<double>& scratch, const PointBatch& batch) {
+        chain.run(batch.alpha, plan.rank, batch.count, scratch.data(), batch.results);
       });
 }
 

@@ -6,7 +6,7 @@
 #include "../kernels/section.hpp"
 #include "../kernels/tensor_shape.hpp"
 #include "base/parallel.hpp"
-#include "cuda/point_tiles.hpp"
+#include "cuda/point_batches.hpp"
 #include "cuda/section_lists.hpp"
 
 namespace lossatlas::cuda {
@@ -16,8 +16,8 @@ using kernels::kChunkSamples;
 
 constexpr std::int64_t kGroupRows = 4 * kChunkSamples;  // samples per point in flight
 
-/// The point list for a tile of points. Each point is a batch of one row, so that the bits of its values do not depend
-/// on the others.
+/// The point list for a batch of points. Each point has weights of its own and one row, so that the bits of its values
+/// do not depend on the others.
 template <class T>
 class PointValues {
  public:
@@ -36,14 +36,14 @@ class PointValues {
   }
   double flop_per_point() const { return list_.flop(); }
 
-  void run(const PointTile& tile, std::int64_t rank, const Scratch& scratch, cudaStream_t stream) const {
-    list_.form(tile.alpha, rank, tile.count, scratch.weights.data(), stream);
-    list_.run(tile.count, 1, scratch.weights.data(), scratch.buffers.data(), {}, {}, stream);
+  void run(const PointBatch& batch, std::int64_t rank, const Scratch& scratch, cudaStream_t stream) const {
+    list_.form(batch.alpha, rank, batch.count, scratch.weights.data(), stream);
+    list_.run(batch.count, 1, scratch.weights.data(), scratch.buffers.data(), {}, {}, stream);
   }
-  const T* value(std::int32_t index, const PointTile& tile, const Scratch& scratch) const {
-    return list_.value(index, tile.count, 1, scratch.buffers.data());
+  const T* value(std::int32_t index, const PointBatch& batch, const Scratch& scratch) const {
+    return list_.value(index, batch.count, 1, scratch.buffers.data());
   }
-  const T* last(const PointTile& tile, const Scratch& scratch) const { return value(last_, tile, scratch); }
+  const T* last(const PointBatch& batch, const Scratch& scratch) const { return value(last_, batch, scratch); }
 
  private:
   DeviceList<T> list_;
@@ -70,12 +70,12 @@ class SampleFreeGraph final : public DeviceSection {
     queue_.run(
         {plan_.rank, plan_.heads, values_.bytes_per_point(), values_.flop_per_point()}, points, control, losses,
         [this](std::int64_t capacity) { return Scratch(workspace_.memory(), values_, capacity); },
-        [this](const Scratch& scratch, const PointTile& tile) {
-          values_.run(tile, plan_.rank, scratch, workspace_.stream());
+        [this](const Scratch& scratch, const PointBatch& batch) {
+          values_.run(batch, plan_.rank, scratch, workspace_.stream());
           kernels::StatisticLosses<T> statistics = statistics_;
-          statistics.outputs = values_.last(tile, scratch);
-          statistics.points = tile.count;
-          statistics.losses = tile.results;
+          statistics.outputs = values_.last(batch, scratch);
+          statistics.points = batch.count;
+          statistics.losses = batch.results;
           LOSSATLAS_CUDA(kernels::launch_statistic_losses(statistics, workspace_.stream()));
         });
   }
@@ -86,7 +86,7 @@ class SampleFreeGraph final : public DeviceSection {
   PointValues<T> values_;
   DeviceBuffer<T> mean_;  // (C)
   kernels::StatisticLosses<T> statistics_;
-  TileQueue<typename PointValues<T>::Scratch> queue_;
+  BatchQueue<typename PointValues<T>::Scratch> queue_;
 };
 
 template <class T>
@@ -113,11 +113,11 @@ class PairGraph final : public DeviceSection {
 
   void losses(const SectionPoints& points, const Control& control, std::span<double> losses) override {
     control_ = {{}, control.stop};
-    PointTiles tiles{plan_.rank, plan_.heads, bytes_per_point()};
-    tiles.flop_per_point = plan_.pair_work * static_cast<double>(problem_.samples()) + offsets_.flop_per_point();
+    PointBatches batches{plan_.rank, plan_.heads, bytes_per_point()};
+    batches.flop_per_point = plan_.pair_work * static_cast<double>(problem_.samples()) + offsets_.flop_per_point();
     queue_.run(
-        tiles, points, control, losses, [this](std::int64_t capacity) { return Scratch(*this, capacity); },
-        [this](const Scratch& scratch, const PointTile& tile) { run_tile(scratch, tile); });
+        batches, points, control, losses, [this](std::int64_t capacity) { return Scratch(*this, capacity); },
+        [this](const Scratch& scratch, const PointBatch& batch) { run_batch(scratch, batch); });
   }
 
  private:
@@ -148,36 +148,36 @@ class PairGraph final : public DeviceSection {
            word * (pairs_.moving_values() + group_rows() * (units_ + pairs_.row_values()));
   }
 
-  void run_tile(const Scratch& scratch, const PointTile& tile) {
-    offsets_.run(tile, plan_.rank, scratch.offsets, stream());
-    pairs_.form(tile.alpha, plan_.rank, tile.count, scratch.weights.data(), stream());
-    const double group_flop = plan_.pair_work * static_cast<double>(group_rows() * tile.count);
+  void run_batch(const Scratch& scratch, const PointBatch& batch) {
+    offsets_.run(batch, plan_.rank, scratch.offsets, stream());
+    pairs_.form(batch.alpha, plan_.rank, batch.count, scratch.weights.data(), stream());
+    const double group_flop = plan_.pair_work * static_cast<double>(group_rows() * batch.count);
     double queued = 0;
     for (std::int64_t first = 0; first < problem_.samples(); first += kGroupRows) {
-      run_group(scratch, tile, first, std::min(kGroupRows, problem_.samples() - first));
+      run_group(scratch, batch, first, std::min(kGroupRows, problem_.samples() - first));
       queued += group_flop;
-      if (queued < kTileFlop) continue;
+      if (queued < kBatchFlop) continue;
       synchronise(memory());
       check_stop(control_);
       queued = 0;
     }
-    LOSSATLAS_CUDA(kernels::launch_mean_of_chunks(scratch.sums.data(), tile.count, chunks_, plan_.heads,
-                                                  problem_.samples(), tile.results, stream()));
+    LOSSATLAS_CUDA(kernels::launch_mean_of_chunks(scratch.sums.data(), batch.count, chunks_, plan_.heads,
+                                                  problem_.samples(), batch.results, stream()));
   }
 
-  /// Computes samples first..first+rows−1 at every point of the tile.
-  void run_group(const Scratch& scratch, const PointTile& tile, std::int64_t first, std::int64_t rows) const {
-    const auto start_of = [&](std::size_t k) { return scratch.starts.data() + tile.count * rows * places_[k]; };
-    for (std::size_t k = 0; k < lists_.crossings.size(); ++k) cross(scratch, tile, k, first, rows, start_of(k));
+  /// Computes samples first..first+rows−1 at every point of the batch.
+  void run_group(const Scratch& scratch, const PointBatch& batch, std::int64_t first, std::int64_t rows) const {
+    const auto start_of = [&](std::size_t k) { return scratch.starts.data() + batch.count * rows * places_[k]; };
+    for (std::size_t k = 0; k < lists_.crossings.size(); ++k) cross(scratch, batch, k, first, rows, start_of(k));
     const auto start = [&](std::int64_t k) {
       const auto index = static_cast<std::size_t>(k);
       return ListValue<T>{start_of(index), rows * lists_.crossings[index].units};
     };
-    pairs_.run(tile.count, rows, scratch.weights.data(), scratch.buffers.data(), start, {}, stream());
+    pairs_.run(batch.count, rows, scratch.weights.data(), scratch.buffers.data(), start, {}, stream());
     const auto last = static_cast<std::int32_t>(lists_.pair.size()) - 1;
     kernels::ChunkSums<T> sums;
-    sums.outputs = last < 0 ? start_of(0) : pairs_.value(last, tile.count, rows, scratch.buffers.data());
-    sums.points = tile.count;
+    sums.outputs = last < 0 ? start_of(0) : pairs_.value(last, batch.count, rows, scratch.buffers.data());
+    sums.points = batch.count;
     sums.first = first;
     sums.rows = rows;
     sums.loss = plan_.loss;
@@ -189,20 +189,20 @@ class PairGraph final : public DeviceSection {
     LOSSATLAS_CUDA(kernels::launch_chunk_losses(sums, stream()));
   }
 
-  void cross(const Scratch& scratch, const PointTile& tile, std::size_t k, std::int64_t first, std::int64_t rows,
+  void cross(const Scratch& scratch, const PointBatch& batch, std::size_t k, std::int64_t first, std::int64_t rows,
              T* to) const {
     const Crossing& crossing = lists_.crossings[k];
     kernels::JointRows<T> joint;
     joint.base = base_[k].data();
     joint.bias =
-        crossing.offset == kNoValue ? scratch.zeros.data() : offsets_.value(crossing.offset, tile, scratch.offsets);
+        crossing.offset == kNoValue ? scratch.zeros.data() : offsets_.value(crossing.offset, batch, scratch.offsets);
     joint.directions = directions_[k].data();
     joint.moving = static_cast<std::int32_t>(crossing.directions.size());
     joint.units = crossing.units;
     joint.activation = crossing.activation;
-    joint.alpha = tile.alpha;
+    joint.alpha = batch.alpha;
     joint.rank = plan_.rank;
-    joint.points = tile.count;
+    joint.points = batch.count;
     joint.samples = problem_.samples();
     joint.first = first;
     joint.rows = rows;
@@ -222,7 +222,7 @@ class PairGraph final : public DeviceSection {
   std::vector<DeviceBuffer<std::int32_t>> directions_;
   std::vector<std::int64_t> places_;  // units of the crossings before each
   std::int64_t units_ = 0, widest_ = 0;
-  TileQueue<Scratch> queue_;
+  BatchQueue<Scratch> queue_;
 };
 
 }  // namespace
@@ -240,13 +240,13 @@ void graph_outputs(Workspace& workspace, const SectionPlan& plan, std::span<cons
                    const Control& control, std::span<double> outputs) {
   using Scratch = PointValues<double>::Scratch;
   const PointValues<double> values(workspace.memory(), plan.graph->lists, control);
-  TileQueue<Scratch>(workspace).run(
+  BatchQueue<Scratch>(workspace).run(
       {plan.rank, plan.outputs, values.bytes_per_point(), values.flop_per_point()}, SectionPoints(points, plan.rank),
       control, outputs, [&](std::int64_t capacity) { return Scratch(workspace.memory(), values, capacity); },
-      [&](const Scratch& scratch, const PointTile& tile) {
-        values.run(tile, plan.rank, scratch, workspace.stream());
-        LOSSATLAS_CUDA(cudaMemcpyAsync(tile.results, values.last(tile, scratch),
-                                       static_cast<std::size_t>(tile.count * plan.outputs) * sizeof(double),
+      [&](const Scratch& scratch, const PointBatch& batch) {
+        values.run(batch, plan.rank, scratch, workspace.stream());
+        LOSSATLAS_CUDA(cudaMemcpyAsync(batch.results, values.last(batch, scratch),
+                                       static_cast<std::size_t>(batch.count * plan.outputs) * sizeof(double),
                                        cudaMemcpyDeviceToDevice, workspace.stream()));
       });
 }
