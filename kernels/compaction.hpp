@@ -1,4 +1,4 @@
-// Which points of a tile have to be computed again, and their rows.
+// Which points of a batch have to be computed again, and their rows.
 #pragma once
 
 #include <cstdint>

@@ -37,8 +37,8 @@ struct Shared {
 
 // to (count) = parts_0 + Σ_d α[directions[d]] parts_{d+1}.
 template <class T>
-__device__ void interpolate(const T* parts, const std::int32_t* directions, int moving, const double* alpha,
-                            std::int64_t count, T* to) {
+__device__ void form(const T* parts, const std::int32_t* directions, int moving, const double* alpha,
+                     std::int64_t count, T* to) {
   for (std::int64_t i = threadIdx.x; i < count; i += kThreads) {
     T sum = parts ? parts[i] : T(0);
     for (int d = 0; d < moving; ++d) sum += static_cast<T>(alpha[directions[d]]) * parts[(d + 1) * count + i];
@@ -50,9 +50,9 @@ template <class T>
 __device__ void form_weights(const PairLosses<T>& pairs, const double* alpha, T* weights) {
   for (int l = 0; l < pairs.depth; ++l) {
     const LayerParts<T>& layer = pairs.later[l];
-    interpolate(layer.weights, layer.weight_directions, layer.moving_weights, alpha, layer.out * layer.in, weights);
+    form(layer.weights, layer.weight_directions, layer.moving_weights, alpha, layer.out * layer.in, weights);
     weights += layer.out * layer.in;
-    interpolate(layer.biases, layer.bias_directions, layer.moving_biases, alpha, layer.out, weights);
+    form(layer.biases, layer.bias_directions, layer.moving_biases, alpha, layer.out, weights);
     weights += layer.out;
   }
 }
@@ -166,9 +166,9 @@ __device__ void chunk_losses(const PairLosses<T>& pairs, const Shared<T, kRows>&
   __syncthreads();  // the sums have been read
 }
 
-// Block b takes block_points points and block_chunks chunks. It forms interpolated weights once per point, fixed ones
+// Block b takes block_points points and block_chunks chunks. It forms moving weights once per point, fixed ones
 // once. Half as many rows are used if one block needs all the shared memory of a multiprocessor.
-template <class T, int kRows, bool kInterpolated>
+template <class T, int kRows, bool kLaterMove>
 __global__ void __launch_bounds__(kThreads, kRows / 32) pair_losses(const PairLosses<T> pairs) {
   const Shared<T, kRows> shared(pairs);
   const std::int64_t chunk_groups = (pairs.chunks + pairs.block_chunks - 1) / pairs.block_chunks;
@@ -176,9 +176,9 @@ __global__ void __launch_bounds__(kThreads, kRows / 32) pair_losses(const PairLo
   const std::int64_t last_point = min(first_point + pairs.block_points, pairs.points);
   const std::int64_t first_chunk = blockIdx.x % chunk_groups * pairs.block_chunks;
   const std::int64_t last_chunk = min(first_chunk + pairs.block_chunks, pairs.chunks);
-  if constexpr (!kInterpolated) form_weights(pairs, pairs.alpha, shared.weights);
+  if constexpr (!kLaterMove) form_weights(pairs, pairs.alpha, shared.weights);
   for (std::int64_t point = first_point; point < last_point; ++point) {
-    if constexpr (kInterpolated) form_weights(pairs, pairs.alpha + point * pairs.rank, shared.weights);
+    if constexpr (kLaterMove) form_weights(pairs, pairs.alpha + point * pairs.rank, shared.weights);
     for (std::int64_t chunk = first_chunk; chunk < last_chunk; ++chunk) chunk_losses(pairs, shared, point, chunk);
   }
 }
@@ -189,8 +189,8 @@ cudaError_t launch(const PairLosses<T>& pairs, cudaStream_t stream) {
                               ((pairs.chunks + pairs.block_chunks - 1) / pairs.block_chunks);
   const device::LaunchShape shape{dim3(static_cast<unsigned>(blocks)), dim3(kThreads),
                                   static_cast<std::size_t>(Shared<T, kRows>::bytes(pairs)), stream};
-  return pairs.interpolated ? device::launch(pair_losses<T, kRows, true>, shape, pairs)
-                            : device::launch(pair_losses<T, kRows, false>, shape, pairs);
+  return pairs.later_move ? device::launch(pair_losses<T, kRows, true>, shape, pairs)
+                          : device::launch(pair_losses<T, kRows, false>, shape, pairs);
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ struct PairLosses {
 
   const LayerParts<T>* later = nullptr;  ///< device memory; matrices (out, in)
   std::int32_t depth = 0;
-  bool interpolated = false;        ///< some later layer moves with α
+  bool later_move = false;          ///< some later layer moves with α
   std::int64_t weight_values = 0;   ///< Σ of LayerParts::values()
   std::int64_t widths[2] = {0, 0};  ///< the largest width of: joint units, later 1, 3, ..; later 0, 2, ..
 

@@ -76,7 +76,7 @@ struct ToFloat {
 };
 
 template <class T>
-struct Form {
+struct FormLayer {
   LayerParts<T> layer;
   const double* alpha;
   std::int64_t rank;
@@ -99,7 +99,7 @@ struct Form {
 };
 
 template <class T>
-struct FormJointRows {
+struct FillJointRows {
   JointRows<T> joint;
 
   __device__ void operator()(std::int64_t i) const {
@@ -255,14 +255,14 @@ cudaError_t launch_to_float(const double* from, std::int64_t count, float* to, c
 }
 
 template <class T>
-cudaError_t launch_form(const LayerParts<T>& layer, const double* alpha, std::int64_t rank, std::int64_t points, T* to,
-                        cudaStream_t stream) {
-  return launch_for_each(points * layer.values(), Form<T>{layer, alpha, rank, to}, stream);
+cudaError_t launch_form_layer(const LayerParts<T>& layer, const double* alpha, std::int64_t rank, std::int64_t points,
+                              T* to, cudaStream_t stream) {
+  return launch_for_each(points * layer.values(), FormLayer<T>{layer, alpha, rank, to}, stream);
 }
 
 template <class T>
 cudaError_t launch_joint_rows(const JointRows<T>& joint, cudaStream_t stream) {
-  return launch_for_each(joint.points * joint.rows * joint.units, FormJointRows<T>{joint}, stream);
+  return launch_for_each(joint.points * joint.rows * joint.units, FillJointRows<T>{joint}, stream);
 }
 
 template <class T>
@@ -296,10 +296,10 @@ cudaError_t launch_quadratic_losses(const ResidualColumns& factors, const double
 
 template cudaError_t launch_transpose(const double*, std::int64_t, std::int64_t, float*, std::int64_t, cudaStream_t);
 template cudaError_t launch_transpose(const double*, std::int64_t, std::int64_t, double*, std::int64_t, cudaStream_t);
-template cudaError_t launch_form(const LayerParts<float>&, const double*, std::int64_t, std::int64_t, float*,
-                                 cudaStream_t);
-template cudaError_t launch_form(const LayerParts<double>&, const double*, std::int64_t, std::int64_t, double*,
-                                 cudaStream_t);
+template cudaError_t launch_form_layer(const LayerParts<float>&, const double*, std::int64_t, std::int64_t, float*,
+                                       cudaStream_t);
+template cudaError_t launch_form_layer(const LayerParts<double>&, const double*, std::int64_t, std::int64_t, double*,
+                                       cudaStream_t);
 template cudaError_t launch_joint_rows(const JointRows<float>&, cudaStream_t);
 template cudaError_t launch_joint_rows(const JointRows<double>&, cudaStream_t);
 template cudaError_t launch_chunk_losses(const ChunkSums<float>&, cudaStream_t);

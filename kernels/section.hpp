@@ -25,8 +25,8 @@ cudaError_t launch_to_float(const double* from, std::int64_t count, float* to, c
 
 /// to (points, values()): W(α) of one layer at every point, each followed by b(α) if there is a bias.
 template <class T>
-cudaError_t launch_form(const LayerParts<T>& layer, const double* alpha, std::int64_t rank, std::int64_t points, T* to,
-                        cudaStream_t stream);
+cudaError_t launch_form_layer(const LayerParts<T>& layer, const double* alpha, std::int64_t rank, std::int64_t points,
+                              T* to, cudaStream_t stream);
 
 /// The affine layer of a joint plan for a range of samples; see pair_losses.hpp.
 template <class T>

@@ -1,4 +1,4 @@
-// Interpolated weights in the order in which the tensor cores take them.
+// Forms weights, packed as the tensor cores take them.
 #include <cmath>
 #include <type_traits>
 
@@ -6,7 +6,7 @@
 #include <device/launch.cuh>
 
 #include "tensor_arithmetic.cuh"
-#include "tensor_interpolation.cuh"
+#include "tensor_forming.cuh"
 #include "tensor_stream.hpp"
 
 namespace lossatlas::kernels {
@@ -53,7 +53,7 @@ __global__ void __launch_bounds__(kThreads) form_biases(const StreamWeights<T> w
   T* to = weights.biases + blockIdx.y * weights.bias_stride;
   if (i < values) {
     const bool real = i < parts.out && parts.biases != nullptr;
-    to[i] = real ? interpolated(parts.biases, parts.bias_directions, parts.moving_biases, parts.out, alpha, i) : T(0);
+    to[i] = real ? formed_value(parts.biases, parts.bias_directions, parts.moving_biases, parts.out, alpha, i) : T(0);
   } else if (i == values) {
     to[i] = weights.operands == Operands::half ? static_cast<T>(unit_of(weights, alpha)) : T(1);
   }

@@ -10,7 +10,7 @@
 #include <device/shared.cuh>
 
 #include "scalar.cuh"
-#include "tensor_interpolation.cuh"
+#include "tensor_forming.cuh"
 #include "tensor_stream_parts.cuh"
 
 namespace lossatlas::kernels {

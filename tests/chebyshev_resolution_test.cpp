@@ -1,4 +1,4 @@
-// Narrow features of a section: seen by the nodes and held-out points, or narrower than the stated resolution.
+// Narrow details of a section: seen by the nodes and held-out points, or narrower than the stated resolution.
 #include <algorithm>
 #include <array>
 #include <cmath>

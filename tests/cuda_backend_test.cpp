@@ -119,7 +119,7 @@ TEST_F(CudaBackend, RefusesWrongSizes) {
 // ---- the last layer -------------------------------------------------------------------------------------------------
 
 // A smooth function of the unit square and a network with one tanh layer of random ridges over it.
-Instance smooth_fit(std::int64_t side, std::int64_t features, double scale, std::int64_t heads = 1,
+Instance smooth_fit(std::int64_t side, std::int64_t units, double scale, std::int64_t heads = 1,
                     Bias bias = Bias::all) {
   Random random(11);
   std::vector<double> inputs, targets;
@@ -129,7 +129,7 @@ Instance smooth_fit(std::int64_t side, std::int64_t features, double scale, std:
     inputs.insert(inputs.end(), {h, k});
     targets.push_back(0.5 + 0.5 * std::sin(6.28 * h) * std::sin(6.28 * k));
   }
-  Network network = mlp({2, features, heads}, Activation::tanh, {.bias = bias, .heads = heads});
+  Network network = mlp({2, units, heads}, Activation::tanh, {.bias = bias, .heads = heads});
   std::vector<double> theta(static_cast<std::size_t>(network.parameter_count()));
   for (double& value : theta) value = scale * random.normal();
   std::vector<double> direction(theta.size(), 1.0);
@@ -155,7 +155,7 @@ TEST_F(CudaBackend, LastLayersMatchTheCpu) {
       const LastLayer expected = on_cpu(fit)->solve_last_layer(fit.section.origin, ridge, {});
       EXPECT_EQ(received.ridge, ridge);
       EXPECT_EQ(received.factored_by_qr, expected.factored_by_qr);
-      // Without a ridge the features' condition, about 1e6, multiplies the rounding of their tanh.
+      // Without a ridge the condition of the units' values, about 1e6, multiplies the rounding of tanh.
       const double tolerance = (ridge > 0 ? 1e-10 : 1e-8) * largest(expected.weights);
       EXPECT_LE(max_difference(received.weights, expected.weights), tolerance) << ridge;
       EXPECT_LE(max_difference(received.bias, expected.bias), tolerance) << ridge;
@@ -171,7 +171,7 @@ TEST_F(CudaBackend, DependentFeaturesAreSolvedByQr) {
   EXPECT_EQ(received.ridge, expected.ridge);
   const double rms = std::sqrt(fitted_loss(fit, received)), reference = std::sqrt(fitted_loss(fit, expected));
   EXPECT_LE(rms, 2 * reference);
-  std::cout << "dependent features: rms " << rms << ", on the CPU " << reference << '\n';
+  std::cout << "dependent units: rms " << rms << ", on the CPU " << reference << '\n';
   const LastLayer tiny = on_cuda(fit)->solve_last_layer(fit.section.origin, 1e-17, {});
   EXPECT_TRUE(tiny.factored_by_qr);
   EXPECT_EQ(tiny.ridge, 1e-17);

@@ -53,7 +53,7 @@ void check(const Grid& grid, const std::vector<std::pair<std::int64_t, std::int6
 
 TEST_F(CudaGridPoints, AreThoseOfTheHostToTheBit) {
   const Axis a{-0.7, 1.3, 49999}, b{0.1, 0.9, 211}, c{1.0 / 3, -2, 97}, d{-1, 1, 13}, one{0.3, 0.4, 1};
-  // 40 000 points are more than a tile has.
+  // 40 000 points are more than a batch has.
   check(Grid({a}), {{0, 1}, {0, 40000}, {17, 32769}, {49998, 1}});
   check(Grid({b, c}), {{0, 211 * 97}, {96, 2}, {97, 97}, {211 * 97 - 1, 1}});
   check(Grid({c, b}), {{5, 20001}, {210, 212}});

@@ -228,7 +228,7 @@ TEST_F(CudaSection, OneSetUpServesManyCallsAlsoAfterOneThatFailed) {
   }
 }
 
-// The first limit at which the section fails is a tile of one point; every larger one must give the same bits.
+// The first limit at which the section fails is a batch of one point; every larger one must give the same bits.
 TEST_F(CudaSection, LittleMemoryGivesTheSameBitsOrSaysHowMuch) {
   if (!emulator()) GTEST_SKIP() << "needs the settable memory limit of the emulated device";
   for (const Problem& problem : kinds()) {
@@ -256,7 +256,7 @@ TEST_F(CudaSection, LittleMemoryGivesTheSameBitsOrSaysHowMuch) {
   }
 }
 
-// Points of every tile leave half precision: what is computed again is theirs alone, in whatever tiles they come.
+// Points of every batch leave half precision: what is computed again is theirs alone, in whatever batches they come.
 TEST_F(CudaSection, FlaggedPointsOfManyTiles) {
   if (!emulator()) GTEST_SKIP() << "needs the settable memory limit of the emulated device";
   constexpr std::size_t kPoints = 300;
@@ -283,7 +283,7 @@ TEST_F(CudaSection, FlaggedPointsOfManyTiles) {
     const auto f32 = section(*landscape, instance, Precision::f32);
     for (std::size_t g = 0; g < kPoints; ++g) EXPECT_EQ(whole[g], g % 5 == 0 ? f32[g] : unflagged[g]) << g;
     const auto held = static_cast<std::size_t>(emulator()->counts().device_bytes);
-    std::int64_t tiles = 0;
+    std::int64_t batches = 0;
     for (std::size_t extra = 4096; extra < 1 << 16; extra += extra / 2) {
       emulator()->set_memory_limit(held + extra);
       std::int64_t parts = 0;
@@ -294,9 +294,9 @@ TEST_F(CudaSection, FlaggedPointsOfManyTiles) {
       } catch (const OutOfMemory& error) {
         EXPECT_GT(error.bytes(), static_cast<std::int64_t>(extra) / 4) << error.what();
       }
-      tiles = std::max(tiles, parts);
+      batches = std::max(batches, parts);
     }
-    EXPECT_GT(tiles, 8);
+    EXPECT_GT(batches, 8);
     emulator()->reset();
   }
 }
@@ -318,19 +318,19 @@ TEST(PairBlocks, WeightsServeManyChunksOrPoints) {
 }
 
 TEST(PairBlocks, TilesTakeTensOfMilliseconds) {
+  using cuda::batch_flop;
   using cuda::PairKernel;
-  using cuda::tile_flop;
   const cuda::DeviceLimits hopper{.shared_bytes = 227 << 10, .multiprocessors = 132};
   cuda::DeviceLimits graphics = hopper;
   graphics.f32_per_f64 = 64;
   for (const PairKernel kernel : {PairKernel::tensor, PairKernel::stream}) {
-    EXPECT_NEAR(tile_flop(kernel, Precision::f64, hopper), 5e11, 1e10);
-    EXPECT_NEAR(tile_flop(kernel, Precision::f32, hopper), 5e11, 1e10);
-    EXPECT_NEAR(tile_flop(kernel, Precision::fast, hopper), 3e12, 1e11);
-    EXPECT_EQ(tile_flop(kernel, Precision::f64, graphics), tile_flop(kernel, Precision::f64, hopper) / 32);
-    EXPECT_EQ(tile_flop(kernel, Precision::f32, graphics), tile_flop(kernel, Precision::f32, hopper));
+    EXPECT_NEAR(batch_flop(kernel, Precision::f64, hopper), 5e11, 1e10);
+    EXPECT_NEAR(batch_flop(kernel, Precision::f32, hopper), 5e11, 1e10);
+    EXPECT_NEAR(batch_flop(kernel, Precision::fast, hopper), 3e12, 1e11);
+    EXPECT_EQ(batch_flop(kernel, Precision::f64, graphics), batch_flop(kernel, Precision::f64, hopper) / 32);
+    EXPECT_EQ(batch_flop(kernel, Precision::f32, graphics), batch_flop(kernel, Precision::f32, hopper));
   }
-  EXPECT_EQ(tile_flop(PairKernel::fused, Precision::f64, hopper), cuda::kTileFlop);
+  EXPECT_EQ(batch_flop(PairKernel::fused, Precision::f64, hopper), cuda::kBatchFlop);
 }
 
 TEST_F(CudaSection, NonFinitePointsStayWhereTheyAre) {

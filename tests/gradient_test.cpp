@@ -193,25 +193,25 @@ TEST(Gradient, NonFiniteLossesStayInTheirHead) {
   EXPECT_EQ(accuracy, (std::vector<double>{0, 0.5}));
 }
 
-TEST(Gradient, HiddenFeaturesAreTheLastHiddenLayer) {
+TEST(Gradient, LastHiddenValuesAreThoseBelowTheLastLayer) {
   const Network network = mlp({3, 8, 5, 2}, Activation::gelu);
   const Dataset data = random_data(20, 3, 2, Target::real, 12);
   const std::vector<double> theta = random_parameters(network, {.seed = 6, .scale = {}});
-  ASSERT_EQ(feature_count(network), 5);
-  std::vector<double> features(7 * 6, -1.0), expected(7 * 6, -1.0);
+  ASSERT_EQ(last_hidden_width(network), 5);
+  std::vector<double> values(7 * 6, -1.0), expected(7 * 6, -1.0);
   Pass pass({network, data, Loss::mean_squared_error, 1}, theta);
-  hidden_features(pass, network, 4, 7, {features.data(), 6});
+  last_hidden_values(pass, network, 4, 7, {values.data(), 6});
   for (std::size_t r = 0; r < 7; ++r) {
     const auto trace = reference::forward(network, theta, data.input(static_cast<std::int64_t>(4 + r)));
     std::copy(trace.values[2].begin(), trace.values[2].end(), expected.begin() + static_cast<std::ptrdiff_t>(6 * r));
   }
-  EXPECT_LE(max_difference(features, expected), 1e-15 * 10);
+  EXPECT_LE(max_difference(values, expected), 1e-15 * 10);
   const Network linear = mlp({3, 2}, Activation::identity);
-  ASSERT_EQ(feature_count(linear), 3);
+  ASSERT_EQ(last_hidden_width(linear), 3);
   std::vector<double> inputs(6);
   const std::vector<double> zeros(8);
   Pass through({linear, data, Loss::mean_squared_error, 1}, zeros);
-  hidden_features(through, linear, 1, 2, {inputs.data(), 3});
+  last_hidden_values(through, linear, 1, 2, {inputs.data(), 3});
   EXPECT_EQ(inputs, std::vector<double>(data.inputs().begin() + 3, data.inputs().begin() + 9));
 }
 

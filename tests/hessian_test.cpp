@@ -219,7 +219,7 @@ TEST_P(Borders, OfChunks) {
 
 INSTANTIATE_TEST_SUITE_P(Methods, Borders, testing::Values(cpu::HessianMethod::jacobian, cpu::HessianMethod::blocks));
 
-/// Several tiles and items in both ways, several lanes and groups of vectors.
+/// Several subblocks and items in both ways, several lanes and groups of vectors.
 TEST(Hessian, SameBitsForAnyNumberOfThreads) {
   for (const Network& network : {mlp({2, 150, 1}, Activation::tanh), mlp({4, 40, 12, 12}, Activation::tanh),
                                  mlp({40, 12, 14}, Activation::gelu)}) {

@@ -29,17 +29,17 @@ std::vector<double> normals(std::int64_t count, std::uint64_t seed) {
   return values;
 }
 
-/// A network with one tanh layer of `features` random ridges over the unit square.
+/// A network with one tanh layer of `units` random ridges over the unit square.
 struct Fit {
   Network network;
   std::vector<double> theta;
 
-  Fit(std::int64_t features, std::int64_t outputs, double scale, Bias bias = Bias::all)
-      : network(mlp({2, features, outputs}, Activation::tanh, {.bias = bias})),
+  Fit(std::int64_t units, std::int64_t outputs, double scale, Bias bias = Bias::all)
+      : network(mlp({2, units, outputs}, Activation::tanh, {.bias = bias})),
         theta(static_cast<std::size_t>(network.parameter_count())) {
     Random random(11);
     const auto layer = network.view(std::span(theta), 0);
-    for (std::int64_t i = 0; i < features; ++i) {
+    for (std::int64_t i = 0; i < units; ++i) {
       layer.weight(i, 0) = scale * random.normal();
       layer.weight(i, 1) = scale * random.normal();
       const double h = random.uniform(), k = random.uniform();
@@ -84,7 +84,7 @@ Dataset wave_data(std::vector<double> points) {
 std::vector<double> reference_solution(const Network& network, std::span<const double> parameters, const Dataset& data,
                                        long double shift, std::int64_t output) {
   const std::size_t samples = static_cast<std::size_t>(data.size());
-  const std::size_t units = static_cast<std::size_t>(feature_count(network)), n = units + 1;
+  const std::size_t units = static_cast<std::size_t>(last_hidden_width(network)), n = units + 1;
   const auto theta = reference::lift<long double>(parameters);
   std::vector<std::vector<long double>> columns(n, std::vector<long double>(samples + units, 0.0L));
   std::vector<long double> y(samples + units, 0.0L);
@@ -120,7 +120,7 @@ std::vector<double> reference_solution(const Network& network, std::span<const d
 }
 
 double mean_diagonal(const Network& network, const std::vector<double>& theta, const Dataset& data) {
-  const std::int64_t units = feature_count(network);
+  const std::int64_t units = last_hidden_width(network);
   double sum = 0;
   for (std::int64_t n = 0; n < data.size(); ++n) {
     const auto trace = reference::forward(network, theta, data.input(n));
@@ -150,19 +150,19 @@ TEST(LastLayer, AgreesWithASmallQr) {
   }
 }
 
-/// Nearly dependent features: with ridge λ the condition of the normal equations is about 1/λ. Refinement gives back
-/// what they lose; where nothing is left of it, QR. Both must solve the problem with that very ridge. The features are
+/// Nearly dependent columns: with ridge λ the condition of the normal equations is about 1/λ. Refinement gives back
+/// what they lose; where nothing is left of it, QR. Both must solve the problem with that very ridge. The columns are
 /// inputs, so that the reference sees the same bits.
 TEST(LastLayer, IllConditionedFeaturesKeepTheirRidge) {
   const Fit fit(30, 1, 0.5);
   const std::vector<double> points = unit_square(12);
-  std::vector<double> features, targets;
+  std::vector<double> inputs, targets;
   for (std::size_t i = 0; i < points.size(); i += 2) {
     const auto trace = reference::forward(fit.network, fit.theta, std::span(points).subspan(i, 2));
-    features.insert(features.end(), trace.values[1].begin(), trace.values[1].end());
+    inputs.insert(inputs.end(), trace.values[1].begin(), trace.values[1].end());
     targets.push_back(wave(points[i], points[i + 1]));
   }
-  const Dataset data = Dataset::regression(features, 30, targets, 1);
+  const Dataset data = Dataset::regression(inputs, 30, targets, 1);
   const Network network = mlp({30, 1}, Activation::identity);
   const std::vector<double> theta(31);
   struct Setting {
@@ -207,8 +207,8 @@ TEST(LastLayer, RecoversAPlantedLayer) {
   }
 }
 
-/// Smooth features are dependent to rounding: QR where it is small, iterated Tikhonov on the normal equations
-/// otherwise.
+/// The columns of smooth units are dependent to rounding: QR where the problem is small, iterated Tikhonov on the
+/// normal equations otherwise.
 TEST(LastLayer, FitsASmoothTargetBetweenItsSamples) {
   const Dataset data = wave_data(unit_square(32));
   std::vector<double> cells;
@@ -217,12 +217,12 @@ TEST(LastLayer, FitsASmoothTargetBetweenItsSamples) {
   }
   const Dataset between = wave_data(cells);
   struct Setting {
-    std::int64_t features;
+    std::int64_t units;
     bool by_qr;
     double bound;
   };
   for (const Setting& setting : {Setting{500, true, 1e-6}, Setting{1100, false, 1e-5}}) {
-    Fit fit(setting.features, 1, 5.0);
+    Fit fit(setting.units, 1, 5.0);
     const Problem problem{fit.network, data, Loss::mean_squared_error, 2};
     const LastLayer last = solve_last_layer(problem, fit.theta, -1, {});
     EXPECT_EQ(last.factored_by_qr, setting.by_qr);
@@ -230,14 +230,14 @@ TEST(LastLayer, FitsASmoothTargetBetweenItsSamples) {
     fit.install(last);
     std::vector<double> loss(1), accuracy(1);
     evaluate({fit.network, between, Loss::mean_squared_error, 2}, fit.theta, {}, loss, accuracy);
-    EXPECT_LE(std::sqrt(loss[0]), setting.bound) << setting.features;
-    std::cout << setting.features << " features, rms between the samples " << std::sqrt(loss[0]) << '\n';
+    EXPECT_LE(std::sqrt(loss[0]), setting.bound) << setting.units;
+    std::cout << setting.units << " units, rms between the samples " << std::sqrt(loss[0]) << '\n';
   }
 }
 
 TEST(LastLayer, SameBitsForAnyNumberOfThreads) {
   const Dataset data = wave_data(unit_square(50));  // 2500 samples: two groups, five chunks
-  const Fit fit(600, 1, 20.0);                      // three tiles
+  const Fit fit(600, 1, 20.0);                      // three blocks
   std::vector<double> reference;
   for (int threads : {1, 2, 5}) {
     LastLayer last = solve_last_layer({fit.network, data, Loss::mean_squared_error, threads}, fit.theta, 1e-9, {});
@@ -249,7 +249,7 @@ TEST(LastLayer, SameBitsForAnyNumberOfThreads) {
 
 TEST(LastLayer, RaisesARidgeThatCholeskyCannotUse) {
   const Dataset data = wave_data(unit_square(8));
-  const Fit fit(1100, 1, 5.0);  // more features than samples, too many for QR
+  const Fit fit(1100, 1, 5.0);  // more units than samples, too many for QR
   const LastLayer last = solve_last_layer({fit.network, data, Loss::mean_squared_error, 2}, fit.theta, 0, {});
   EXPECT_GT(last.ridge, 0);
   EXPECT_FALSE(last.factored_by_qr);
@@ -277,13 +277,13 @@ TEST(LastLayer, RefusesAndStops) {
   EXPECT_THROW(solve_last_layer(problem, fit.theta, -1, {{}, stop.get_token()}), Interrupted);
 }
 
-/// A = UᵀU and (UᵀU)⁻¹ across the tile borders, against the products.
+/// A = UᵀU and (UᵀU)⁻¹ across the borders of blocks, against the products.
 TEST(Cholesky, FactorsAndSolves) {
   for (std::int64_t n : {1, 63, 255, 256, 257, 319, 320, 600}) {
     const std::size_t size = static_cast<std::size_t>(n * n);
-    const std::vector<double> features = normals((n + 20) * n, 5);
+    const std::vector<double> a = normals((n + 20) * n, 5);
     std::vector<double> gram(size, 0.0), x = normals(n * 2, 6);
-    add_gram(n, n + 20, {features.data(), n}, {gram.data(), n}, 2, {});
+    add_gram(n, n + 20, {a.data(), n}, {gram.data(), n}, 2, {});
     for (std::int64_t i = 0; i < n; ++i) gram[static_cast<std::size_t>(i * n + i)] += 10;
     std::vector<double> full(size), b(static_cast<std::size_t>(2 * n), 0.0);
     for (std::int64_t i = 0; i < n; ++i) {
@@ -293,7 +293,7 @@ TEST(Cholesky, FactorsAndSolves) {
     }
     double direct = n == 1 ? 10 : 0;  // the last entry of the first row by hand
     for (std::int64_t r = 0; r < n + 20; ++r) {
-      direct += features[static_cast<std::size_t>(r * n)] * features[static_cast<std::size_t>(r * n + n - 1)];
+      direct += a[static_cast<std::size_t>(r * n)] * a[static_cast<std::size_t>(r * n + n - 1)];
     }
     EXPECT_NEAR(gram[static_cast<std::size_t>(n - 1)], direct, 1e-11);
     gemm(Op::none, Op::none, n, 2, n, 1, {full.data(), n}, {x.data(), 2}, 0, {b.data(), 2});

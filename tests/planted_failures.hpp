@@ -60,7 +60,7 @@ inline void expect_clear(Planted what, const Error& error) {
 template <class Call>
 bool fails(Planted what, std::int64_t k, Call& call, const std::vector<double>& expected) {
   try {
-    EXPECT_TRUE(same_bits(call(), expected)) << k;  // a smaller tile did it
+    EXPECT_TRUE(same_bits(call(), expected)) << k;  // a smaller batch did it
     return false;
   } catch (const OutOfMemory& error) {
     expect_clear(what, error);

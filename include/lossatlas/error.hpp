@@ -46,8 +46,8 @@ class LOSSATLAS_API DeviceError : public Error {
   using Error::Error;
 };
 
-/// Memory ran out even for the smallest tile. bytes() is how much was needed, or 0 where that is unknown: for a stream,
-/// an event or a library's handle.
+/// Memory ran out even for the smallest batch. bytes() is how much was needed, or 0 where that is unknown: for a
+/// stream, an event or a library's handle.
 class LOSSATLAS_API OutOfMemory : public Error {
  public:
   OutOfMemory(const std::string& message, std::int64_t bytes) : Error(message), bytes_(bytes) {}

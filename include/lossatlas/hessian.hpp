@@ -58,7 +58,7 @@ LOSSATLAS_API std::vector<Spectrum> hessian_spectra(const Landscape& landscape, 
                                                     const SpectrumOptions& spectrum = {},
                                                     const HessianOptions& options = {});
 
-/// Multiplies by ∇²R(θ) without forming it; about 4 gradients per vector.
+/// Multiplies by ∇²R(θ) without assembling it; about 4 gradients per vector.
 /// @snippet api/curvature.cpp products
 class LOSSATLAS_API HessianOperator {
  public:

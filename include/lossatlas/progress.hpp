@@ -19,7 +19,7 @@ struct ProgressEvent {
 using Progress = std::function<void(const ProgressEvent&)>;
 
 /// How a long call reports progress and is stopped. Once a stop is requested, the call throws Interrupted at its next
-/// tile (at most 100 ms later; a LAPACK call in flight finishes first).
+/// check (at most 100 ms later; a LAPACK call in flight finishes first).
 /// @snippet api/networks.cpp control
 struct Control {
   Progress progress;

@@ -52,7 +52,7 @@ class DeviceSection {
  public:
   virtual ~DeviceSection() = default;
 
-  /// losses (G, H) at points. Bits depend neither on how points are divided into calls or tiles, nor on whether they
+  /// losses (G, H) at points. Bits depend neither on how points are divided into calls or batches, nor on whether they
   /// come as a grid or as a list of the same numbers.
   virtual void losses(const SectionPoints& points, const Control& control, std::span<double> losses) = 0;
 };

@@ -45,7 +45,7 @@ void ProgressLine::update(const ProgressEvent& event) {
   const double share = static_cast<double>(event.done) / static_cast<double>(event.total);
   const double elapsed = std::chrono::duration<double>(now - stage_start_).count();
   std::string left;
-  // Two seconds of history before a forecast: the first tiles of a stage say little. A resumed stage starts late.
+  // Two seconds of history before a forecast: the first reports of a stage say little. A resumed stage starts late.
   const double rate = static_cast<double>(event.done - stage_done_) / elapsed;
   if (elapsed > 2 && rate > 0) {
     if (!event.unit.empty()) left = rate_text(rate, event.unit);

@@ -157,13 +157,13 @@ void gauss_newton_product(const Problem& problem, std::span<const double> theta,
   mean_vjp(problem, theta, 0, problem.data.size(), control, product, cotangent);
 }
 
-std::int64_t feature_count(const Network& network) { return network.width(network.depth() - 2); }
+std::int64_t last_hidden_width(const Network& network) { return network.width(network.depth() - 2); }
 
-void hidden_features(Pass& pass, const Network& network, std::int64_t first, std::int64_t rows, Matrix features) {
+void last_hidden_values(Pass& pass, const Network& network, std::int64_t first, std::int64_t rows, Matrix to) {
   pass.forward(first, rows, network.depth() - 1);
   const ConstMatrix values = pass.input(network.depth() - 1);
   for (std::int64_t r = 0; r < rows; ++r) {
-    std::copy_n(values.at(r, 0).data, feature_count(network), features.at(r, 0).data);
+    std::copy_n(values.at(r, 0).data, last_hidden_width(network), to.at(r, 0).data);
   }
 }
 

@@ -28,11 +28,11 @@ void gauss_newton_product(const Problem& problem, std::span<const double> theta,
                           const Control& control, std::span<double> product);
 
 /// Units of the last hidden layer (or inputs, if there is none).
-std::int64_t feature_count(const Network& network);
+std::int64_t last_hidden_width(const Network& network);
 
 /// Writes activations (rows, F) of the last hidden layer for samples first..first+rows−1, computed by the layers of
 /// `pass` below the last.
-void hidden_features(Pass& pass, const Network& network, std::int64_t first, std::int64_t rows, Matrix features);
+void last_hidden_values(Pass& pass, const Network& network, std::int64_t first, std::int64_t rows, Matrix to);
 
 /// Bytes that evaluate() and that gradient() or gauss_newton_product() hold at once.
 std::int64_t evaluate_bytes(const Problem& problem);

@@ -15,7 +15,7 @@
 namespace lossatlas::cpu {
 namespace {
 
-constexpr std::int64_t kTileColumns = 256;
+constexpr std::int64_t kSubblockColumns = 256;
 constexpr double kItemFlop = 5e7;
 constexpr double kSerialFlop = 1e6;  // less than this is done before a second thread has started
 constexpr std::int64_t kMirror = 64;
@@ -41,7 +41,7 @@ HessianMethod choose_method(const Network& network, HessianPart part) {
 }
 
 /// Unit i of layer k against units first..last−1 of layer l.
-struct Tile {
+struct Subblock {
   std::size_t k;
   std::size_t l;
   std::int64_t i;
@@ -70,19 +70,19 @@ struct Workspace {
   }
 };
 
-std::vector<Tile> all_tiles(const std::vector<PlacedLayer>& layers) {
-  std::vector<Tile> tiles;
+std::vector<Subblock> all_subblocks(const std::vector<PlacedLayer>& layers) {
+  std::vector<Subblock> subblocks;
   for (std::size_t k = 0; k < layers.size(); ++k) {
     for (std::size_t l = k; l < layers.size(); ++l) {
-      const std::int64_t step = std::max<std::int64_t>(1, kTileColumns / layers[l].augmented());
+      const std::int64_t step = std::max<std::int64_t>(1, kSubblockColumns / layers[l].augmented());
       for (std::int64_t i = 0; i < layers[k].layer.out; ++i) {
         for (std::int64_t p = k == l ? i : 0; p < layers[l].layer.out; p += step) {
-          tiles.push_back({k, l, i, p, std::min(p + step, layers[l].layer.out)});
+          subblocks.push_back({k, l, i, p, std::min(p + step, layers[l].layer.out)});
         }
       }
     }
   }
-  return tiles;
+  return subblocks;
 }
 
 /// Sums the upper triangle of the Hessian over one chunk after another.
@@ -128,18 +128,18 @@ class Assembly {
 
  private:
   void cut_into_items() {
-    tiles_ = all_tiles(layers_);
+    subblocks_ = all_subblocks(layers_);
     double flop = 0;
-    for (std::size_t t = 0; t < tiles_.size(); ++t) {
-      const Tile& tile = tiles_[t];
+    for (std::size_t t = 0; t < subblocks_.size(); ++t) {
+      const Subblock& subblock = subblocks_[t];
       if (t == 0 || flop > kItemFlop) {
         items_.push_back(t);
         flop = 0;
       }
-      flop += 2.0 * static_cast<double>(factors_.capacity() * layers_[tile.k].augmented() * (tile.last - tile.first) *
-                                        layers_[tile.l].augmented());
+      flop += 2.0 * static_cast<double>(factors_.capacity() * layers_[subblock.k].augmented() *
+                                        (subblock.last - subblock.first) * layers_[subblock.l].augmented());
     }
-    items_.push_back(tiles_.size());
+    items_.push_back(subblocks_.size());
   }
 
   void add_blocks(const Control& control) {
@@ -147,29 +147,29 @@ class Assembly {
                  [&](std::int64_t item, int thread) {
                    for (std::size_t t = items_[static_cast<std::size_t>(item)];
                         t < items_[static_cast<std::size_t>(item) + 1]; ++t) {
-                     add_tile(tiles_[t], scratch_[static_cast<std::size_t>(thread)]);
+                     add_subblock(subblocks_[t], scratch_[static_cast<std::size_t>(thread)]);
                    }
                  });
   }
 
-  void add_tile(const Tile& tile, Workspace& scratch) {
-    const std::int64_t samples = factors_.rows(), rows = layers_[tile.k].augmented();
-    const std::int64_t columns = (tile.last - tile.first) * layers_[tile.l].augmented();
+  void add_subblock(const Subblock& subblock, Workspace& scratch) {
+    const std::int64_t samples = factors_.rows(), rows = layers_[subblock.k].augmented();
+    const std::int64_t columns = (subblock.last - subblock.first) * layers_[subblock.l].augmented();
     scratch.reserve(samples * columns, rows * columns);
-    fill_bracket(tile, scratch.bracket.data());
-    gemm(Op::transpose, Op::none, rows, columns, samples, 1, {factors_.input(tile.k, 0), rows},
+    fill_bracket(subblock, scratch.bracket.data());
+    gemm(Op::transpose, Op::none, rows, columns, samples, 1, {factors_.input(subblock.k, 0), rows},
          {scratch.bracket.data(), columns}, 0, {scratch.product.data(), columns});
     const double* product = scratch.product.data();
     for (std::int64_t j = 0; j < rows; ++j) {
-      for (std::int64_t p = tile.first; p < tile.last; ++p, product += layers_[tile.l].augmented()) {
-        add_row(tile, j, p, product);
+      for (std::int64_t p = subblock.first; p < subblock.last; ++p, product += layers_[subblock.l].augmented()) {
+        add_row(subblock, j, p, product);
       }
     }
   }
 
   /// S_kl[i,p] ã[q] + 1{k<l} δ_l[p] J_{l−1,k}[q,i].
-  void fill_bracket(const Tile& tile, double* bracket) const {
-    const auto [k, l, i, first, last] = tile;
+  void fill_bracket(const Subblock& subblock, double* bracket) const {
+    const auto [k, l, i, first, last] = subblock;
     const std::int64_t below = layers_[k].layer.out, in = layers_[l].layer.in, augmented = layers_[l].augmented();
     const bool has_rest = part_ == HessianPart::full && k < l;
     for (std::int64_t n = 0; n < factors_.rows(); ++n) {
@@ -190,13 +190,13 @@ class Assembly {
 
   /// Adds values (d_l) to H[(k; i,j), (l; p,·)]. Only the upper triangle counts; what falls below it is overwritten
   /// later.
-  void add_row(const Tile& tile, std::int64_t j, std::int64_t p, const double* values) {
-    const PlacedLayer& k = layers_[tile.k];
-    const PlacedLayer& l = layers_[tile.l];
+  void add_row(const Subblock& subblock, std::int64_t j, std::int64_t p, const double* values) {
+    const PlacedLayer& k = layers_[subblock.k];
+    const PlacedLayer& l = layers_[subblock.l];
     const std::int64_t in = l.layer.in;
-    const bool is_bias = j == k.layer.in, same_unit = tile.k == tile.l && p == tile.i;
-    const std::int64_t row = k.at(tile.i, j);
-    if (is_bias && tile.k == tile.l && !same_unit) {
+    const bool is_bias = j == k.layer.in, same_unit = subblock.k == subblock.l && p == subblock.i;
+    const std::int64_t row = k.at(subblock.i, j);
+    if (is_bias && subblock.k == subblock.l && !same_unit) {
       for (std::int64_t q = 0; q < in; ++q) *sum_.at(l.weight + p * in + q, row).data += values[q];
     } else {
       add_scaled(in, 1, values, sum_.at(row, l.weight + p * in).data);
@@ -223,7 +223,7 @@ class Assembly {
         Rest rest{bend, unit, end, 0, 0, 0};
         for (std::int64_t r = 0; r < rows; ++r) {
           for (std::int64_t c = bend ? r : 0; c < inputs; ++c) {
-            if (rest.count == kTileColumns) {
+            if (rest.count == kSubblockColumns) {
               rests_.push_back(rest);
               rest = {bend, unit, end, r, c, 0};
             }
@@ -279,8 +279,8 @@ class Assembly {
   const std::vector<PlacedLayer>& layers_;
   Matrix sum_;
   int threads_ = 1;
-  std::vector<Tile> tiles_;
-  std::vector<std::size_t> items_;  ///< first tile of each item, and the end
+  std::vector<Subblock> subblocks_;
+  std::vector<std::size_t> items_;  ///< first subblock of each item, and the end
   std::vector<Rest> rests_;
   std::vector<Workspace> scratch_;
 };
@@ -345,7 +345,7 @@ std::int64_t hessian_bytes(const Problem& problem, HessianPart part) {
   std::int64_t widest = kUnits;
   for (const PlacedLayer& layer : placed_layers(problem.network)) widest = std::max(widest, layer.augmented());
   const std::int64_t rows = HessianFactors::capacity(problem, method) + widest;
-  return HessianFactors::bytes(problem, method) + 8 * problem.threads * rows * std::max(kTileColumns, widest);
+  return HessianFactors::bytes(problem, method) + 8 * problem.threads * rows * std::max(kSubblockColumns, widest);
 }
 
 double hessian_spectrum_bytes(const Problem& problem, HessianPart part, bool vectors) {

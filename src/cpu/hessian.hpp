@@ -1,5 +1,5 @@
 // The exact Hessian and its products with vectors on the CPU. The Hessian is a sum of products over fixed chunks of
-// samples, cut into tiles that depend on the problem only (docs/theory.md, section 5):
+// samples, cut into subblocks that depend on the problem only (docs/theory.md, section 5):
 //
 //   H[(k; i,j), (l; p,q)] = mean_n ã_{k−1}[j] (S_kl[i,p] ã_{l−1}[q] + 1{k<l} δ_l[p] J_{l−1,k}[q,i]),   k ≤ l.
 //

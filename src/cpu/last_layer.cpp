@@ -17,7 +17,7 @@ namespace {
 constexpr std::int64_t kGroup = 4 * kChunk;                   // samples per update of the Gram matrix
 constexpr std::int64_t kStoredBytes = std::int64_t{1} << 30;  // hidden activations up to this size are kept
 constexpr std::int64_t kQrBytes = std::int64_t{1} << 31;
-constexpr std::int64_t kQrFeatures = 1024;
+constexpr std::int64_t kQrUnits = 1024;
 constexpr int kRefinements = 3;
 constexpr double kEpsilon = std::numeric_limits<double>::epsilon();
 constexpr double kLeastCondition = 64 * kEpsilon;  // below it a solution of the normal equations has no correct digit
@@ -25,12 +25,12 @@ constexpr double kRegularised = 2;   // a refinement that lowers Σr² by a larg
 constexpr double kFlat = 1 + 1e-13;  // near its minimum the objective cannot tell a better solution from rounding
 constexpr double kQrRidge = 1e-18;   // the ridge chosen for QR: larger weights would spoil an evaluation in f32
 
-/// The columns [a, 1] (N, n) of the least squares problem, a group of samples at a time: kept, or computed anew each
-/// time.
-class Features {
+/// The design matrix [a, 1] (N, n) of the least squares problem, a group of samples at a time: kept, or computed anew
+/// each time.
+class DesignMatrix {
  public:
-  Features(const Problem& problem, std::span<const double> theta, const Control& control)
-      : problem_(problem), passes_(problem, theta), control_(control), units_(feature_count(problem.network)) {
+  DesignMatrix(const Problem& problem, std::span<const double> theta, const Control& control)
+      : problem_(problem), passes_(problem, theta), control_(control), units_(last_hidden_width(problem.network)) {
     has_bias_ = dense_chain(problem.network, "solve_last_layer").back().bias;
     stored_ = 8 * samples() * columns() <= kStoredBytes;
     values_.resize(static_cast<std::size_t>((stored_ ? samples() : std::min(kGroup, samples())) * columns()));
@@ -57,7 +57,7 @@ class Features {
     parallel_for((rows + kChunk - 1) / kChunk, problem_.threads, control_, "features", [&](std::int64_t c, int thread) {
       const std::int64_t begin = c * kChunk, size = std::min(kChunk, rows - begin);
       const Matrix block{values + begin * columns(), columns()};
-      hidden_features(passes_.of(thread), problem_.network, first + begin, size, block);
+      last_hidden_values(passes_.of(thread), problem_.network, first + begin, size, block);
       if (!has_bias_) return;
       for (std::int64_t r = 0; r < size; ++r) *block.at(r, units_).data = 1;
     });
@@ -81,7 +81,7 @@ struct Residual {
 };
 
 /// Adds one group to the residual of coefficients (n, K). `scratch` (kGroup, K) receives the group's residual.
-void add_residual(const Problem& problem, std::int64_t n, std::int64_t first, std::int64_t rows, ConstMatrix features,
+void add_residual(const Problem& problem, std::int64_t n, std::int64_t first, std::int64_t rows, ConstMatrix design,
                   const std::vector<double>& coefficients, std::vector<double>& scratch, Residual& residual) {
   const std::int64_t outputs = problem.network.outputs();
   constexpr std::int64_t kColumns = 256;
@@ -92,7 +92,7 @@ void add_residual(const Problem& problem, std::int64_t n, std::int64_t first, st
     for (std::int64_t r = 0; r < size; ++r) {
       for (std::int64_t k = 0; k < outputs; ++k) *block.at(r, k).data = target(problem.data, first + begin + r, k);
     }
-    gemm(Op::none, Op::none, size, outputs, n, -1, features.at(begin, 0), {coefficients.data(), outputs}, 1, block);
+    gemm(Op::none, Op::none, size, outputs, n, -1, design.at(begin, 0), {coefficients.data(), outputs}, 1, block);
     double sum = 0;
     for (std::int64_t i = 0; i < size * outputs; ++i) sum += block.data[i] * block.data[i];
     squares[static_cast<std::size_t>(c)] = sum;
@@ -100,7 +100,7 @@ void add_residual(const Problem& problem, std::int64_t n, std::int64_t first, st
   for (double sum : squares) residual.squares += sum;
   parallel_for((n + kColumns - 1) / kColumns, problem.threads, [&](std::int64_t c, int) {
     const std::int64_t begin = c * kColumns, size = std::min(kColumns, n - begin);
-    gemm(Op::transpose, Op::none, size, outputs, rows, 1, features.at(0, begin), {scratch.data(), outputs}, 1,
+    gemm(Op::transpose, Op::none, size, outputs, rows, 1, design.at(0, begin), {scratch.data(), outputs}, 1,
          {residual.projected.data() + begin * outputs, outputs});
   });
 }
@@ -108,20 +108,20 @@ void add_residual(const Problem& problem, std::int64_t n, std::int64_t first, st
 /// The regularised normal equations (ΦᵀΦ + λ N d I) X = R, factored.
 class NormalEquations {
  public:
-  NormalEquations(const Problem& problem, Features& features, const Control& control)
-      : problem_(problem), features_(features), control_(control), n_(features.columns()) {
+  NormalEquations(const Problem& problem, DesignMatrix& design, const Control& control)
+      : problem_(problem), design_(design), control_(control), n_(design.columns()) {
     gram_.resize(static_cast<std::size_t>(n_ * n_));
     initial_ = zero_residual();
     const std::vector<double> zeros(initial_.projected.size());
     std::vector<double> scratch(static_cast<std::size_t>(kGroup * problem.network.outputs()));
-    features.for_each_group([&](std::int64_t first, std::int64_t rows, ConstMatrix block) {
+    design.for_each_group([&](std::int64_t first, std::int64_t rows, ConstMatrix block) {
       check_stop(control);
       add_gram(n_, rows, block, {gram_.data(), n_}, problem.threads, control);
       add_residual(problem, n_, first, rows, block, zeros, scratch, initial_);
-      if (control.progress) control.progress({"least squares", first + rows, features.samples()});
+      if (control.progress) control.progress({"least squares", first + rows, design.samples()});
     });
-    for (std::int64_t i = 0; i < features.units(); ++i) mean_diagonal_ += gram_[static_cast<std::size_t>(i * n_ + i)];
-    mean_diagonal_ /= static_cast<double>(features.units());
+    for (std::int64_t i = 0; i < design.units(); ++i) mean_diagonal_ += gram_[static_cast<std::size_t>(i * n_ + i)];
+    mean_diagonal_ /= static_cast<double>(design.units());
     if (mean_diagonal_ == 0) mean_diagonal_ = 1;  // all hidden activations vanish, so any ridge gives zero weights
   }
 
@@ -130,7 +130,7 @@ class NormalEquations {
   /// Factors with the relative ridge λ; false if the matrix is not numerically positive definite.
   bool factor(double ridge) {
     factor_ = gram_;
-    for (std::int64_t i = 0; i < features_.units(); ++i) factor_[static_cast<std::size_t>(i * n_ + i)] += shift(ridge);
+    for (std::int64_t i = 0; i < design_.units(); ++i) factor_[static_cast<std::size_t>(i * n_ + i)] += shift(ridge);
     norm_ = symmetric_norm(n_, {factor_.data(), n_});
     return std::isfinite(norm_) && cholesky(n_, {factor_.data(), n_}, problem_.threads, control_);
   }
@@ -155,7 +155,7 @@ class NormalEquations {
     for (int step = 0; step < kRefinements; ++step) {
       check_stop(control_);
       std::vector<double> correction = std::move(residual.projected);
-      for (std::int64_t i = 0; i < features_.units() * outputs; ++i) {
+      for (std::int64_t i = 0; i < design_.units() * outputs; ++i) {
         correction[static_cast<std::size_t>(i)] -= penalty * best[static_cast<std::size_t>(i)];
       }
       solve_cholesky(n_, outputs, {factor_.data(), n_}, {correction.data(), outputs});
@@ -178,7 +178,7 @@ class NormalEquations {
   Residual residual_of(const std::vector<double>& coefficients) {
     Residual residual = zero_residual();
     std::vector<double> scratch(static_cast<std::size_t>(kGroup * problem_.network.outputs()));
-    features_.for_each_group([&](std::int64_t first, std::int64_t rows, ConstMatrix block) {
+    design_.for_each_group([&](std::int64_t first, std::int64_t rows, ConstMatrix block) {
       check_stop(control_);
       add_residual(problem_, n_, first, rows, block, coefficients, scratch, residual);
     });
@@ -187,14 +187,14 @@ class NormalEquations {
 
   double squared_weights(const std::vector<double>& coefficients) const {
     double sum = 0;
-    for (std::int64_t i = 0; i < features_.units() * problem_.network.outputs(); ++i) {
+    for (std::int64_t i = 0; i < design_.units() * problem_.network.outputs(); ++i) {
       sum += coefficients[static_cast<std::size_t>(i)] * coefficients[static_cast<std::size_t>(i)];
     }
     return sum;
   }
 
   const Problem& problem_;
-  Features& features_;
+  DesignMatrix& design_;
   const Control& control_;
   std::int64_t n_;
   std::vector<double> gram_;    ///< ΦᵀΦ, upper triangle
@@ -205,16 +205,16 @@ class NormalEquations {
 };
 
 /// Coefficients (n, K) by Householder QR of [Φ; √(λ N d) I], where I leaves out the bias; empty if R is singular.
-std::vector<double> solve_by_qr(const Problem& problem, Features& features, double shift) {
-  const std::int64_t n = features.columns(), outputs = problem.network.outputs(), samples = features.samples();
-  const std::int64_t rows = samples + features.units();
+std::vector<double> solve_by_qr(const Problem& problem, DesignMatrix& design, double shift) {
+  const std::int64_t n = design.columns(), outputs = problem.network.outputs(), samples = design.samples();
+  const std::int64_t rows = samples + design.units();
   std::vector<double> a(static_cast<std::size_t>(n * rows)), b(static_cast<std::size_t>(outputs * rows));
-  features.for_each_group([&](std::int64_t first, std::int64_t count, ConstMatrix block) {
+  design.for_each_group([&](std::int64_t first, std::int64_t count, ConstMatrix block) {
     parallel_for(n, problem.threads, [&](std::int64_t i, int) {
       for (std::int64_t r = 0; r < count; ++r) a[static_cast<std::size_t>(i * rows + first + r)] = *block.at(r, i).data;
     });
   });
-  for (std::int64_t i = 0; i < features.units(); ++i) {
+  for (std::int64_t i = 0; i < design.units(); ++i) {
     a[static_cast<std::size_t>(i * rows + samples + i)] = std::sqrt(shift);
   }
   for (std::int64_t k = 0; k < outputs; ++k) {
@@ -231,23 +231,23 @@ std::vector<double> solve_by_qr(const Problem& problem, Features& features, doub
 }
 
 /// Splits coefficients (n, K) into weights (K, F) and bias (K).
-LastLayer unpack(const Features& features, const std::vector<double>& coefficients, double ridge, bool by_qr) {
-  const std::int64_t units = features.units();
-  const std::int64_t outputs = static_cast<std::int64_t>(coefficients.size()) / features.columns();
+LastLayer unpack(const DesignMatrix& design, const std::vector<double>& coefficients, double ridge, bool by_qr) {
+  const std::int64_t units = design.units();
+  const std::int64_t outputs = static_cast<std::int64_t>(coefficients.size()) / design.columns();
   LastLayer layer;
   for (std::int64_t k = 0; k < outputs; ++k) {
     for (std::int64_t i = 0; i < units; ++i) {
       layer.weights.push_back(coefficients[static_cast<std::size_t>(i * outputs + k)]);
     }
-    if (features.has_bias()) layer.bias.push_back(coefficients[static_cast<std::size_t>(units * outputs + k)]);
+    if (design.has_bias()) layer.bias.push_back(coefficients[static_cast<std::size_t>(units * outputs + k)]);
   }
   layer.ridge = ridge;
   layer.factored_by_qr = by_qr;
   return layer;
 }
 
-bool fits_qr(const Features& features) {
-  return features.units() <= kQrFeatures && 8 * features.samples() * features.units() <= kQrBytes;
+bool fits_qr(const DesignMatrix& design) {
+  return design.units() <= kQrUnits && 8 * design.samples() * design.units() <= kQrBytes;
 }
 
 /// Raises the ridge tenfold until Cholesky succeeds, and returns it.
@@ -261,26 +261,26 @@ double factor_from(NormalEquations& equations, double ridge) {
   return ridge;
 }
 
-LastLayer solve_with_ridge(const Problem& problem, Features& features, NormalEquations& equations, double ridge,
+LastLayer solve_with_ridge(const Problem& problem, DesignMatrix& design, NormalEquations& equations, double ridge,
                            double least_ridge) {
   const bool factored = equations.factor(ridge);
-  if (fits_qr(features) && (!factored || equations.hopeless())) {
-    const auto coefficients = solve_by_qr(problem, features, equations.shift(ridge));
-    if (!coefficients.empty()) return unpack(features, coefficients, ridge, true);
+  if (fits_qr(design) && (!factored || equations.hopeless())) {
+    const auto coefficients = solve_by_qr(problem, design, equations.shift(ridge));
+    if (!coefficients.empty()) return unpack(design, coefficients, ridge, true);
   }
   if (!factored) ridge = factor_from(equations, std::max(least_ridge, 10 * ridge));
-  return unpack(features, equations.solve(equations.shift(ridge)).coefficients, ridge, false);
+  return unpack(design, equations.solve(equations.shift(ridge)).coefficients, ridge, false);
 }
 
-LastLayer solve_with_chosen_ridge(const Problem& problem, Features& features, NormalEquations& equations,
+LastLayer solve_with_chosen_ridge(const Problem& problem, DesignMatrix& design, NormalEquations& equations,
                                   double least_ridge) {
   const double ridge = factor_from(equations, least_ridge);
   const auto solution = equations.solve(0);
-  if (fits_qr(features) && equations.hopeless() && solution.gain > kRegularised) {
-    const auto coefficients = solve_by_qr(problem, features, equations.shift(kQrRidge));
-    if (!coefficients.empty()) return unpack(features, coefficients, kQrRidge, true);
+  if (fits_qr(design) && equations.hopeless() && solution.gain > kRegularised) {
+    const auto coefficients = solve_by_qr(problem, design, equations.shift(kQrRidge));
+    if (!coefficients.empty()) return unpack(design, coefficients, kQrRidge, true);
   }
-  return unpack(features, solution.coefficients, ridge, false);
+  return unpack(design, solution.coefficients, ridge, false);
 }
 
 }  // namespace
@@ -292,18 +292,18 @@ LastLayer solve_last_layer(const Problem& problem, std::span<const double> theta
   require(!std::isnan(ridge) && !std::isinf(ridge), "solve_last_layer", "received ridge ", ridge,
           ", expected a finite one; pass a negative ridge to have it chosen");
   const SingleThreadedBlas guard;
-  Features features(problem, theta, control);
-  NormalEquations equations(problem, features, control);
+  DesignMatrix design(problem, theta, control);
+  NormalEquations equations(problem, design, control);
   // At worst, rounding perturbs the Gram matrix by about n ε times its mean diagonal; a quarter of that proved enough.
-  const double least_ridge = 0.25 * kEpsilon * static_cast<double>(features.columns());
-  return ridge < 0 ? solve_with_chosen_ridge(problem, features, equations, least_ridge)
-                   : solve_with_ridge(problem, features, equations, ridge, least_ridge);
+  const double least_ridge = 0.25 * kEpsilon * static_cast<double>(design.columns());
+  return ridge < 0 ? solve_with_chosen_ridge(problem, design, equations, least_ridge)
+                   : solve_with_ridge(problem, design, equations, ridge, least_ridge);
 }
 
 std::int64_t last_layer_bytes(const Problem& problem) {
-  const std::int64_t n = feature_count(problem.network) + 1, samples = problem.data.size();
+  const std::int64_t n = last_hidden_width(problem.network) + 1, samples = problem.data.size();
   const std::int64_t whole = 8 * samples * n;
-  const bool qr = n <= kQrFeatures + 1 && whole <= kQrBytes;
+  const bool qr = n <= kQrUnits + 1 && whole <= kQrBytes;
   return (whole <= kStoredBytes ? whole : 8 * std::min(kGroup, samples) * n) + 16 * n * n +
          (qr ? whole + 8 * n * n : 0) + evaluate_bytes(problem);
 }

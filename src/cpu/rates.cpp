@@ -125,12 +125,12 @@ double tanh_rate(int threads) {
   const std::vector<T> bias(static_cast<std::size_t>(kTanhUnits));
   std::vector<AlignedBuffer<T>> outputs;
   for (int thread = 0; thread < threads; ++thread) outputs.emplace_back(size);
-  const JointTile<T> tile{kTanhUnits, 0, values.data(), nullptr, bias.data(), Activation::tanh};
+  const JointStrip<T> strip{kTanhUnits, 0, values.data(), nullptr, bias.data(), Activation::tanh};
   const double rate = rounds_per_second(
       threads, [](int) {},
       [&](int thread, std::int64_t rounds) {
         T* output = outputs[static_cast<std::size_t>(thread)].data();
-        for (std::int64_t round = 0; round < rounds; ++round) kernels.joint(tile, output);
+        for (std::int64_t round = 0; round < rounds; ++round) kernels.joint(strip, output);
       });
   return static_cast<double>(size) * rate;
 }

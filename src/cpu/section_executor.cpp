@@ -21,10 +21,10 @@ std::int64_t list_bytes(const SectionPlan& plan) {
   return 2 * values * static_cast<std::int64_t>(sizeof(T));
 }
 
-// Calls use(first, last, outputs (H·C, R), scratch) for every tile of R points of a sample-free plan; scratch (H, R).
+// Calls use(first, last, outputs (H·C, R), scratch) for every strip of R points of a sample-free plan; scratch (H, R).
 template <class T, class Use>
-void for_point_tiles(const SectionPlan& plan, const PointList<T>& list, const SectionPoints& points, int threads,
-                     const Control& control, Use&& use) {
+void for_point_strips(const SectionPlan& plan, const PointList<T>& list, const SectionPoints& points, int threads,
+                      const Control& control, Use&& use) {
   const SectionKernels<T>& kernels = section_kernels<T>();
   const std::int64_t count = points.count();
   struct Scratch {
@@ -32,7 +32,7 @@ void for_point_tiles(const SectionPlan& plan, const PointList<T>& list, const Se
     std::vector<double> points, losses;
   };
   std::vector<Scratch> scratch(static_cast<std::size_t>(threads));
-  parallel_for(ceil_divide(count, kernels.rows), threads, control, "section", [&](std::int64_t tile, int thread) {
+  parallel_for(ceil_divide(count, kernels.rows), threads, control, "section", [&](std::int64_t strip, int thread) {
     Scratch& own = scratch[static_cast<std::size_t>(thread)];
     if (own.losses.empty()) {
       own.alpha = AlignedBuffer<T>(plan.rank * kernels.rows);
@@ -40,11 +40,11 @@ void for_point_tiles(const SectionPlan& plan, const PointList<T>& list, const Se
       own.points.resize(static_cast<std::size_t>(plan.rank * kernels.rows));
       own.losses.resize(static_cast<std::size_t>(plan.heads * kernels.rows));
     }
-    const std::int64_t first = tile * kernels.rows;
+    const std::int64_t first = strip * kernels.rows;
     const std::int64_t last = std::min(count, first + kernels.rows);
-    const auto of_tile = std::span(own.points).first(static_cast<std::size_t>((last - first) * plan.rank));
-    points.copy(first, last - first, of_tile);
-    load_points<T>(of_tile, plan.rank, kernels.rows, own.alpha.data());
+    const auto of_strip = std::span(own.points).first(static_cast<std::size_t>((last - first) * plan.rank));
+    points.copy(first, last - first, of_strip);
+    load_points<T>(of_strip, plan.rank, kernels.rows, own.alpha.data());
     list.run(own.alpha.data(), own.list.data());
     use(first, last, list.last(own.list.data()), own.losses.data());
   });
@@ -63,7 +63,7 @@ class SampleFreeSection final : public DeviceSection {
 
   void losses(const SectionPoints& points, const Control& control, std::span<double> losses) override {
     const SectionKernels<T>& kernels = section_kernels<T>();
-    const auto tile = [&](std::int64_t first, std::int64_t last, const T* outputs, double* scratch) {
+    const auto strip = [&](std::int64_t first, std::int64_t last, const T* outputs, double* scratch) {
       kernels.statistic_losses({plan_.loss, plan_.heads, plan_.outputs / plan_.heads, outputs, mean_.data(), variance_},
                                scratch);
       for (std::int64_t g = first; g < last; ++g) {
@@ -72,7 +72,7 @@ class SampleFreeSection final : public DeviceSection {
         }
       }
     };
-    with_memory(list_bytes<T>(plan_), [&] { for_point_tiles<T>(plan_, list_, points, threads_, control, tile); });
+    with_memory(list_bytes<T>(plan_), [&] { for_point_strips<T>(plan_, list_, points, threads_, control, strip); });
   }
 
  private:
@@ -110,16 +110,16 @@ std::unique_ptr<DeviceSection> make_section(const SectionPlan& plan, const Datas
 void section_outputs(const SectionPlan& plan, std::span<const double> points, int threads, const Control& control,
                      std::span<double> outputs) {
   const std::int64_t rows = section_kernels<double>().rows;
-  const auto store = [&](std::int64_t first, std::int64_t last, const double* tile, double*) {
+  const auto store = [&](std::int64_t first, std::int64_t last, const double* strip, double*) {
     for (std::int64_t g = first; g < last; ++g) {
       for (std::int64_t c = 0; c < plan.outputs; ++c) {
-        outputs[static_cast<std::size_t>(g * plan.outputs + c)] = tile[c * rows + g - first];
+        outputs[static_cast<std::size_t>(g * plan.outputs + c)] = strip[c * rows + g - first];
       }
     }
   };
   with_memory(list_bytes<double>(plan), [&] {
     const PointList<double> list(section_kernels<double>(), lists_of(plan), control);
-    for_point_tiles<double>(plan, list, {points, plan.rank}, threads, control, store);
+    for_point_strips<double>(plan, list, {points, plan.rank}, threads, control, store);
   });
 }
 

@@ -14,7 +14,7 @@ namespace lossatlas::cpu {
 namespace {
 
 constexpr std::int64_t kChunkSamples = 1024;  // at most, in one partial sum
-constexpr std::int64_t kChunkStep = 64;       // a multiple of every target's row tile
+constexpr std::int64_t kChunkStep = 64;       // a multiple of R on every target
 constexpr double kItemFlop = 1e9;             // tens of milliseconds on one core, so that a stop is quick
 constexpr std::int64_t kPartialSums = std::int64_t{1} << 20;  // held at a time: 8 MiB
 
@@ -69,7 +69,7 @@ class PairSection final : public DeviceSection {
         data_(data),
         threads_(threads),
         point_list_(section_kernels<double>(), lists_, control),
-        tiles_(ceil_divide(data.size(), rows())),
+        strips_(ceil_divide(data.size(), rows())),
         memory_(lists_.pair_slots, width(), rows()),
         scratch_(static_cast<std::size_t>(threads)) {
     for (const Crossing& crossing : lists_.crossings) {
@@ -100,7 +100,7 @@ class PairSection final : public DeviceSection {
     const Control& control;
   };
 
-  // Where a crossing's A_d begin in the base of a tile, and its B in the bias of a point.
+  // Where a crossing's A_d begin in the base of a strip, and its B in the bias of a point.
   struct Place {
     std::int64_t base;
     std::int64_t bias;
@@ -110,7 +110,7 @@ class PairSection final : public DeviceSection {
   struct Scratch {
     explicit Scratch(const PairSection& section)
         : points(static_cast<std::size_t>(section.plan_.rank * section_kernels<double>().rows)),
-          tile(section.memory_.scratch()),
+          strip(section.memory_.scratch()),
           alpha(section.plan_.rank * section_kernels<double>().rows),
           list(section.point_list_.scratch()),
           bias(AlignedBuffer<T>::zeroed(section_kernels<double>().rows * section.units_)),
@@ -121,7 +121,7 @@ class PairSection final : public DeviceSection {
       weights = AlignedBuffer<T>(size);
     }
     std::vector<double> points;   // α of an item's points (·, z)
-    AlignedBuffer<T> tile;        // of the pair list
+    AlignedBuffer<T> strip;       // of the pair list
     AlignedBuffer<double> alpha;  // (z, R of f64)
     AlignedBuffer<double> list;   // of the point list
     AlignedBuffer<T> bias;        // B: (points, units of all crossings); 0 where there is none
@@ -181,11 +181,11 @@ class PairSection final : public DeviceSection {
     const std::int64_t classes = plan_.outputs / plan_.heads;
     const bool has_labels = data_.has_labels();
     const std::int64_t width = has_labels ? 1 : classes;
-    targets_ = AlignedBuffer<T>(tiles_ * rows() * width);
-    parallel_for(tiles_, threads_, control, "targets", [&](std::int64_t tile, int) {
-      T* to = targets_.data() + tile * width * rows();
+    targets_ = AlignedBuffer<T>(strips_ * rows() * width);
+    parallel_for(strips_, threads_, control, "targets", [&](std::int64_t strip, int) {
+      T* to = targets_.data() + strip * width * rows();
       for (std::int64_t row = 0; row < rows(); ++row) {
-        const std::int64_t n = std::min(tile * rows() + row, data_.size() - 1);
+        const std::int64_t n = std::min(strip * rows() + row, data_.size() - 1);
         if (has_labels) {
           to[row] = static_cast<T>(data_.labels()[static_cast<std::size_t>(n)]);
         } else {
@@ -195,9 +195,9 @@ class PairSection final : public DeviceSection {
     });
   }
 
-  // Fills base_: for each tile, the A_d (parts, units, R) of one crossing after another.
+  // Fills base_: for each strip, the A_d (parts, units, R) of one crossing after another.
   void load_base(const Control& control) {
-    base_ = AlignedBuffer<T>(tiles_ * base_size_);
+    base_ = AlignedBuffer<T>(strips_ * base_size_);
     struct Target {
       std::int64_t base, units;
     };
@@ -211,18 +211,18 @@ class PairSection final : public DeviceSection {
     }
     const SampleList list(lists_, data_, control);
     std::vector<AlignedBuffer<double>> scratch(static_cast<std::size_t>(threads_));
-    parallel_for(tiles_ * (rows() / list.rows()), threads_, control, "samples", [&](std::int64_t index, int thread) {
+    parallel_for(strips_ * (rows() / list.rows()), threads_, control, "samples", [&](std::int64_t index, int thread) {
       auto& own = scratch[static_cast<std::size_t>(thread)];
       if (own.size() == 0) own = AlignedBuffer<double>(list.scratch());
       const std::int64_t first = index * list.rows();
-      T* tile = base_.data() + first / rows() * base_size_ + first % rows();
-      list.tile(first, control, own.data(), [&](std::int32_t value, const double* from) {
+      T* strip = base_.data() + first / rows() * base_size_ + first % rows();
+      list.strip(first, control, own.data(), [&](std::int32_t value, const double* from) {
         const auto found = targets.find(value);
         if (found == targets.end()) return;
         for (const Target& target : found->second) {
           for (std::int64_t unit = 0; unit < target.units; ++unit) {
             const double* row = from + unit * list.rows();
-            std::transform(row, row + list.rows(), tile + target.base + unit * rows(),
+            std::transform(row, row + list.rows(), strip + target.base + unit * rows(),
                            [](double a) { return static_cast<T>(a); });
           }
         }
@@ -236,29 +236,29 @@ class PairSection final : public DeviceSection {
     const std::int64_t count = points.last - points.first;
     const auto alphas = std::span(scratch.points).first(static_cast<std::size_t>(count * plan_.rank));
     call.points.copy(points.first, count, alphas);
-    if (!lists_.point.empty()) form_bias(scratch, alphas);
-    const std::int64_t chunk_tiles = cut.chunk / rows();
-    const Interval tiles{chunks.first * chunk_tiles, std::min(tiles_, chunks.last * chunk_tiles)};
-    const auto pair = [&](std::int64_t p, std::int64_t tile) {
+    if (!lists_.point.empty()) compute_bias(scratch, alphas);
+    const std::int64_t chunk_strips = cut.chunk / rows();
+    const Interval strips{chunks.first * chunk_strips, std::min(strips_, chunks.last * chunk_strips)};
+    const auto pair = [&](std::int64_t p, std::int64_t strip) {
       check_stop(call.control);
-      run_tile(scratch, p, tile, sums + (p * cut.chunks + tile / chunk_tiles) * plan_.heads);
+      run_strip(scratch, p, strip, sums + (p * cut.chunks + strip / chunk_strips) * plan_.heads);
     };
     if (moving()) {
       for (std::int64_t p = 0; p < count; ++p) {
         set_point(call, scratch, p);
-        for (std::int64_t tile = tiles.first; tile < tiles.last; ++tile) pair(p, tile);
+        for (std::int64_t strip = strips.first; strip < strips.last; ++strip) pair(p, strip);
       }
     } else {
-      for (std::int64_t tile = tiles.first; tile < tiles.last; ++tile) {
+      for (std::int64_t strip = strips.first; strip < strips.last; ++strip) {
         for (std::int64_t p = 0; p < count; ++p) {
           set_point(call, scratch, p);
-          pair(p, tile);
+          pair(p, strip);
         }
       }
     }
   }
 
-  void form_bias(Scratch& scratch, std::span<const double> alphas) const {
+  void compute_bias(Scratch& scratch, std::span<const double> alphas) const {
     const std::int64_t lanes = section_kernels<double>().rows;
     const std::int64_t count = static_cast<std::int64_t>(alphas.size()) / plan_.rank;
     load_points(alphas, plan_.rank, lanes, scratch.alpha.data());
@@ -291,9 +291,9 @@ class PairSection final : public DeviceSection {
     }
   }
 
-  void run_tile(Scratch& scratch, std::int64_t p, std::int64_t tile, double* sums) const {
-    const T* base = base_.data() + tile * base_size_;
-    T* buffers = scratch.tile.data();
+  void run_strip(Scratch& scratch, std::int64_t p, std::int64_t strip, double* sums) const {
+    const T* base = base_.data() + strip * base_size_;
+    T* buffers = scratch.strip.data();
     const auto value = [&](std::int32_t index) -> const T* {
       if (index < 0) {
         const auto k = static_cast<std::size_t>(-1 - index);
@@ -316,8 +316,8 @@ class PairSection final : public DeviceSection {
     const T* inputs = value(static_cast<std::int32_t>(layers_.size()) - 1);
     const std::int64_t classes = plan_.outputs / plan_.heads;
     const bool labels = data_.has_labels();
-    const T* targets = targets_.data() + tile * rows() * (labels ? 1 : classes);
-    const std::int64_t valid = std::min(rows(), data_.size() - tile * rows());
+    const T* targets = targets_.data() + strip * rows() * (labels ? 1 : classes);
+    const std::int64_t valid = std::min(rows(), data_.size() - strip * rows());
     kernels_.add_losses(
         {plan_.loss, plan_.heads, classes, valid, inputs, labels ? targets : nullptr, labels ? nullptr : targets},
         sums);
@@ -341,13 +341,13 @@ class PairSection final : public DeviceSection {
   int threads_;
   const SectionKernels<T>& kernels_ = section_kernels<T>();
   PointList<double> point_list_;
-  std::int64_t tiles_;
+  std::int64_t strips_;
   ListMemory<T> memory_;                                 // of the pair list
   std::vector<Place> places_;                            // of each crossing
-  std::int64_t base_size_ = 0;                           // values of base_ for one tile
+  std::int64_t base_size_ = 0;                           // values of base_ for one strip
   std::int64_t units_ = 0;                               // of all crossings
   std::vector<std::unique_ptr<PackedParts<T>>> layers_;  // of each step of the pair list; null for an addition
-  AlignedBuffer<T> targets_;                             // labels (tiles, R) or targets (tiles, C, R)
+  AlignedBuffer<T> targets_;                             // labels (strips, R) or targets (strips, C, R)
   AlignedBuffer<T> base_;
   std::vector<std::unique_ptr<Scratch>> scratch_;  // (threads)
 };

@@ -101,19 +101,19 @@ void dense(const PackedLayer<T>& layer, const T* input, T* output) {
 }
 
 template <class T>
-void joint(const JointTile<T>& tile, T* output) {
+void joint(const JointStrip<T>& strip, T* output) {
   const Tag<T> d;
   constexpr std::int64_t lanes = hn::MaxLanes(d);
-  const std::int64_t stride = tile.units * kRows<T>;
-  DispatchActivation(tile.activation, [&](auto f) HWY_ATTR {
-    for (std::int64_t unit = 0; unit < tile.units; ++unit) {
-      const Vector<T> bias = hn::Set(d, tile.bias[unit]);
+  const std::int64_t stride = strip.units * kRows<T>;
+  DispatchActivation(strip.activation, [&](auto f) HWY_ATTR {
+    for (std::int64_t unit = 0; unit < strip.units; ++unit) {
+      const Vector<T> bias = hn::Set(d, strip.bias[unit]);
       for (std::int64_t i = unit * kRows<T>; i < (unit + 1) * kRows<T>; i += lanes) {
-        const T* base = tile.base + i;
+        const T* base = strip.base + i;
         Vector<T> sum = hn::Add(hn::Load(d, base), bias);
-        for (std::int64_t k = 0; k < tile.directions; ++k) {
+        for (std::int64_t k = 0; k < strip.directions; ++k) {
           base += stride;
-          sum = hn::MulAdd(hn::Set(d, tile.coefficients[k]), hn::Load(d, base), sum);
+          sum = hn::MulAdd(hn::Set(d, strip.coefficients[k]), hn::Load(d, base), sum);
         }
         hn::Store(f(d, sum), d, output + i);
       }
@@ -134,7 +134,7 @@ void add(const T* const* inputs, std::int64_t count, std::int64_t units, Activat
 }
 
 template <class T>
-void interpolate(const T* parts, std::int64_t directions, std::int64_t size, const T* coefficients, T* out) {
+void form(const T* parts, std::int64_t directions, std::int64_t size, const T* coefficients, T* out) {
   const Tag<T> d;
   for (std::int64_t i = 0; i < size; i += hn::MaxLanes(d)) {
     Vector<T> sum = hn::Load(d, parts + i);
@@ -171,19 +171,19 @@ HWY_INLINE Vector<T> shifted_logsumexp(const T* outputs, std::int64_t classes, V
 
 // Target c of the rows at `row`: from labels or from real targets.
 template <class T>
-HWY_INLINE Vector<T> target_of(const LossTile<T>& tile, std::int64_t row, std::int64_t c) {
+HWY_INLINE Vector<T> target_of(const LossStrip<T>& strip, std::int64_t row, std::int64_t c) {
   const Tag<T> d;
-  if (tile.labels == nullptr) return hn::Load(d, tile.targets + c * kRows<T> + row);
-  const auto hit = hn::Eq(hn::Load(d, tile.labels + row), hn::Set(d, static_cast<T>(c)));
+  if (strip.labels == nullptr) return hn::Load(d, strip.targets + c * kRows<T> + row);
+  const auto hit = hn::Eq(hn::Load(d, strip.labels + row), hn::Set(d, static_cast<T>(c)));
   return hn::IfThenElseZero(hit, hn::Set(d, T(1)));
 }
 
 template <class T>
-HWY_INLINE Vector<T> squared_error(const LossTile<T>& tile, const T* outputs, std::int64_t row) {
+HWY_INLINE Vector<T> squared_error(const LossStrip<T>& strip, const T* outputs, std::int64_t row) {
   const Tag<T> d;
   Vector<T> sum = hn::Zero(d);
-  for (std::int64_t c = 0; c < tile.classes; ++c) {
-    const Vector<T> error = hn::Sub(hn::Load(d, outputs + c * kRows<T>), target_of(tile, row, c));
+  for (std::int64_t c = 0; c < strip.classes; ++c) {
+    const Vector<T> error = hn::Sub(hn::Load(d, outputs + c * kRows<T>), target_of(strip, row, c));
     sum = hn::MulAdd(error, error, sum);
   }
   return sum;
@@ -198,74 +198,74 @@ HWY_INLINE V add_product(V y, V p, V sum) {
 
 // logsumexp(p) − y·p, with outputs relative to the largest, so that differences of large ones are not rounded away.
 template <class T>
-HWY_INLINE Vector<T> cross_entropy(const LossTile<T>& tile, const T* outputs, std::int64_t row) {
+HWY_INLINE Vector<T> cross_entropy(const LossStrip<T>& strip, const T* outputs, std::int64_t row) {
   const Tag<T> d;
   Vector<T> top;
-  const Vector<T> log_sum = shifted_logsumexp(outputs, tile.classes, top);
-  if (tile.labels != nullptr) {
-    const Vector<T> label = hn::Load(d, tile.labels + row);
+  const Vector<T> log_sum = shifted_logsumexp(outputs, strip.classes, top);
+  if (strip.labels != nullptr) {
+    const Vector<T> label = hn::Load(d, strip.labels + row);
     Vector<T> chosen = hn::Load(d, outputs);
-    for (std::int64_t c = 1; c < tile.classes; ++c) {
+    for (std::int64_t c = 1; c < strip.classes; ++c) {
       const auto hit = hn::Eq(label, hn::Set(d, static_cast<T>(c)));
       chosen = hn::IfThenElse(hit, hn::Load(d, outputs + c * kRows<T>), chosen);
     }
     return hn::Add(log_sum, hn::Sub(top, chosen));
   }
   Vector<T> inner = hn::Zero(d);
-  for (std::int64_t c = 0; c < tile.classes; ++c) {
-    inner = add_product(target_of(tile, row, c), hn::Sub(hn::Load(d, outputs + c * kRows<T>), top), inner);
+  for (std::int64_t c = 0; c < strip.classes; ++c) {
+    inner = add_product(target_of(strip, row, c), hn::Sub(hn::Load(d, outputs + c * kRows<T>), top), inner);
   }
   return hn::Sub(log_sum, inner);
 }
 
 template <class T>
-void add_losses(const LossTile<T>& tile, double* sums) {
+void add_losses(const LossStrip<T>& strip, double* sums) {
   const Tag<T> d;
   constexpr std::int64_t lanes = hn::MaxLanes(d);
   HWY_ALIGN T losses[kRows<T>];
-  for (std::int64_t head = 0; head < tile.heads; ++head) {
+  for (std::int64_t head = 0; head < strip.heads; ++head) {
     for (std::int64_t row = 0; row < kRows<T>; row += lanes) {
-      const T* outputs = tile.outputs + head * tile.classes * kRows<T> + row;
+      const T* outputs = strip.outputs + head * strip.classes * kRows<T> + row;
       const Vector<T> loss =
-          tile.loss == Loss::cross_entropy ? cross_entropy(tile, outputs, row) : squared_error(tile, outputs, row);
+          strip.loss == Loss::cross_entropy ? cross_entropy(strip, outputs, row) : squared_error(strip, outputs, row);
       hn::Store(loss, d, losses + row);
     }
     double even = 0;
     double odd = 0;
-    for (std::int64_t row = 0; row < tile.valid; row += 2) even += static_cast<double>(losses[row]);
-    for (std::int64_t row = 1; row < tile.valid; row += 2) odd += static_cast<double>(losses[row]);
+    for (std::int64_t row = 0; row < strip.valid; row += 2) even += static_cast<double>(losses[row]);
+    for (std::int64_t row = 1; row < strip.valid; row += 2) odd += static_cast<double>(losses[row]);
     sums[head] += even + odd;
   }
 }
 
 template <class T>
-HWY_INLINE Vector<T> statistic_loss(const StatisticTile<T>& tile, const T* outputs) {
+HWY_INLINE Vector<T> statistic_loss(const StatisticStrip<T>& strip, const T* outputs) {
   const Tag<T> d;
   Vector<T> sum = hn::Zero(d);
-  if (tile.loss == Loss::cross_entropy) {
+  if (strip.loss == Loss::cross_entropy) {
     Vector<T> top;
-    const Vector<T> log_sum = shifted_logsumexp(outputs, tile.classes, top);
-    for (std::int64_t c = 0; c < tile.classes; ++c) {
-      sum = add_product(hn::Set(d, tile.mean[c]), hn::Sub(hn::Load(d, outputs + c * kRows<T>), top), sum);
+    const Vector<T> log_sum = shifted_logsumexp(outputs, strip.classes, top);
+    for (std::int64_t c = 0; c < strip.classes; ++c) {
+      sum = add_product(hn::Set(d, strip.mean[c]), hn::Sub(hn::Load(d, outputs + c * kRows<T>), top), sum);
     }
     return hn::Sub(log_sum, sum);
   }
-  for (std::int64_t c = 0; c < tile.classes; ++c) {
-    const Vector<T> error = hn::Sub(hn::Load(d, outputs + c * kRows<T>), hn::Set(d, tile.mean[c]));
+  for (std::int64_t c = 0; c < strip.classes; ++c) {
+    const Vector<T> error = hn::Sub(hn::Load(d, outputs + c * kRows<T>), hn::Set(d, strip.mean[c]));
     sum = hn::MulAdd(error, error, sum);
   }
   return sum;
 }
 
 template <class T>
-void statistic_losses(const StatisticTile<T>& tile, double* losses) {
+void statistic_losses(const StatisticStrip<T>& strip, double* losses) {
   const Tag<T> d;
   HWY_ALIGN T values[kRows<T>];
-  const double variance = tile.loss == Loss::mean_squared_error ? tile.variance : 0.0;
-  for (std::int64_t head = 0; head < tile.heads; ++head) {
-    const T* outputs = tile.outputs + head * tile.classes * kRows<T>;
+  const double variance = strip.loss == Loss::mean_squared_error ? strip.variance : 0.0;
+  for (std::int64_t head = 0; head < strip.heads; ++head) {
+    const T* outputs = strip.outputs + head * strip.classes * kRows<T>;
     for (std::int64_t row = 0; row < kRows<T>; row += hn::MaxLanes(d)) {
-      hn::Store(statistic_loss(tile, outputs + row), d, values + row);
+      hn::Store(statistic_loss(strip, outputs + row), d, values + row);
     }
     for (std::int64_t row = 0; row < kRows<T>; ++row) {
       losses[head * kRows<T> + row] = static_cast<double>(values[row]) + variance;
@@ -282,7 +282,7 @@ const SectionKernels<T>& table() {
                                             dense<T>,
                                             joint<T>,
                                             add<T>,
-                                            interpolate<T>,
+                                            form<T>,
                                             scale<T>,
                                             add_losses<T>,
                                             statistic_losses<T>};

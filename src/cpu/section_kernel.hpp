@@ -1,8 +1,8 @@
 // The inner loops of a section evaluation on the CPU, one table of functions per precision for the best SIMD target.
 //
-// All work is on row tiles: arrays (units, R) of R rows, unit-major. A row is a sample (or a grid point if nothing
+// All work is on strips: arrays (units, R) of R rows, unit-major. A row is a sample (or a grid point if nothing
 // depends on the sample), and R is a constant of the target. An entry of a result depends only on its own row and is
-// computed in one fixed order, so its bits depend neither on the other rows nor on the row's place in the tile.
+// computed in one fixed order, so its bits depend neither on the other rows nor on the row's place in the strip.
 #pragma once
 
 #include <cstdint>
@@ -23,9 +23,9 @@ struct PackedLayer {
   const T* bias = nullptr;     ///< (out), padded with zeros to whole panels
 };
 
-/// φ(A_0 + Σ_d c_d A_d + B) on one row tile.
+/// φ(A_0 + Σ_d c_d A_d + B) on one strip.
 template <class T>
-struct JointTile {
+struct JointStrip {
   std::int64_t units = 0;
   std::int64_t directions = 0;
   const T* base = nullptr;          ///< (1 + directions, units, R)
@@ -34,9 +34,9 @@ struct JointTile {
   Activation activation = Activation::identity;
 };
 
-/// Outputs of a row tile with the targets of its samples; only the first `valid` rows count.
+/// Outputs of a strip with the targets of its samples; only the first `valid` rows count.
 template <class T>
-struct LossTile {
+struct LossStrip {
   Loss loss = Loss::mean_squared_error;
   std::int64_t heads = 1;
   std::int64_t classes = 1;  ///< C
@@ -46,9 +46,9 @@ struct LossTile {
   const T* targets = nullptr;  ///< (C, R), when there are no labels
 };
 
-/// Outputs of a tile of grid points whose loss follows from the label statistics.
+/// Outputs of a strip of grid points whose loss follows from the label statistics.
 template <class T>
-struct StatisticTile {
+struct StatisticStrip {
   Loss loss = Loss::mean_squared_error;
   std::int64_t heads = 1;
   std::int64_t classes = 1;
@@ -68,17 +68,17 @@ struct SectionKernels {
   /// output (out, R) = φ(W input + b), input (in, R).
   void (*dense)(const PackedLayer<T>& layer, const T* input, T* output);
   /// output (units, R).
-  void (*joint)(const JointTile<T>& tile, T* output);
-  /// output (units, R) = φ(inputs_0 + inputs_1 + ...) of `count` tiles (units, R); it must not overlap them.
+  void (*joint)(const JointStrip<T>& strip, T* output);
+  /// output (units, R) = φ(inputs_0 + inputs_1 + ...) of `count` strips (units, R); it must not overlap them.
   void (*add)(const T* const* inputs, std::int64_t count, std::int64_t units, Activation activation, T* output);
   /// out (size) = parts_0 + Σ_d coefficients[d] parts_{d+1}; parts (1 + directions, size).
-  void (*interpolate)(const T* parts, std::int64_t directions, std::int64_t size, const T* coefficients, T* out);
+  void (*form)(const T* parts, std::int64_t directions, std::int64_t size, const T* coefficients, T* out);
   /// output (units, R) = factors (R) times each row of input (units, R).
   void (*scale)(const T* input, const T* factors, std::int64_t units, T* output);
   /// sums (H) += the losses of the valid rows.
-  void (*add_losses)(const LossTile<T>& tile, double* sums);
+  void (*add_losses)(const LossStrip<T>& strip, double* sums);
   /// losses (H, R).
-  void (*statistic_losses)(const StatisticTile<T>& tile, double* losses);
+  void (*statistic_losses)(const StatisticStrip<T>& strip, double* losses);
 };
 
 /// The table for the best target of this machine.

@@ -111,8 +111,8 @@ SampleList::SampleList(const PlanLists& lists, const Dataset& data, const Contro
   }
 }
 
-void SampleList::tile(std::int64_t first, const Control& control, double* scratch,
-                      const std::function<void(std::int32_t index, const double* value)>& use) const {
+void SampleList::strip(std::int64_t first, const Control& control, double* scratch,
+                       const std::function<void(std::int32_t index, const double* value)>& use) const {
   const auto value = [&](std::int32_t index) { return memory_.of(index, scratch); };
   load_inputs(*data_, first, rows(), value(-1));
   use(-1, value(-1));

@@ -19,7 +19,7 @@
 
 namespace lossatlas::cpu {
 
-/// The values of a list of steps on a row tile, in buffers (width, R) that later values reuse.
+/// The values of a list of steps on a strip, in buffers (width, R) that later values reuse.
 template <class T>
 class ListMemory {
  public:
@@ -90,8 +90,8 @@ class SampleList {
 
   /// Calls use(index, value (units, R)) for x, with index −1, and each value in turn at samples first..first+R−1; rows
   /// past the data repeat the last sample.
-  void tile(std::int64_t first, const Control& control, double* scratch,
-            const std::function<void(std::int32_t index, const double* value)>& use) const;
+  void strip(std::int64_t first, const Control& control, double* scratch,
+             const std::function<void(std::int32_t index, const double* value)>& use) const;
 
  private:
   static std::int64_t width_of(std::span<const PlanStep> steps, std::int64_t features);

@@ -155,11 +155,10 @@ class PackedParts {
                       T* scratch) const {
     if (shared()) return origin();
     choose(alpha, weight_directions_, chosen);
-    kernels.interpolate(weights_.data(), static_cast<std::int64_t>(chosen.size()), weight_size_, chosen.data(),
-                        scratch);
+    kernels.form(weights_.data(), static_cast<std::int64_t>(chosen.size()), weight_size_, chosen.data(), scratch);
     choose(alpha, bias_directions_, chosen);
-    kernels.interpolate(biases_.data(), static_cast<std::int64_t>(chosen.size()), bias_size_, chosen.data(),
-                        scratch + weight_size_);
+    kernels.form(biases_.data(), static_cast<std::int64_t>(chosen.size()), bias_size_, chosen.data(),
+                 scratch + weight_size_);
     return {in_, out_, activation_, scratch, scratch + weight_size_};
   }
 

@@ -11,7 +11,7 @@
 namespace lossatlas::cpu {
 namespace {
 
-constexpr std::int64_t kChunkSamples = 256;  // factored by one item; a multiple of every target's row tile
+constexpr std::int64_t kChunkSamples = 256;  // factored by one item; a multiple of R on every target
 constexpr std::int64_t kPointsOfItem = 1024;
 
 // ‖x‖, computed so that squares do not overflow; NaN if an entry is not finite.
@@ -102,7 +102,7 @@ class Residuals {
         set_column(column, valid, [&](std::int64_t output, std::int64_t) { return values[output]; });
       }
     }
-    list_.tile(first, control, scratch_.data(), [&](std::int32_t value, const double* units) {
+    list_.strip(first, control, scratch_.data(), [&](std::int32_t value, const double* units) {
       for (std::size_t part = 0; part < crossing.parts.size(); ++part) {
         if (crossing.parts[part] != value) continue;
         const std::int64_t column = part == 0 ? 0 : 1 + crossing.directions[part - 1];

@@ -264,7 +264,7 @@ HWY_INLINE V Softplus(D d, V x) {
   using T = hn::TFromD<D>;
   const V one = hn::Set(d, 1);
   const V t = Exp(d, hn::Neg(hn::Abs(x)));
-  // 1 + t = (1 + f) 2ⁿ without rounding; forming 1 + t would lose the low bits of t.
+  // 1 + t = (1 + f) 2ⁿ without rounding; computing 1 + t would lose the low bits of t.
   const auto halve = hn::Gt(t, hn::Set(d, static_cast<T>(0.41421356237309504880)));
   const V f = hn::IfThenElse(halve, hn::Mul(hn::Set(d, 0.5f), hn::Sub(t, one)), t);
   const V log = LogOnePlus(d, f, hn::IfThenElseZero(halve, one), hn::Zero(d));

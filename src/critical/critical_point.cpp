@@ -93,8 +93,8 @@ bool goes_on_moving(const Landscape& landscape, std::span<const double> start, c
   return true;
 }
 
-CriticalPoint certify(const Landscape& landscape, std::span<const double> theta, double tolerance,
-                      const Control& control) {
+CriticalPoint certify_point(const Landscape& landscape, std::span<const double> theta, double tolerance,
+                            const Control& control) {
   CriticalPoint point;
   point.theta.assign(theta.begin(), theta.end());
   point.loss = landscape.evaluate(theta, {{}, control.stop}).loss();
@@ -186,7 +186,7 @@ std::vector<CriticalPoint> passed_by(const Landscape& landscape, std::span<const
     std::vector<double> theta = descend(landscape, start, static_cast<std::int64_t>(length) - 1, options);
     const bool on = std::isfinite(norm_l1(theta)) && neuron_at_infinity(landscape, theta, options.control).empty();
     if (on) theta = newton_among_finite(landscape, theta, options);
-    points.push_back(certify(landscape, theta, options.tolerance, options.control));
+    points.push_back(certify_point(landscape, theta, options.tolerance, options.control));
     if (!on || is_minimum(landscape, points.back(), options.control)) break;
   }
   return points;
@@ -200,7 +200,7 @@ std::vector<CriticalPoint> from_start(const Landscape& landscape, std::int64_t i
   init.seed = high << 32 | low;
   const std::vector<double> start = random_parameters(landscape.network(), init);
   if (index % 2 != 0) return passed_by(landscape, start, random.uniform(), each);
-  return {certify(landscape, follow(landscape, start, each), each.tolerance, each.control)};
+  return {certify_point(landscape, follow(landscape, start, each), each.tolerance, each.control)};
 }
 
 using StartPoints = std::vector<std::vector<CriticalPoint>>;
@@ -338,14 +338,14 @@ CriticalPoint find_critical_point(const Landscape& landscape, std::span<const do
                                   const CriticalPointOptions& options) {
   check_options(options, "find_critical_point");
   check_start(landscape, start, "find_critical_point");
-  return certify(landscape, follow(landscape, start, options), options.tolerance, options.control);
+  return certify_point(landscape, follow(landscape, start, options), options.tolerance, options.control);
 }
 
 CriticalPoint certify_critical_point(const Landscape& landscape, std::span<const double> theta, double tolerance) {
   require(std::isfinite(tolerance) && tolerance > 0, "certify_critical_point", "received tolerance ", tolerance,
           ", expected a positive bound on the gradient, such as 1e-12");
   check_start(landscape, theta, "certify_critical_point");
-  return certify(landscape, theta, tolerance, {});
+  return certify_point(landscape, theta, tolerance, {});
 }
 
 CriticalSearch search_critical_points(const Landscape& landscape, const CriticalSearchOptions& options) {

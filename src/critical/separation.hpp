@@ -17,7 +17,7 @@ namespace lossatlas {
 /// the span of their ∂m/∂θ; the others are free as far as their ∂m/∂θ is outside it. A critical point needs Σ e^m ∂m/∂θ
 /// of the free pairs to vanish outside the span, here to 1e-6 of the sum of its terms: first among the pairs within
 /// 1e-8 of the largest e^m, then, once these are fixed too, among those within 1e-8 of the next one. Only ratios of e^m
-/// are formed, so their underflow does not matter. Parameters are measured by how far they move the outputs.
+/// are computed, so their underflow does not matter. Parameters are measured by how far they move the outputs.
 ///
 /// Costs one forward pass over the data if no probability is below 1e-8; otherwise as many backward passes over a chunk
 /// of samples as the span has dimensions, O(M) for each pair of dimensions by Gram–Schmidt, and at most 8·M² bytes.

@@ -11,6 +11,6 @@ struct DeviceLimits {
   double f32_per_f64 = 2;  ///< speed of single precision relative to double
 };
 
-inline constexpr double kTileFlop = 5e10;  // for grid points without tensor cores: milliseconds, for a quick stop
+inline constexpr double kBatchFlop = 5e10;  // for grid points without tensor cores: milliseconds, for a quick stop
 
 }  // namespace lossatlas::cuda

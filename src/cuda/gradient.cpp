@@ -22,7 +22,7 @@ void require_parameters(const Problem& problem, std::size_t size, const char* fu
 std::size_t depth(const Problem& problem) { return problem.network().nodes().size(); }
 std::int64_t capacity(const Problem& problem) { return std::min(kChunkRows, problem.samples()); }
 
-/// Waits, checks for a requested stop and reports progress each time about a tile's work has been queued.
+/// Waits, checks for a requested stop and reports progress each time about a batch's work has been queued.
 class SamplePace {
  public:
   SamplePace(const Memory& memory, const Control& control, double sample_flop, std::int64_t samples)
@@ -32,7 +32,7 @@ class SamplePace {
   void add(std::int64_t rows) {
     done_ += rows;
     queued_ += sample_flop_ * static_cast<double>(rows);
-    if (queued_ < kTileFlop) return;
+    if (queued_ < kBatchFlop) return;
     queued_ = 0;
     synchronise(memory_);
     check_stop(control_);

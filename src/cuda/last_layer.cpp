@@ -18,7 +18,7 @@ namespace lossatlas::cuda {
 namespace {
 
 constexpr std::int64_t kQrBytes = std::int64_t{1} << 31;
-constexpr std::int64_t kQrFeatures = 1024;
+constexpr std::int64_t kQrUnits = 1024;
 constexpr int kRefinements = 3;
 constexpr double kEpsilon = std::numeric_limits<double>::epsilon();
 constexpr double kLeastCondition = 64 * kEpsilon;  // below it a solution of the normal equations has no correct digit
@@ -26,11 +26,11 @@ constexpr double kRegularised = 2;   // a refinement that lowers Σr² by a larg
 constexpr double kFlat = 1 + 1e-13;  // near its minimum the objective cannot tell a better solution from rounding
 constexpr double kQrRidge = 1e-18;   // the ridge chosen for QR: larger weights would spoil an evaluation in f32
 
-/// The columns [a, 1] (N, n) of the least squares problem, a group of samples at a time. They are kept if memory
+/// The design matrix [a, 1] (N, n) of the least squares problem, a group of samples at a time. It is kept if memory
 /// allows, else computed anew each time, with the same bits.
-class Features {
+class DesignMatrix {
  public:
-  Features(Workspace& workspace, const Problem& problem, std::span<const double> theta)
+  DesignMatrix(Workspace& workspace, const Problem& problem, std::span<const double> theta)
       : workspace_(workspace),
         problem_(problem),
         theta_(uploaded(workspace.memory(), theta)),
@@ -105,22 +105,22 @@ struct Residual {
 /// n) of a group is A (n, rows) with ΦᵀΦ = A Aᵀ.
 class NormalEquations {
  public:
-  NormalEquations(Workspace& workspace, const Problem& problem, Features& features, const Control& control)
+  NormalEquations(Workspace& workspace, const Problem& problem, DesignMatrix& design, const Control& control)
       : workspace_(workspace),
         problem_(problem),
-        features_(features),
+        design_(design),
         control_(control),
-        n_(features.columns()),
+        n_(design.columns()),
         outputs_(problem.network().outputs()),
         gram_(memory(), n_ * n_),
         factor_(memory(), n_ * n_),
-        rows_(memory(), std::min(kChunkRows, features.samples()) * outputs_),
+        rows_(memory(), std::min(kChunkRows, design.samples()) * outputs_),
         coefficients_(memory(), n_ * outputs_),
         projected_(memory(), n_ * outputs_) {
     initial_ = residual_of(std::vector<double>(static_cast<std::size_t>(n_ * outputs_)), true);
     const std::vector<double> squares = diagonal(gram_);
-    for (std::int64_t i = 0; i < features.units(); ++i) mean_diagonal_ += squares[static_cast<std::size_t>(i)];
-    mean_diagonal_ /= static_cast<double>(features.units());
+    for (std::int64_t i = 0; i < design.units(); ++i) mean_diagonal_ += squares[static_cast<std::size_t>(i)];
+    mean_diagonal_ /= static_cast<double>(design.units());
     if (mean_diagonal_ == 0) mean_diagonal_ = 1;  // all hidden activations vanish, so any ridge gives zero weights
   }
 
@@ -131,11 +131,11 @@ class NormalEquations {
     LOSSATLAS_CUDA(cudaMemcpyAsync(factor_.data(), gram_.data(), static_cast<std::size_t>(8 * n_ * n_),
                                    cudaMemcpyDeviceToDevice, workspace_.stream()));
     LOSSATLAS_CUDA(
-        kernels::launch_add_strided(factor_.data(), features_.units(), n_ + 1, shift(ridge), workspace_.stream()));
+        kernels::launch_add_strided(factor_.data(), design_.units(), n_ + 1, shift(ridge), workspace_.stream()));
     if (!factor_cholesky(workspace_, n_, factor_.data())) return false;
     const std::vector<double> pivots = diagonal(factor_);
     const double least = *std::min_element(pivots.begin(), pivots.end());
-    const double trace = static_cast<double>(features_.units()) * (mean_diagonal_ + shift(ridge));
+    const double trace = static_cast<double>(design_.units()) * (mean_diagonal_ + shift(ridge));
     condition_ = least * least / trace;
     return std::all_of(pivots.begin(), pivots.end(), [](double pivot) { return std::isfinite(pivot) && pivot > 0; });
   }
@@ -195,11 +195,11 @@ class NormalEquations {
     upload(memory(), std::span(coefficients), coefficients_.data());
     fill_zero(memory(), projected_.data(), projected_.size());
     if (with_gram) fill_zero(memory(), gram_.data(), gram_.size());
-    features_.for_each_group(control_, [&](std::int64_t first, std::int64_t rows, const double* block) {
+    design_.for_each_group(control_, [&](std::int64_t first, std::int64_t rows, const double* block) {
       if (with_gram) add_gram(rows, block);
       residual.squares += add_group(first, rows, block);
       if (with_gram && control_.progress) {
-        control_.progress({"least squares", first + rows, features_.samples()});
+        control_.progress({"least squares", first + rows, design_.samples()});
       }
     });
     download(memory(), projected_.data(), std::span(residual.projected));
@@ -236,7 +236,7 @@ class NormalEquations {
   template <class Body>
   void for_weights(Body&& body) const {
     for (std::int64_t k = 0; k < outputs_; ++k) {
-      for (std::int64_t i = 0; i < features_.units(); ++i) body(static_cast<std::size_t>(k * n_ + i));
+      for (std::int64_t i = 0; i < design_.units(); ++i) body(static_cast<std::size_t>(k * n_ + i));
     }
   }
 
@@ -248,7 +248,7 @@ class NormalEquations {
 
   Workspace& workspace_;
   const Problem& problem_;
-  Features& features_;
+  DesignMatrix& design_;
   const Control& control_;
   std::int64_t n_;
   std::int64_t outputs_;
@@ -263,20 +263,19 @@ class NormalEquations {
 };
 
 /// Coefficients (n, K) by Householder QR of [Φ; √(λ N d) I], where I leaves out the bias; empty if R is singular.
-std::vector<double> solve_by_qr(Workspace& workspace, const Problem& problem, Features& features, double shift,
+std::vector<double> solve_by_qr(Workspace& workspace, const Problem& problem, DesignMatrix& design, double shift,
                                 const Control& control) {
   Memory& memory = workspace.memory();
   const cudaStream_t stream = workspace.stream();
-  const std::int64_t n = features.columns(), outputs = problem.network().outputs(), samples = features.samples();
-  const std::int64_t rows = samples + features.units();
+  const std::int64_t n = design.columns(), outputs = problem.network().outputs(), samples = design.samples();
+  const std::int64_t rows = samples + design.units();
   const DeviceBuffer<double> a(memory, rows * n), b(memory, rows * outputs), y(memory, samples * outputs);
   fill_zero(memory, a.data(), a.size());
   fill_zero(memory, b.data(), b.size());
-  features.for_each_group(control, [&](std::int64_t first, std::int64_t count, const double* block) {
+  design.for_each_group(control, [&](std::int64_t first, std::int64_t count, const double* block) {
     LOSSATLAS_CUDA(kernels::launch_transpose(block, count, n, a.data() + first, rows, stream));
   });
-  LOSSATLAS_CUDA(
-      kernels::launch_fill_strided(a.data() + samples, features.units(), rows + 1, std::sqrt(shift), stream));
+  LOSSATLAS_CUDA(kernels::launch_fill_strided(a.data() + samples, design.units(), rows + 1, std::sqrt(shift), stream));
   LOSSATLAS_CUDA(kernels::launch_targets(target_rows(problem, 0, samples), y.data(), stream));
   LOSSATLAS_CUDA(kernels::launch_transpose(y.data(), samples, outputs, b.data(), rows, stream));
   if (!solve_least_squares(workspace, rows, n, outputs, a.data(), b.data())) return {};
@@ -289,19 +288,19 @@ std::vector<double> solve_by_qr(Workspace& workspace, const Problem& problem, Fe
 }
 
 /// Splits coefficients (n, K), column-major, into weights (K, F) and bias (K).
-LastLayer unpack(const Features& features, const std::vector<double>& coefficients, double ridge, bool by_qr) {
+LastLayer unpack(const DesignMatrix& design, const std::vector<double>& coefficients, double ridge, bool by_qr) {
   LastLayer layer;
-  for (auto column = coefficients.begin(); column != coefficients.end(); column += features.columns()) {
-    layer.weights.insert(layer.weights.end(), column, column + features.units());
-    if (features.has_bias()) layer.bias.push_back(*(column + features.units()));
+  for (auto column = coefficients.begin(); column != coefficients.end(); column += design.columns()) {
+    layer.weights.insert(layer.weights.end(), column, column + design.units());
+    if (design.has_bias()) layer.bias.push_back(*(column + design.units()));
   }
   layer.ridge = ridge;
   layer.factored_by_qr = by_qr;
   return layer;
 }
 
-bool fits_qr(const Features& features) {
-  return features.units() <= kQrFeatures && 8 * features.samples() * features.units() <= kQrBytes;
+bool fits_qr(const DesignMatrix& design) {
+  return design.units() <= kQrUnits && 8 * design.samples() * design.units() <= kQrBytes;
 }
 
 /// Raises the ridge tenfold until Cholesky succeeds, and returns it.
@@ -325,29 +324,29 @@ LastLayer solve_last_layer(Workspace& workspace, const Problem& problem, std::sp
           ", expected a finite one; pass a negative ridge to have it chosen");
   require(static_cast<std::int64_t>(theta.size()) == problem.network().parameter_count(), "solve_last_layer",
           "received theta with ", theta.size(), " entries, expected ", problem.network().parameter_count());
-  Features features(workspace, problem, theta);
-  NormalEquations equations(workspace, problem, features, control);
+  DesignMatrix design(workspace, problem, theta);
+  NormalEquations equations(workspace, problem, design, control);
   const auto by_qr = [&](double relative) {
-    return solve_by_qr(workspace, problem, features, equations.shift(relative), control);
+    return solve_by_qr(workspace, problem, design, equations.shift(relative), control);
   };
   // At worst, rounding perturbs the Gram matrix by about n ε times its mean diagonal; a quarter of that proved enough.
-  const double least_ridge = 0.25 * kEpsilon * static_cast<double>(features.columns());
+  const double least_ridge = 0.25 * kEpsilon * static_cast<double>(design.columns());
   if (ridge < 0) {
     ridge = factor_from(equations, least_ridge);
     const auto solution = equations.solve(0);
-    if (fits_qr(features) && equations.hopeless() && solution.gain > kRegularised) {
+    if (fits_qr(design) && equations.hopeless() && solution.gain > kRegularised) {
       const auto coefficients = by_qr(kQrRidge);
-      if (!coefficients.empty()) return unpack(features, coefficients, kQrRidge, true);
+      if (!coefficients.empty()) return unpack(design, coefficients, kQrRidge, true);
     }
-    return unpack(features, solution.coefficients, ridge, false);
+    return unpack(design, solution.coefficients, ridge, false);
   }
   const bool factored = equations.factor(ridge);
-  if (fits_qr(features) && (!factored || equations.hopeless())) {
+  if (fits_qr(design) && (!factored || equations.hopeless())) {
     const auto coefficients = by_qr(ridge);
-    if (!coefficients.empty()) return unpack(features, coefficients, ridge, true);
+    if (!coefficients.empty()) return unpack(design, coefficients, ridge, true);
   }
   if (!factored) ridge = factor_from(equations, std::max(least_ridge, 10 * ridge));
-  return unpack(features, equations.solve(equations.shift(ridge)).coefficients, ridge, false);
+  return unpack(design, equations.solve(equations.shift(ridge)).coefficients, ridge, false);
 }
 
 }  // namespace lossatlas::cuda

@@ -7,7 +7,7 @@
 namespace lossatlas::cuda {
 namespace {
 
-constexpr std::int64_t kMostTileBytes = std::int64_t{4} << 30;
+constexpr std::int64_t kMostBudget = std::int64_t{4} << 30;
 
 }  // namespace
 
@@ -31,7 +31,7 @@ void* Memory::allocate_pinned(std::int64_t bytes) {
   const cudaError_t status = cudaMallocHost(&memory, static_cast<std::size_t>(bytes));
   if (status == cudaErrorMemoryAllocation) {
     cudaGetLastError();
-    throw OutOfMemory(message("cuda", "received a tile that needs ", bytes,
+    throw OutOfMemory(message("cuda", "received work that needs ", bytes,
                               " bytes of page-locked memory, expected that much free; free host memory"),
                       bytes);
   }
@@ -58,7 +58,7 @@ void Memory::settle() {
 std::int64_t memory_budget() {
   std::size_t free = 0, total = 0;
   LOSSATLAS_CUDA(cudaMemGetInfo(&free, &total));
-  return std::min(static_cast<std::int64_t>(free / 2), kMostTileBytes);
+  return std::min(static_cast<std::int64_t>(free / 2), kMostBudget);
 }
 
 }  // namespace lossatlas::cuda

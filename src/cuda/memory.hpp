@@ -37,7 +37,7 @@ class Memory {
   bool settled_ = false;
 };
 
-/// Bytes that a tile may take now: half of what is free, which leaves room for other calls.
+/// Bytes that may be taken now: half of what is free, which leaves room for other calls.
 std::int64_t memory_budget();
 
 /// `size` values of device memory, not initialised. Freed once the stream's work is done.

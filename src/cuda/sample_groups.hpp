@@ -1,4 +1,4 @@
-// The losses of a tile of points, a group of samples at a time: their sums over chunks of samples, then their means.
+// The losses of a batch of points, a group of samples at a time: their sums over chunks of samples, then their means.
 #pragma once
 
 #include <algorithm>
@@ -27,7 +27,7 @@ class SampleGroups {
   std::int64_t chunks() const { return (problem_.samples() + kernels::kChunkSamples - 1) / kernels::kChunkSamples; }
 
   /// Computes sums (points, chunks, H) of the losses of all samples; outputs(first, rows) gives the outputs (points,
-  /// rows, H·C) of samples first..first+rows−1. Heeds a requested stop each time about a tile's work has been queued.
+  /// rows, H·C) of samples first..first+rows−1. Heeds a requested stop each time about a batch's work has been queued.
   template <class Outputs>
   void sum_losses(std::int64_t points, double* sums, const Control& control, Outputs&& outputs) const {
     kernels::ChunkSums<T> group;
@@ -45,7 +45,7 @@ class SampleGroups {
       group.outputs = outputs(group.first, group.rows);
       LOSSATLAS_CUDA(kernels::launch_chunk_losses(group, workspace_.stream()));
       queued += group_flop;
-      if (queued < kTileFlop) continue;
+      if (queued < kBatchFlop) continue;
       synchronise(workspace_.memory());
       check_stop(control);
       queued = 0;

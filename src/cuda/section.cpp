@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "../kernels/section.hpp"
-#include "cuda/point_tiles.hpp"
+#include "cuda/point_batches.hpp"
 #include "cuda/section_chain.hpp"
 #include "cuda/section_graph.hpp"
 #include "cuda/section_lists.hpp"
@@ -36,12 +36,12 @@ class SampleFreeSection final : public DeviceSection {
     queue_.run(
         {plan_.rank, plan_.heads, units_.bytes_per_point(), units_.flop_per_point()}, points, control, losses,
         [this](std::int64_t capacity) { return Scratch(workspace_.memory(), units_, capacity); },
-        [this](const Scratch& scratch, const PointTile& tile) {
-          units_.run(tile, plan_.rank, scratch);
+        [this](const Scratch& scratch, const PointBatch& batch) {
+          units_.run(batch, plan_.rank, scratch);
           kernels::StatisticLosses<T> statistics = statistics_;
-          statistics.outputs = units_.outputs(tile, scratch);
-          statistics.points = tile.count;
-          statistics.losses = tile.results;
+          statistics.outputs = units_.outputs(batch, scratch);
+          statistics.points = batch.count;
+          statistics.losses = batch.results;
           LOSSATLAS_CUDA(kernels::launch_statistic_losses(statistics, workspace_.stream()));
         });
   }
@@ -52,7 +52,7 @@ class SampleFreeSection final : public DeviceSection {
   Units units_;
   DeviceBuffer<T> mean_;  // (C)
   kernels::StatisticLosses<T> statistics_;
-  TileQueue<typename Units::Scratch> queue_;
+  BatchQueue<typename Units::Scratch> queue_;
 };
 
 template <class T>
@@ -97,22 +97,22 @@ void section_outputs(Workspace& workspace, const SectionPlan& plan, std::span<co
   if (plan.graph) {
     using Scratch = PointValues<double>::Scratch;
     const PointValues<double> values(workspace, plan.graph->lists, control);
-    return TileQueue<Scratch>(workspace).run(
+    return BatchQueue<Scratch>(workspace).run(
         {plan.rank, plan.outputs, values.bytes_per_point(), values.flop_per_point()}, SectionPoints(points, plan.rank),
         control, outputs, [&](std::int64_t capacity) { return Scratch(memory, values, capacity); },
-        [&](const Scratch& scratch, const PointTile& tile) {
-          values.run(tile, plan.rank, scratch);
-          LOSSATLAS_CUDA(cudaMemcpyAsync(tile.results, values.outputs(tile, scratch),
-                                         static_cast<std::size_t>(tile.count * plan.outputs) * sizeof(double),
+        [&](const Scratch& scratch, const PointBatch& batch) {
+          values.run(batch, plan.rank, scratch);
+          LOSSATLAS_CUDA(cudaMemcpyAsync(batch.results, values.outputs(batch, scratch),
+                                         static_cast<std::size_t>(batch.count * plan.outputs) * sizeof(double),
                                          cudaMemcpyDeviceToDevice, workspace.stream()));
         });
   }
   const PointUnits<double> chain(workspace, plan.point_chain, control);
-  TileQueue<DeviceBuffer<double>>(workspace).run(
+  BatchQueue<DeviceBuffer<double>>(workspace).run(
       {plan.rank, plan.outputs, chain.bytes_per_point(), chain.flop_per_point()}, SectionPoints(points, plan.rank),
       control, outputs, [&](std::int64_t capacity) { return DeviceBuffer<double>(memory, chain.scratch(capacity)); },
-      [&](const DeviceBuffer<double>& scratch, const PointTile& tile) {
-        chain.run(tile.alpha, plan.rank, tile.count, scratch.data(), tile.results);
+      [&](const DeviceBuffer<double>& scratch, const PointBatch& batch) {
+        chain.run(batch.alpha, plan.rank, batch.count, scratch.data(), batch.results);
       });
 }
 

@@ -1,4 +1,4 @@
-// Section plans on a CUDA device. Bits depend on the plan, the data and the device, never on tiles or free memory.
+// Section plans on a CUDA device. Bits depend on the plan, the data and the device, never on batches or free memory.
 #pragma once
 
 #include <memory>

@@ -29,7 +29,7 @@ std::int64_t group_rows(const SectionPlan& plan) {
   constexpr std::int64_t kStep = 64;
   auto flop = 2.0 * static_cast<double>(plan.joint_sample.weights.size());
   for (const ChainLayer& layer : plan.sample_chain) flop += 2.0 * static_cast<double>(layer.weights.size());
-  const auto quick = static_cast<std::int64_t>(std::min(kTileFlop / std::max(1.0, flop), 1e9));
+  const auto quick = static_cast<std::int64_t>(std::min(kBatchFlop / std::max(1.0, flop), 1e9));
   return std::clamp(quick / kStep * kStep, kStep, kSampleRows);
 }
 

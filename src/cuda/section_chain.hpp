@@ -10,7 +10,7 @@
 
 #include "../kernels/point_chain.hpp"
 #include "cuda/packed_layers.hpp"
-#include "cuda/point_tiles.hpp"
+#include "cuda/point_batches.hpp"
 #include "cuda/problem.hpp"
 #include "cuda/workspace.hpp"
 #include "section/plan.hpp"
@@ -37,11 +37,11 @@ class PointUnits {
   std::int64_t scratch(std::int64_t points) const;
   /// outputs (points, out) at alpha (points, z).
   void run(const double* alpha, std::int64_t rank, std::int64_t points, T* scratch, T* outputs) const;
-  /// The same at a tile of points.
-  void run(const PointTile& tile, std::int64_t rank, const Scratch& scratch) const {
-    run(tile.alpha, rank, tile.count, scratch.chain.data(), scratch.outputs.data());
+  /// The same at a batch of points.
+  void run(const PointBatch& batch, std::int64_t rank, const Scratch& scratch) const {
+    run(batch.alpha, rank, batch.count, scratch.chain.data(), scratch.outputs.data());
   }
-  const T* outputs(const PointTile&, const Scratch& scratch) const { return scratch.outputs.data(); }
+  const T* outputs(const PointBatch&, const Scratch& scratch) const { return scratch.outputs.data(); }
 
  private:
   kernels::PointChain<T> chain(std::int64_t points) const;

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "../kernels/section.hpp"
-#include "cuda/point_tiles.hpp"
+#include "cuda/point_batches.hpp"
 #include "cuda/sample_groups.hpp"
 #include "cuda/section_lists.hpp"
 
@@ -35,11 +35,11 @@ class PairGraph final : public DeviceSection {
 
   void losses(const SectionPoints& points, const Control& control, std::span<double> losses) override {
     control_ = {{}, control.stop};
-    PointTiles tiles{plan_.rank, plan_.heads, bytes_per_point()};
-    tiles.flop_per_point = plan_.pair_work * static_cast<double>(problem_.samples()) + offsets_.flop_per_point();
+    PointBatches batches{plan_.rank, plan_.heads, bytes_per_point()};
+    batches.flop_per_point = plan_.pair_work * static_cast<double>(problem_.samples()) + offsets_.flop_per_point();
     queue_.run(
-        tiles, points, control, losses, [this](std::int64_t capacity) { return Scratch(*this, capacity); },
-        [this](const Scratch& scratch, const PointTile& tile) { run_tile(scratch, tile); });
+        batches, points, control, losses, [this](std::int64_t capacity) { return Scratch(*this, capacity); },
+        [this](const Scratch& scratch, const PointBatch& batch) { run_batch(scratch, batch); });
   }
 
  private:
@@ -69,41 +69,41 @@ class PairGraph final : public DeviceSection {
            word * (pairs_.moving_values() + groups_.rows() * (units_ + pairs_.row_values()));
   }
 
-  void run_tile(const Scratch& scratch, const PointTile& tile) {
-    offsets_.run(tile, plan_.rank, scratch.offsets);
-    pairs_.form(tile.alpha, plan_.rank, tile.count, scratch.weights.data(), stream());
-    groups_.sum_losses(tile.count, scratch.sums.data(), control_,
-                       [&](std::int64_t first, std::int64_t rows) { return run_group(scratch, tile, first, rows); });
-    groups_.mean(scratch.sums.data(), tile.count, tile.results);
+  void run_batch(const Scratch& scratch, const PointBatch& batch) {
+    offsets_.run(batch, plan_.rank, scratch.offsets);
+    pairs_.form(batch.alpha, plan_.rank, batch.count, scratch.weights.data(), stream());
+    groups_.sum_losses(batch.count, scratch.sums.data(), control_,
+                       [&](std::int64_t first, std::int64_t rows) { return run_group(scratch, batch, first, rows); });
+    groups_.mean(scratch.sums.data(), batch.count, batch.results);
   }
 
-  /// The outputs of samples first..first+rows−1 at every point of the tile.
-  const T* run_group(const Scratch& scratch, const PointTile& tile, std::int64_t first, std::int64_t rows) const {
-    const auto start_of = [&](std::size_t k) { return scratch.starts.data() + tile.count * rows * places_[k]; };
-    for (std::size_t k = 0; k < lists_.crossings.size(); ++k) cross(scratch, tile, k, first, rows, start_of(k));
+  /// The outputs of samples first..first+rows−1 at every point of the batch.
+  const T* run_group(const Scratch& scratch, const PointBatch& batch, std::int64_t first, std::int64_t rows) const {
+    const auto start_of = [&](std::size_t k) { return scratch.starts.data() + batch.count * rows * places_[k]; };
+    for (std::size_t k = 0; k < lists_.crossings.size(); ++k) cross(scratch, batch, k, first, rows, start_of(k));
     const auto start = [&](std::int64_t k) {
       const auto index = static_cast<std::size_t>(k);
       return ListValue<T>{start_of(index), rows * lists_.crossings[index].units};
     };
-    pairs_.run(tile.count, rows, scratch.weights.data(), scratch.buffers.data(), start, {}, stream());
+    pairs_.run(batch.count, rows, scratch.weights.data(), scratch.buffers.data(), start, {}, stream());
     const auto last = static_cast<std::int32_t>(lists_.pair.size()) - 1;
-    return last < 0 ? start_of(0) : pairs_.value(last, tile.count, rows, scratch.buffers.data());
+    return last < 0 ? start_of(0) : pairs_.value(last, batch.count, rows, scratch.buffers.data());
   }
 
-  void cross(const Scratch& scratch, const PointTile& tile, std::size_t k, std::int64_t first, std::int64_t rows,
+  void cross(const Scratch& scratch, const PointBatch& batch, std::size_t k, std::int64_t first, std::int64_t rows,
              T* to) const {
     const Crossing& crossing = lists_.crossings[k];
     kernels::JointRows<T> joint;
     joint.base = base_[k].data();
     joint.bias =
-        crossing.offset == kNoValue ? scratch.zeros.data() : offsets_.value(crossing.offset, tile, scratch.offsets);
+        crossing.offset == kNoValue ? scratch.zeros.data() : offsets_.value(crossing.offset, batch, scratch.offsets);
     joint.directions = directions_[k].data();
     joint.moving = static_cast<std::int32_t>(crossing.directions.size());
     joint.units = crossing.units;
     joint.activation = crossing.activation;
-    joint.alpha = tile.alpha;
+    joint.alpha = batch.alpha;
     joint.rank = plan_.rank;
-    joint.points = tile.count;
+    joint.points = batch.count;
     joint.samples = problem_.samples();
     joint.first = first;
     joint.rows = rows;
@@ -123,7 +123,7 @@ class PairGraph final : public DeviceSection {
   std::vector<DeviceBuffer<std::int32_t>> directions_;
   std::vector<std::int64_t> places_;  // units of the crossings before each
   std::int64_t units_ = 0, widest_ = 0;
-  TileQueue<Scratch> queue_;
+  BatchQueue<Scratch> queue_;
 };
 
 }  // namespace

@@ -48,7 +48,7 @@ void DeviceList<T>::form(const double* alpha, std::int64_t rank, std::int64_t po
                          cudaStream_t stream) const {
   for (std::size_t s = 0; s < steps_.size(); ++s) {
     if (steps_[s].adds() || steps_[s].part >= 0 || layers_[s]->layers()[0].shared()) continue;
-    LOSSATLAS_CUDA(kernels::launch_form(layers_[s]->layers()[0], alpha, rank, points, weights, stream));
+    LOSSATLAS_CUDA(kernels::launch_form_layer(layers_[s]->layers()[0], alpha, rank, points, weights, stream));
     weights += points * layers_[s]->layers()[0].values();
   }
 }
@@ -113,7 +113,7 @@ void run_sample_list(Workspace& workspace, const Problem& problem, const PlanLis
                      const TakeValue& take) {
   Memory& memory = workspace.memory();
   const DeviceList<double> list(memory, lists.sample, lists.sample_slots, control);
-  const auto quick = static_cast<std::int64_t>(std::min(kTileFlop / std::max(1.0, list.flop()), 1e9));
+  const auto quick = static_cast<std::int64_t>(std::min(kBatchFlop / std::max(1.0, list.flop()), 1e9));
   const std::int64_t capacity = std::min(std::clamp<std::int64_t>(quick, 1, kSampleRows), problem.samples());
   const DeviceBuffer<double> buffers(memory, capacity * list.row_values());
   for (std::int64_t first = 0; first < problem.samples(); first += capacity) {

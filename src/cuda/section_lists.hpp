@@ -11,7 +11,7 @@
 #include <lossatlas/progress.hpp>
 
 #include "cuda/packed_layers.hpp"
-#include "cuda/point_tiles.hpp"
+#include "cuda/point_batches.hpp"
 #include "cuda/problem.hpp"
 #include "cuda/workspace.hpp"
 #include "section/graph_plan.hpp"
@@ -66,7 +66,7 @@ class DeviceList {
   double flop_ = 0;
 };
 
-/// The point list at a tile of points. Each point is a batch of one row, so that the bits of its values do not depend
+/// The point list at a batch of points. Each point is a batch of one row, so that the bits of its values do not depend
 /// on the others.
 template <class T>
 class PointValues {
@@ -87,16 +87,16 @@ class PointValues {
   }
   double flop_per_point() const { return list_.flop(); }
 
-  void run(const PointTile& tile, std::int64_t rank, const Scratch& scratch) const {
+  void run(const PointBatch& batch, std::int64_t rank, const Scratch& scratch) const {
     const cudaStream_t stream = workspace_.stream();
-    list_.form(tile.alpha, rank, tile.count, scratch.weights.data(), stream);
-    list_.run(tile.count, 1, scratch.weights.data(), scratch.buffers.data(), {}, {}, stream);
+    list_.form(batch.alpha, rank, batch.count, scratch.weights.data(), stream);
+    list_.run(batch.count, 1, scratch.weights.data(), scratch.buffers.data(), {}, {}, stream);
   }
-  const T* value(std::int32_t index, const PointTile& tile, const Scratch& scratch) const {
-    return list_.value(index, tile.count, 1, scratch.buffers.data());
+  const T* value(std::int32_t index, const PointBatch& batch, const Scratch& scratch) const {
+    return list_.value(index, batch.count, 1, scratch.buffers.data());
   }
   /// The last value, after run().
-  const T* outputs(const PointTile& tile, const Scratch& scratch) const { return value(last_, tile, scratch); }
+  const T* outputs(const PointBatch& batch, const Scratch& scratch) const { return value(last_, batch, scratch); }
 
  private:
   Workspace& workspace_;

@@ -12,7 +12,7 @@
 #include "../kernels/tensor_pairs.hpp"
 #include "cuda/packed_layers.hpp"
 #include "cuda/pair_blocks.hpp"
-#include "cuda/point_tiles.hpp"
+#include "cuda/point_batches.hpp"
 #include "cuda/sample_groups.hpp"
 #include "cuda/section_chain.hpp"
 #include "cuda/stream_layers.hpp"
@@ -57,15 +57,15 @@ class PairSection final : public DeviceSection {
 
   void losses(const SectionPoints& points, const Control& control, std::span<double> losses) override {
     control_ = {{}, control.stop};
-    PointTiles tiles{plan_.rank, plan_.heads, bytes_per_point()};
-    tiles.flop_per_point = plan_.pair_work * static_cast<double>(problem_.samples());
-    if (bias_chain_) tiles.flop_per_point += bias_chain_->flop_per_point();
-    tiles.tile_flop = tile_flop(kernel_, ran(), workspace_.limits());
-    tiles.flagged = in_half();
+    PointBatches batches{plan_.rank, plan_.heads, bytes_per_point()};
+    batches.flop_per_point = plan_.pair_work * static_cast<double>(problem_.samples());
+    if (bias_chain_) batches.flop_per_point += bias_chain_->flop_per_point();
+    batches.batch_flop = batch_flop(kernel_, ran(), workspace_.limits());
+    batches.flagged = in_half();
     queue_.run(
-        tiles, points, control, losses, [this](std::int64_t capacity) { return Scratch(*this, capacity); },
-        [this](const Scratch& scratch, const PointTile& tile) { run_tile(scratch, tile); },
-        [this](const Scratch& scratch, const PointTile& tile) { run_again(scratch, tile); });
+        batches, points, control, losses, [this](std::int64_t capacity) { return Scratch(*this, capacity); },
+        [this](const Scratch& scratch, const PointBatch& batch) { run_batch(scratch, batch); },
+        [this](const Scratch& scratch, const PointBatch& batch) { run_again(scratch, batch); });
   }
 
  private:
@@ -148,7 +148,7 @@ class PairSection final : public DeviceSection {
     }
   }
 
-  // Depends on the plan, the precision and the device, so no result depends on tiles or free memory.
+  // Depends on the plan, the precision and the device, so no result depends on batches or free memory.
   void choose_kernel(Precision precision) {
     if (const auto operands = tensor_operands(plan_, precision, shared_bytes())) {
       kernel_ = PairKernel::tensor;
@@ -196,23 +196,23 @@ class PairSection final : public DeviceSection {
     return bytes;
   }
 
-  void run_tile(const Scratch& scratch, const PointTile& tile) {
-    const PairPoints points = points_at(scratch, tile.alpha, tile.count);
+  void run_batch(const Scratch& scratch, const PointBatch& batch) {
+    const PairPoints points = points_at(scratch, batch.alpha, batch.count);
     switch (kernel_) {
       case PairKernel::tensor:
-        run_tensor(scratch, points, shape_, tile.flags);
+        run_tensor(scratch, points, shape_, batch.flags);
         break;
       case PairKernel::stream:
-        stream_->run(fused_arguments(points), bias_of(scratch, points), scratch.stream, tile.flags);
+        stream_->run(fused_arguments(points), bias_of(scratch, points), scratch.stream, batch.flags);
         break;
       case PairKernel::fused:
         LOSSATLAS_CUDA(kernels::launch_pair_losses(fused_arguments(points), shared_bytes(), stream()));
         break;
       case PairKernel::layers:
-        run_layers(scratch, tile);
+        run_layers(scratch, batch);
         break;
     }
-    groups_.mean(points.sums, points.count, tile.results);
+    groups_.mean(points.sums, points.count, batch.results);
   }
 
   // The points, with B computed at alpha (count, z).
@@ -243,14 +243,14 @@ class PairSection final : public DeviceSection {
     LOSSATLAS_CUDA(kernels::launch_tensor_pairs(tensor, stream()));
   }
 
-  // Computes the flagged points of a finished tile again, in f32.
-  void run_again(const Scratch& scratch, const PointTile& tile) const {
+  // Computes the flagged points of a finished batch again, in f32.
+  void run_again(const Scratch& scratch, const PointBatch& batch) const {
     const Again& again = *scratch.again;
     const std::int32_t* chosen = again.chosen.data();
     std::int64_t count = 0;
-    LOSSATLAS_CUDA(kernels::compact_flagged(tile.flags, tile.count, again.workspace.data(), again.chosen.data(), &count,
-                                            stream()));
-    LOSSATLAS_CUDA(kernels::launch_gather_rows(tile.alpha, chosen, count, plan_.rank, again.alpha.data(), stream()));
+    LOSSATLAS_CUDA(kernels::compact_flagged(batch.flags, batch.count, again.workspace.data(), again.chosen.data(),
+                                            &count, stream()));
+    LOSSATLAS_CUDA(kernels::launch_gather_rows(batch.alpha, chosen, count, plan_.rank, again.alpha.data(), stream()));
     const PairPoints few = points_at(scratch, again.alpha.data(), count);
     if (stream_again_) {
       stream_again_->run(fused_arguments(few), bias_of(scratch, few), scratch.stream, nullptr);
@@ -259,7 +259,7 @@ class PairSection final : public DeviceSection {
     }
     groups_.mean(few.sums, few.count, again.results.data());
     LOSSATLAS_CUDA(
-        kernels::launch_scatter_rows(again.results.data(), chosen, count, plan_.heads, tile.results, stream()));
+        kernels::launch_scatter_rows(again.results.data(), chosen, count, plan_.heads, batch.results, stream()));
   }
 
   kernels::PairLosses<T> fused_arguments(const PairPoints& points) const {
@@ -272,7 +272,7 @@ class PairSection final : public DeviceSection {
     pairs.activation = plan_.joint_sample.activation;
     pairs.later = later_.on_device();
     pairs.depth = static_cast<std::int32_t>(later_.layers().size());
-    pairs.interpolated = moving_values_ > 0;
+    pairs.later_move = moving_values_ > 0;
     pairs.weight_values = later_values_;
     pairs.widths[0] = widths_[0];
     pairs.widths[1] = widths_[1];
@@ -286,60 +286,60 @@ class PairSection final : public DeviceSection {
     pairs.rank = plan_.rank;
     pairs.points = points.count;
     pairs.sums = points.sums;
-    const BlockShare share = block_share(kernel_, pairs.interpolated, pairs.points, pairs.chunks, workspace_.limits());
+    const BlockShare share = block_share(kernel_, pairs.later_move, pairs.points, pairs.chunks, workspace_.limits());
     pairs.block_points = share.points;
     pairs.block_chunks = share.chunks;
     return pairs;
   }
 
-  void run_layers(const Scratch& scratch, const PointTile& tile) const {
+  void run_layers(const Scratch& scratch, const PointBatch& batch) const {
     T* weights = scratch.weights.data();
     for (const auto& layer : later_.layers()) {
       if (layer.shared()) continue;
-      LOSSATLAS_CUDA(kernels::launch_form(layer, tile.alpha, plan_.rank, tile.count, weights, stream()));
-      weights += tile.count * layer.values();
+      LOSSATLAS_CUDA(kernels::launch_form_layer(layer, batch.alpha, plan_.rank, batch.count, weights, stream()));
+      weights += batch.count * layer.values();
     }
-    groups_.sum_losses(tile.count, scratch.sums.data(), control_,
-                       [&](std::int64_t first, std::int64_t rows) { return run_group(scratch, tile, first, rows); });
+    groups_.sum_losses(batch.count, scratch.sums.data(), control_,
+                       [&](std::int64_t first, std::int64_t rows) { return run_group(scratch, batch, first, rows); });
   }
 
-  // The outputs of samples first..first+rows−1 at every point of the tile; activations are (points, rows, width).
-  const T* run_group(const Scratch& scratch, const PointTile& tile, std::int64_t first, std::int64_t rows) const {
+  // The outputs of samples first..first+rows−1 at every point of the batch; activations are (points, rows, width).
+  const T* run_group(const Scratch& scratch, const PointBatch& batch, std::int64_t first, std::int64_t rows) const {
     const T* below = scratch.activations[0].data();
     bool same_for_all = false;
     if (direct_) {
       below = inputs() + first * problem_.features();
       same_for_all = true;
     } else {
-      joint_rows(scratch, tile, first, rows);
+      joint_rows(scratch, batch, first, rows);
     }
     const T* weights = scratch.weights.data();
     const auto layers = later_.layers();
     for (std::size_t l = 0; l < layers.size(); ++l) {
       const kernels::LayerParts<T>& layer = layers[l];
-      kernels::DenseBatch<T> batch;
-      batch.x = below;
-      batch.x_stride = same_for_all ? 0 : rows * layer.in;
-      batch.weights = layer.shared() ? layer.weights : weights;
-      batch.weights_stride = layer.shared() ? 0 : layer.values();
-      batch.bias = layer.shared() ? layer.biases : weights + layer.out * layer.in;
-      batch.bias_stride = batch.weights_stride;
-      batch.y = scratch.activations[(l + 1) % 2].data();
-      batch.y_stride = rows * layer.out;
-      batch.batch = tile.count;
-      batch.rows = rows;
-      batch.in = layer.in;
-      batch.out = layer.out;
-      batch.activation = layer.activation;
-      LOSSATLAS_CUDA(kernels::launch_dense(batch, stream()));
-      if (!layer.shared()) weights += tile.count * layer.values();
-      below = batch.y;
+      kernels::DenseBatch<T> dense;
+      dense.x = below;
+      dense.x_stride = same_for_all ? 0 : rows * layer.in;
+      dense.weights = layer.shared() ? layer.weights : weights;
+      dense.weights_stride = layer.shared() ? 0 : layer.values();
+      dense.bias = layer.shared() ? layer.biases : weights + layer.out * layer.in;
+      dense.bias_stride = dense.weights_stride;
+      dense.y = scratch.activations[(l + 1) % 2].data();
+      dense.y_stride = rows * layer.out;
+      dense.batch = batch.count;
+      dense.rows = rows;
+      dense.in = layer.in;
+      dense.out = layer.out;
+      dense.activation = layer.activation;
+      LOSSATLAS_CUDA(kernels::launch_dense(dense, stream()));
+      if (!layer.shared()) weights += batch.count * layer.values();
+      below = dense.y;
       same_for_all = false;
     }
     return below;
   }
 
-  void joint_rows(const Scratch& scratch, const PointTile& tile, std::int64_t first, std::int64_t rows) const {
+  void joint_rows(const Scratch& scratch, const PointBatch& batch, std::int64_t first, std::int64_t rows) const {
     kernels::JointRows<T> joint;
     joint.base = base_.data();
     joint.bias = scratch.bias->outputs.data();
@@ -347,9 +347,9 @@ class PairSection final : public DeviceSection {
     joint.moving = static_cast<std::int32_t>(directions_.size());
     joint.units = units_;
     joint.activation = plan_.joint_sample.activation;
-    joint.alpha = tile.alpha;
+    joint.alpha = batch.alpha;
     joint.rank = plan_.rank;
-    joint.points = tile.count;
+    joint.points = batch.count;
     joint.samples = problem_.samples();
     joint.first = first;
     joint.rows = rows;
@@ -375,7 +375,7 @@ class PairSection final : public DeviceSection {
   std::int64_t widths_[2] = {0, 0};
   std::int64_t later_values_ = 0;
   std::int64_t moving_values_ = 0;
-  TileQueue<Scratch> queue_;
+  BatchQueue<Scratch> queue_;
 };
 
 }  // namespace

@@ -6,7 +6,7 @@
 
 #include "../kernels/section.hpp"
 #include "cuda/linear_algebra.hpp"
-#include "cuda/point_tiles.hpp"
+#include "cuda/point_batches.hpp"
 #include "cuda/section_chain.hpp"
 #include "cuda/section_lists.hpp"
 
@@ -46,9 +46,9 @@ class QuadraticSection final : public DeviceSection {
   void losses(const SectionPoints& points, const Control& control, std::span<double> losses) override {
     queue_.run(
         {plan_.rank, plan_.heads, 8, point_flop()}, points, control, losses, [](std::int64_t) { return NoScratch{}; },
-        [this](const NoScratch&, const PointTile& tile) {
-          LOSSATLAS_CUDA(
-              kernels::launch_quadratic_losses(residuals_, tile.alpha, tile.count, tile.results, workspace_.stream()));
+        [this](const NoScratch&, const PointBatch& batch) {
+          LOSSATLAS_CUDA(kernels::launch_quadratic_losses(residuals_, batch.alpha, batch.count, batch.results,
+                                                          workspace_.stream()));
         });
   }
 
@@ -108,7 +108,7 @@ class QuadraticSection final : public DeviceSection {
   const SectionPlan& plan_;
   kernels::ResidualColumns residuals_;
   DeviceBuffer<double> matrix_;  // (H, z+1, rows), column-major: E, then F in the upper triangles of (H, z+1, z+1)
-  TileQueue<NoScratch> queue_;
+  BatchQueue<NoScratch> queue_;
 };
 
 }  // namespace

@@ -8,13 +8,13 @@
 #include "../kernels/tensor_stream.hpp"
 #include "cuda/packed_layers.hpp"
 #include "cuda/pair_blocks.hpp"
-#include "cuda/point_tiles.hpp"
+#include "cuda/point_batches.hpp"
 #include "cuda/stream_layers.hpp"
 
 namespace lossatlas::cuda {
 namespace {
 
-constexpr std::int64_t kMostTileRows = 131072;  // a few chunks per multiprocessor
+constexpr std::int64_t kMostBatchRows = 131072;  // a few chunks per multiprocessor
 
 struct NoScratch {};
 
@@ -48,19 +48,19 @@ class PointRowsSection final : public DeviceSection {
   }
 
   void losses(const SectionPoints& points, const Control& control, std::span<double> losses) override {
-    PointTiles tiles{plan_.rank, plan_.heads};
+    PointBatches batches{plan_.rank, plan_.heads};
     for (const ChainLayer& layer : chain_.later)
-      tiles.flop_per_point += 2.0 * static_cast<double>(layer.weights.size());
-    tiles.tile_flop =
-        tile_flop(PairKernel::stream, std::is_same_v<T, double> ? Precision::f64 : Precision::f32, workspace_.limits());
-    tiles.most = kMostTileRows;
+      batches.flop_per_point += 2.0 * static_cast<double>(layer.weights.size());
+    batches.batch_flop = batch_flop(PairKernel::stream, std::is_same_v<T, double> ? Precision::f64 : Precision::f32,
+                                    workspace_.limits());
+    batches.most = kMostBatchRows;
     queue_.run(
-        tiles, points, control, losses, [](std::int64_t) { return NoScratch{}; },
-        [this](const NoScratch&, const PointTile& tile) { stream_.run_points(rows(tile), variance_, scratch_); });
+        batches, points, control, losses, [](std::int64_t) { return NoScratch{}; },
+        [this](const NoScratch&, const PointBatch& batch) { stream_.run_points(rows(batch), variance_, scratch_); });
   }
 
  private:
-  kernels::PairLosses<T> rows(const PointTile& tile) const {
+  kernels::PairLosses<T> rows(const PointBatch& batch) const {
     kernels::PairLosses<T> rows;
     rows.base = base_.data();
     rows.directions = directions_.data();
@@ -72,12 +72,12 @@ class PointRowsSection final : public DeviceSection {
     rows.heads = plan_.heads;
     rows.classes = plan_.outputs / plan_.heads;
     rows.targets.values = mean_.data();
-    rows.samples = tile.count;
-    rows.chunks = (tile.count + kernels::kChunkSamples - 1) / kernels::kChunkSamples;
-    rows.alpha = tile.alpha;
+    rows.samples = batch.count;
+    rows.chunks = (batch.count + kernels::kChunkSamples - 1) / kernels::kChunkSamples;
+    rows.alpha = batch.alpha;
     rows.rank = plan_.rank;
     rows.points = 1;
-    rows.sums = tile.results;
+    rows.sums = batch.results;
     return rows;
   }
 
@@ -91,7 +91,7 @@ class PointRowsSection final : public DeviceSection {
   DeviceBuffer<T> base_;  // b: (parts, units)
   DeviceBuffer<T> mean_;  // (C)
   DeviceBuffer<std::int32_t> directions_;
-  TileQueue<NoScratch> queue_;
+  BatchQueue<NoScratch> queue_;
 };
 
 }  // namespace

@@ -132,10 +132,10 @@ StreamLayers<T>::StreamLayers(Workspace& workspace, const AffineChain& chain, st
   fixed_ = DeviceBuffer<unsigned char>(memory, fragments_[0] * fragment_bytes(operands_));
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     if (layers_[l].moving) continue;
-    kernels::StreamWeights<T> form = weights(l);
-    form.points = 1;
-    form.weights = fixed_.data() + layers_[l].fragments * fragment_bytes(operands_);
-    LOSSATLAS_CUDA(kernels::launch_stream_weights(form, workspace_.stream()));
+    kernels::StreamWeights<T> arguments = weights(l);
+    arguments.points = 1;
+    arguments.weights = fixed_.data() + layers_[l].fragments * fragment_bytes(operands_);
+    LOSSATLAS_CUDA(kernels::launch_stream_weights(arguments, workspace_.stream()));
   }
 }
 
@@ -181,15 +181,15 @@ kernels::StreamWeights<T> StreamLayers<T>::weights(std::size_t l) const {
 template <class T>
 void StreamLayers<T>::form(const kernels::PairLosses<T>& pairs, const Scratch& scratch) const {
   for (std::size_t l = 0; l < layers_.size(); ++l) {
-    kernels::StreamWeights<T> form = weights(l);
-    form.alpha = pairs.alpha;
-    form.points = pairs.points;
-    form.biases = scratch.biases.data() + layers_[l].biases;
+    kernels::StreamWeights<T> arguments = weights(l);
+    arguments.alpha = pairs.alpha;
+    arguments.points = pairs.points;
+    arguments.biases = scratch.biases.data() + layers_[l].biases;
     if (layers_[l].moving && !blocks_form_) {
-      form.weights = scratch.weights.data() + layers_[l].fragments * fragment_bytes(operands_);
-      LOSSATLAS_CUDA(kernels::launch_stream_weights(form, workspace_.stream()));
+      arguments.weights = scratch.weights.data() + layers_[l].fragments * fragment_bytes(operands_);
+      LOSSATLAS_CUDA(kernels::launch_stream_weights(arguments, workspace_.stream()));
     }
-    LOSSATLAS_CUDA(kernels::launch_stream_biases(form, workspace_.stream()));
+    LOSSATLAS_CUDA(kernels::launch_stream_biases(arguments, workspace_.stream()));
   }
 }
 

@@ -1,4 +1,4 @@
-// Later layers for the streaming tensor kernels: their packed weights, formed for a tile of points.
+// Later layers for the streaming tensor kernels: their packed weights, formed for a batch of points.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +34,7 @@ class StreamLayers {
   StreamLayers(Workspace& workspace, const AffineChain& chain, std::int64_t samples, const PackedLayers<T>& parts,
                kernels::Operands operands);
 
-  /// What a tile of points needs besides its partial sums.
+  /// What a batch of points needs besides its partial sums.
   struct Scratch {
     DeviceBuffer<unsigned char> weights;  // (points, moving fragments), unless blocks form them
     DeviceBuffer<T> biases;               // (points, bias values)

@@ -1,5 +1,5 @@
 // Which joint plans the tensor kernel takes. Depends only on the plan, the precision and the device, so that results do
-// not depend on tiles or free memory. Plain C++.
+// not depend on batches or free memory. Plain C++.
 #pragma once
 
 #include <algorithm>

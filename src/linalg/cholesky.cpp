@@ -10,65 +10,65 @@
 namespace lossatlas::cpu {
 namespace {
 
-constexpr std::int64_t kTile = 256;
-constexpr std::int64_t kSliver = 64;  // a last tile narrower than this joins its neighbour: one bias column is no tile
+constexpr std::int64_t kBlock = 256;
+constexpr std::int64_t kSliver = 64;  // a narrower last block joins its neighbour: one bias column is no block
 
-/// Tiles of 0..n−1: begin(i)..begin(i + 1)−1.
-struct Tiling {
+/// Blocks of 0..n−1: begin(i)..begin(i + 1)−1.
+struct Blocking {
   std::int64_t n;
   std::int64_t count;
 
-  explicit Tiling(std::int64_t size) : n(size), count(std::max<std::int64_t>(1, (size + kTile - kSliver) / kTile)) {}
-  std::int64_t begin(std::int64_t tile) const { return tile == count ? n : tile * kTile; }
-  std::int64_t size(std::int64_t tile) const { return begin(tile + 1) - begin(tile); }
+  explicit Blocking(std::int64_t size)
+      : n(size), count(std::max<std::int64_t>(1, (size + kBlock - kSliver) / kBlock)) {}
+  std::int64_t begin(std::int64_t block) const { return block == count ? n : block * kBlock; }
+  std::int64_t size(std::int64_t block) const { return begin(block + 1) - begin(block); }
 };
 
 /// The pairs first ≤ i ≤ j < count.
-std::vector<std::pair<std::int64_t, std::int64_t>> upper_tiles(std::int64_t first, std::int64_t count) {
-  std::vector<std::pair<std::int64_t, std::int64_t>> tiles;
+std::vector<std::pair<std::int64_t, std::int64_t>> upper_blocks(std::int64_t first, std::int64_t count) {
+  std::vector<std::pair<std::int64_t, std::int64_t>> blocks;
   for (std::int64_t i = first; i < count; ++i) {
-    for (std::int64_t j = i; j < count; ++j) tiles.emplace_back(i, j);
+    for (std::int64_t j = i; j < count; ++j) blocks.emplace_back(i, j);
   }
-  return tiles;
+  return blocks;
 }
 
-/// Tile (i, j) of c += alpha·aᵀa, with a (k, n).
-void update_tile(const Tiling& tiling, std::int64_t i, std::int64_t j, std::int64_t k, double alpha, ConstMatrix a,
-                 Matrix c) {
-  const std::int64_t row = tiling.begin(i), col = tiling.begin(j);
-  if (i == j) return syrk_upper(tiling.size(i), k, alpha, a.at(0, row), 1, c.at(row, row));
-  gemm(Op::transpose, Op::none, tiling.size(i), tiling.size(j), k, alpha, a.at(0, row), a.at(0, col), 1,
+/// Block (i, j) of c += alpha·aᵀa, with a (k, n).
+void update_block(const Blocking& blocking, std::int64_t i, std::int64_t j, std::int64_t k, double alpha, ConstMatrix a,
+                  Matrix c) {
+  const std::int64_t row = blocking.begin(i), col = blocking.begin(j);
+  if (i == j) return syrk_upper(blocking.size(i), k, alpha, a.at(0, row), 1, c.at(row, row));
+  gemm(Op::transpose, Op::none, blocking.size(i), blocking.size(j), k, alpha, a.at(0, row), a.at(0, col), 1,
        c.at(row, col));
 }
 
 }  // namespace
 
-void add_gram(std::int64_t n, std::int64_t rows, ConstMatrix features, Matrix gram, int threads,
-              const Control& control) {
-  const Tiling tiling(n);
-  const auto tiles = upper_tiles(0, tiling.count);
-  parallel_for(static_cast<std::int64_t>(tiles.size()), threads, [&](std::int64_t t, int) {
+void add_gram(std::int64_t n, std::int64_t rows, ConstMatrix a, Matrix gram, int threads, const Control& control) {
+  const Blocking blocking(n);
+  const auto blocks = upper_blocks(0, blocking.count);
+  parallel_for(static_cast<std::int64_t>(blocks.size()), threads, [&](std::int64_t t, int) {
     check_stop(control);
-    const auto [i, j] = tiles[static_cast<std::size_t>(t)];
-    update_tile(tiling, i, j, rows, 1, features, gram);
+    const auto [i, j] = blocks[static_cast<std::size_t>(t)];
+    update_block(blocking, i, j, rows, 1, a, gram);
   });
 }
 
 bool cholesky(std::int64_t n, Matrix a, int threads, const Control& control) {
-  const Tiling tiling(n);
-  for (std::int64_t k = 0; k < tiling.count; ++k) {
-    const std::int64_t begin = tiling.begin(k), size = tiling.size(k);
+  const Blocking blocking(n);
+  for (std::int64_t k = 0; k < blocking.count; ++k) {
+    const std::int64_t begin = blocking.begin(k), size = blocking.size(k);
     const Matrix diagonal = a.at(begin, begin);
     if (!potrf_upper(size, diagonal)) return false;
-    parallel_for(tiling.count - k - 1, threads, [&](std::int64_t t, int) {
+    parallel_for(blocking.count - k - 1, threads, [&](std::int64_t t, int) {
       const std::int64_t j = k + 1 + t;
-      solve_upper(Op::transpose, size, tiling.size(j), diagonal, a.at(begin, tiling.begin(j)));
+      solve_upper(Op::transpose, size, blocking.size(j), diagonal, a.at(begin, blocking.begin(j)));
     });
-    const auto tiles = upper_tiles(k + 1, tiling.count);
-    parallel_for(static_cast<std::int64_t>(tiles.size()), threads, [&](std::int64_t t, int) {
+    const auto blocks = upper_blocks(k + 1, blocking.count);
+    parallel_for(static_cast<std::int64_t>(blocks.size()), threads, [&](std::int64_t t, int) {
       check_stop(control);
-      const auto [i, j] = tiles[static_cast<std::size_t>(t)];
-      update_tile(tiling, i, j, size, -1, a.at(begin, 0), a);
+      const auto [i, j] = blocks[static_cast<std::size_t>(t)];
+      update_block(blocking, i, j, size, -1, a.at(begin, 0), a);
     });
   }
   return true;

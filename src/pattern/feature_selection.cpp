@@ -12,7 +12,7 @@ namespace {
 
 using cpu::Op;
 
-constexpr std::int64_t kTile = 64;  // columns of one product
+constexpr std::int64_t kBlock = 64;  // columns of one product
 constexpr std::int64_t kRows = 512;
 
 std::int64_t pieces(std::int64_t size, std::int64_t each) { return (size + each - 1) / each; }
@@ -83,11 +83,11 @@ FeatureSelection::FeatureSelection(const Pixels& pixels, std::int64_t outputs, s
   append(candidates(ones, 1), std::vector<std::int64_t>{0});
 }
 
-/// Calls work(first, count) for tiles of 0..size−1, which depend only on the size.
+/// Calls work(first, count) for blocks of 0..size−1, which depend only on the size.
 template <class Work>
-void FeatureSelection::tiles(std::int64_t size, Work&& work) const {
-  parallel_for(pieces(size, kTile), threads_, Control{{}, control_.stop}, "",
-               [&](std::int64_t tile, int) { work(tile * kTile, std::min(kTile, size - tile * kTile)); });
+void FeatureSelection::blocks(std::int64_t size, Work&& work) const {
+  parallel_for(pieces(size, kBlock), threads_, Control{{}, control_.stop}, "",
+               [&](std::int64_t block, int) { work(block * kBlock, std::min(kBlock, size - block * kBlock)); });
 }
 
 Candidates FeatureSelection::candidates(std::span<const double> columns, std::int64_t count) const {
@@ -95,11 +95,11 @@ Candidates FeatureSelection::candidates(std::span<const double> columns, std::in
                std::vector<double>(static_cast<std::size_t>(count * count)),
                std::vector<double>(static_cast<std::size_t>(count * outputs_), 0.0)};
   const cpu::ConstMatrix b{columns.data(), count};
-  tiles(size_, [&](std::int64_t first, std::int64_t rows) {
+  blocks(size_, [&](std::int64_t first, std::int64_t rows) {
     cpu::gemm(Op::transpose, Op::none, rows, count, rows_, 1, {features_.data() + first, stride_}, b, 0,
               {c.against.data() + first * count, count});
   });
-  tiles(count, [&](std::int64_t first, std::int64_t cols) {
+  blocks(count, [&](std::int64_t first, std::int64_t cols) {
     const cpu::Matrix schur{c.schur.data() + first * count, count}, gain{c.gain.data() + first * outputs_, outputs_};
     cpu::gemm(Op::transpose, Op::none, cols, count, rows_, 1, {columns.data() + first, count}, b, 0, schur);
     cpu::gemm(Op::transpose, Op::none, cols, outputs_, rows_, 1, {columns.data() + first, count},
@@ -110,7 +110,7 @@ Candidates FeatureSelection::candidates(std::span<const double> columns, std::in
               {projected_.data(), outputs_}, 1, gain);
   });
   if (size_ > 0) {  // only now is all of `against` computed
-    tiles(count, [&](std::int64_t first, std::int64_t cols) {
+    blocks(count, [&](std::int64_t first, std::int64_t cols) {
       cpu::gemm(Op::transpose, Op::none, cols, count, size_, -1, {c.against.data() + first, count},
                 {c.against.data(), count}, 1, {c.schur.data() + first * count, count});
     });

@@ -48,7 +48,7 @@ class FeatureSelection {
  private:
   double& entry(std::int64_t i, std::int64_t j) { return factor_[static_cast<std::size_t>(i * stride_ + j)]; }
   template <class Work>
-  void tiles(std::int64_t size, Work&& work) const;
+  void blocks(std::int64_t size, Work&& work) const;
   void copy_products(const Candidates& candidates, std::span<const std::int64_t> picked);
   void solve_residual();
 

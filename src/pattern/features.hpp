@@ -1,5 +1,5 @@
-// Hidden layers for the network that carries a pattern: chosen without training, so that only its last layer is solved
-// for.
+// Features, which in this chapter are the units of the last hidden layer of the network that carries a pattern: its
+// hidden layers are chosen without training, so that only the last layer is solved for.
 //
 // The network maps h (z) to K outputs. Two designs:
 //  - even: ridges of one scale at random directions and offsets, mixed at random by the layers above. Best for smooth

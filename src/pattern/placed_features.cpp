@@ -26,7 +26,7 @@ constexpr double kLeastNorm = 1e-2;     // squared length below which a feature 
 constexpr double kWidest = 0.08;        // of a bump, the box being 1 wide
 constexpr double kMostElongated = 10;
 constexpr double kAnywhere = 0.05;                           // share of the proposals that ignore the residual
-constexpr std::int64_t kTilesPerItem = 8;                    // row tiles of one parallel item
+constexpr std::int64_t kStripsPerItem = 8;                   // strips of one parallel item
 constexpr std::int64_t kPixelBytes = std::int64_t{1} << 30;  // features of the pixels held at once
 
 /// Proposed units of the last hidden layer: weights (count, width) and biases (count).
@@ -46,25 +46,25 @@ struct Proposals {
   }
 };
 
-/// What the last hidden layer reads at every pixel, in row tiles for the SIMD kernels.
+/// What the last hidden layer reads at every pixel, in strips for the SIMD kernels.
 template <class T>
-class TiledInputs {
+class StripInputs {
  public:
-  TiledInputs(std::span<const double> inputs, std::int64_t rows, std::int64_t width)
+  StripInputs(std::span<const double> inputs, std::int64_t rows, std::int64_t width)
       : kernels_(cpu::section_kernels<T>()), rows_(rows), width_(width) {
     const std::int64_t lanes = kernels_.rows;
-    tiles_ = AlignedBuffer<T>::zeroed(cpu::ceil_divide(rows, lanes) * width * lanes);
+    strips_ = AlignedBuffer<T>::zeroed(cpu::ceil_divide(rows, lanes) * width * lanes);
     for (std::int64_t n = 0; n < rows; ++n) {
-      T* tile = tiles_.data() + n / lanes * width * lanes + n % lanes;
+      T* strip = strips_.data() + n / lanes * width * lanes + n % lanes;
       for (std::int64_t i = 0; i < width; ++i)
-        tile[i * lanes] = static_cast<T>(inputs[static_cast<std::size_t>(n * width + i)]);
+        strip[i * lanes] = static_cast<T>(inputs[static_cast<std::size_t>(n * width + i)]);
     }
   }
 
-  /// Calls use(item, first row, rows, values): features (count, lanes) of each row tile, those of an item in order.
+  /// Calls use(item, first row, rows, values): features (count, lanes) of each strip, those of an item in order.
   template <class Use>
   void features(const Proposals& units, Activation activation, int threads, const Control& control, Use&& use) const {
-    const std::int64_t lanes = kernels_.rows, tiles = cpu::ceil_divide(rows_, lanes);
+    const std::int64_t lanes = kernels_.rows, strips = cpu::ceil_divide(rows_, lanes);
     const std::int64_t padded = cpu::padded_units(kernels_, units.count);
     AlignedBuffer<T> weights(padded * width_), biases = AlignedBuffer<T>::zeroed(padded);
     cpu::pack_weights(kernels_, units.weights.data(), units.count, width_, control, weights.data());
@@ -75,21 +75,21 @@ class TiledInputs {
     parallel_for(items(), threads, Control{{}, control.stop}, "", [&](std::int64_t item, int thread) {
       AlignedBuffer<T>& values = scratch[static_cast<std::size_t>(thread)];
       if (values.size() == 0) values = AlignedBuffer<T>(padded * lanes);
-      for (std::int64_t t = item * kTilesPerItem; t < std::min(tiles, (item + 1) * kTilesPerItem); ++t) {
-        kernels_.dense(layer, tiles_.data() + t * width_ * lanes, values.data());
+      for (std::int64_t t = item * kStripsPerItem; t < std::min(strips, (item + 1) * kStripsPerItem); ++t) {
+        kernels_.dense(layer, strips_.data() + t * width_ * lanes, values.data());
         use(item, t * lanes, std::min(lanes, rows_ - t * lanes), values.data());
       }
     });
   }
 
-  std::int64_t items() const { return cpu::ceil_divide(cpu::ceil_divide(rows_, kernels_.rows), kTilesPerItem); }
+  std::int64_t items() const { return cpu::ceil_divide(cpu::ceil_divide(rows_, kernels_.rows), kStripsPerItem); }
   std::int64_t lanes() const { return kernels_.rows; }
 
  private:
   const cpu::SectionKernels<T>& kernels_;
   std::int64_t rows_;
   std::int64_t width_;
-  AlignedBuffer<T> tiles_;
+  AlignedBuffer<T> strips_;
 };
 
 Pixels choose_pixels(const Dataset& data, std::int64_t features) {
@@ -210,7 +210,7 @@ class Proposer {
 };
 
 /// ‖kᵀr‖²/‖k − mean k‖² of every proposal, in single precision: good enough for a short list.
-std::vector<double> quick_scores(const TiledInputs<float>& inputs, const Proposals& pool, Activation activation,
+std::vector<double> quick_scores(const StripInputs<float>& inputs, const Proposals& pool, Activation activation,
                                  std::span<const double> residual, std::int64_t outputs, std::int64_t rows, int threads,
                                  const Control& control) {
   const std::int64_t moments = 2 + outputs, lanes = inputs.lanes();
@@ -257,7 +257,7 @@ std::vector<double> quick_scores(const TiledInputs<float>& inputs, const Proposa
 }
 
 /// The features (rows, count) of proposals in double.
-std::vector<double> exact_columns(const TiledInputs<double>& inputs, const Proposals& units, Activation activation,
+std::vector<double> exact_columns(const StripInputs<double>& inputs, const Proposals& units, Activation activation,
                                   std::int64_t rows, int threads, const Control& control) {
   std::vector<double> columns(static_cast<std::size_t>(rows * units.count));
   inputs.features(units, activation, threads, control,
@@ -282,8 +282,8 @@ std::vector<double> placed_features(const Network& network, const Dataset& data,
   const auto view = network.view(std::span<double>(theta), last_hidden);
   const Pixels pixels = choose_pixels(data, layer.out + 1);
   const std::vector<double> carriers = carrier_values(network, theta, pixels, options.threads);
-  const TiledInputs<float> quick(carriers, pixels.count, layer.in);
-  const TiledInputs<double> exact(carriers, pixels.count, layer.in);
+  const StripInputs<float> quick(carriers, pixels.count, layer.in);
+  const StripInputs<double> exact(carriers, pixels.count, layer.in);
   const cpu::SingleThreadedBlas guard;
   FeatureSelection selection(pixels, outputs, layer.out, kRidge, options.threads, options.control);
 

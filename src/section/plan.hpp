@@ -57,7 +57,7 @@ enum class PlanKind : std::uint8_t {
 /// Counted work of a plan for N samples and G points.
 struct PlanCost {
   double once_flop = 0;             ///< per call: sample chain, A_d
-  double point_flop = 0;            ///< per point: point chain, forming interpolated weights
+  double point_flop = 0;            ///< per point: point chain, forming weights that move
   double pair_flop = 0;             ///< per point and sample
   double once_transcendental = 0;   ///< activations except ReLU, exponentials and logarithms, per call
   double point_transcendental = 0;  ///< per point

@@ -14,7 +14,7 @@
 
 namespace lossatlas {
 
-/// Bounds what a plan forms at a point before adding it up. A_0 + Σ α_d A_d may overflow, or become ∞ − ∞ or 0·∞,
+/// Bounds the terms that a plan adds up at a point. Their sum A_0 + Σ α_d A_d may overflow, or become ∞ − ∞ or 0·∞,
 /// although the parameters θ₀ + Σ α_d θ_d and their loss are finite; in f32 and below, from 10³⁸ on. The bounds depend
 /// only on the problem and the point. Non-finite entries count as 0: they make the parameters themselves so.
 class SectionRange {

@@ -30,17 +30,17 @@ inline SampleFree sample_free_losses(const Network& network, const Section& sect
     const std::vector<double> theta = section_point(section, points.subspan(g * z, z));
     const Trace<double> trace = forward(network, theta, zero);
     const std::vector<double>& p = trace.values.back();
-    const std::vector<double>& features = trace.values[trace.values.size() - 2];
+    const std::vector<double>& below = trace.values[trace.values.size() - 2];
     for (std::size_t k = 0; k < p.size(); k += classes)
       result.losses.push_back(sigma(std::span(p).subspan(k, classes)));
     const auto last = network.view(std::span<const double>(theta), network.depth() - 1);
     for (std::int64_t row = 0; row < last.weight.rows; ++row) {
       double sum = last.bias.empty() ? 0 : std::abs(last.bias[static_cast<std::size_t>(row)]);
-      for (std::size_t i = 0; i < features.size(); ++i) {
-        sum += std::abs(last.weight(row, static_cast<std::int64_t>(i)) * features[i]);
+      for (std::size_t i = 0; i < below.size(); ++i) {
+        sum += std::abs(last.weight(row, static_cast<std::int64_t>(i)) * below[i]);
       }
       const double epsilon = std::numeric_limits<double>::epsilon();
-      result.bound = std::max(result.bound, 4 * static_cast<double>(features.size()) * epsilon * sum);
+      result.bound = std::max(result.bound, 4 * static_cast<double>(below.size()) * epsilon * sum);
     }
   }
   return result;

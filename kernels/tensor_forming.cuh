@@ -1,4 +1,4 @@
-// Interpolated weights of a moving layer, in the order in which the tensor cores take them.
+// Forms the weights of a moving layer, packed as the tensor cores take them.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@ namespace lossatlas::kernels {
 
 /// parts_0[i] + Σ_d α[directions[d]] parts_{d+1}[i]; each part has `count` values.
 template <class T>
-__device__ T interpolated(const T* parts, const std::int32_t* directions, int moving, std::int64_t count,
+__device__ T formed_value(const T* parts, const std::int32_t* directions, int moving, std::int64_t count,
                           const double* alpha, std::int64_t i) {
   T sum = parts[i];
   for (int d = 0; d < moving; ++d) sum += static_cast<T>(alpha[directions[d]]) * parts[(d + 1) * count + i];
@@ -25,7 +25,7 @@ __device__ __forceinline__ void form_fragment(const LayerParts<typename Arithmet
                                               const double* alpha, typename Arithmetic::Value scale, int fragment,
                                               int lane, typename Arithmetic::Weight* to) {
   const auto weight = [&](int input, int output) {
-    return scale * interpolated(parts.weights, parts.weight_directions, parts.moving_weights, parts.out * parts.in,
+    return scale * formed_value(parts.weights, parts.weight_directions, parts.moving_weights, parts.out * parts.in,
                                 alpha, output * parts.in + input);
   };
   pack_fragment<Arithmetic>(parts.in, parts.out, tiles, fragment, lane, weight, to);
