@@ -159,7 +159,7 @@ void gauss_newton_product(const Problem& problem, std::span<const double> theta,
 
 std::int64_t last_hidden_width(const Network& network) { return network.width(network.depth() - 2); }
 
-void last_hidden_values(Pass& pass, const Network& network, std::int64_t first, std::int64_t rows, Matrix to) {
+void last_hidden_values(ForwardPass& pass, const Network& network, std::int64_t first, std::int64_t rows, Matrix to) {
   pass.forward(first, rows, network.depth() - 1);
   const ConstMatrix values = pass.input(network.depth() - 1);
   for (std::int64_t r = 0; r < rows; ++r) {

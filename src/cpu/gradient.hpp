@@ -32,7 +32,7 @@ std::int64_t last_hidden_width(const Network& network);
 
 /// Writes activations (rows, F) of the last hidden layer for samples first..first+rows−1, computed by the layers of
 /// `pass` below the last.
-void last_hidden_values(Pass& pass, const Network& network, std::int64_t first, std::int64_t rows, Matrix to);
+void last_hidden_values(ForwardPass& pass, const Network& network, std::int64_t first, std::int64_t rows, Matrix to);
 
 /// Bytes that evaluate() and that gradient() or gauss_newton_product() hold at once.
 std::int64_t evaluate_bytes(const Problem& problem);

@@ -135,7 +135,7 @@ void HessianFactors::compute(std::int64_t first, std::int64_t rows, int threads,
   });
 }
 
-void HessianFactors::take_forward(const Pass& pass, std::int64_t begin) {
+void HessianFactors::take_forward(const ForwardPass& pass, std::int64_t begin) {
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     const Dense& layer = layers_[l].layer;
     const auto index = static_cast<std::int64_t>(l);
@@ -183,7 +183,8 @@ void HessianFactors::curvature_blocks(std::int64_t begin, std::int64_t rows, con
       check_stop(control);
       const std::int64_t out = layers_[k].layer.out, above = layers_[k + 1].layer.out;
       double* block = at(curvature_[pair(k, l)], begin, units * out);
-      vjp_input(layers_[k + 1].layer, view(k + 1), rows * units, {curvature(k + 1, l, begin), above}, 0, {block, out});
+      vjp_input(Cpu{}, layers_[k + 1].layer, view(k + 1), rows * units, {curvature(k + 1, l, begin), above}, 0,
+                {block, out});
       for (std::int64_t r = 0; r < rows * units; ++r) multiply(out, slope(k, begin + r / units), block + r * out);
     }
     if (l > 0) lower_diagonal_block(l - 1, begin, rows);
@@ -195,7 +196,7 @@ void HessianFactors::lower_diagonal_block(std::size_t l, std::int64_t begin, std
   const std::int64_t out = layers_[l].layer.out, above = layers_[l + 1].layer.out;
   for (std::int64_t n = begin; n < begin + rows; ++n) {
     double* block = at(curvature_[pair(l, l)], n, out * out);
-    gemm(Op::transpose, Op::none, out, out, above, 1, weights(view(l + 1)), {curvature(l, l + 1, n), out}, 0,
+    gemm(Op::transpose, Op::none, out, out, above, 1, matrix(view(l + 1).weight), {curvature(l, l + 1, n), out}, 0,
          {block, out});
     for (std::int64_t i = 0; i < out; ++i) {
       for (std::int64_t p = 0; p < out; ++p) block[i * out + p] *= slope(l, n)[i];
@@ -217,7 +218,7 @@ void HessianFactors::sensitivity_blocks(std::int64_t begin, std::int64_t rows, c
       check_stop(control);
       const Dense& layer = layers_[l].layer;
       double* block = at(sensitivity_[pair(k, l)], begin, units * layer.out);
-      gemm(Op::none, Op::transpose, rows * units, layer.out, layer.in, 1, below, weights(view(l)), 0,
+      gemm(Op::none, Op::transpose, rows * units, layer.out, layer.in, 1, below, matrix(view(l).weight), 0,
            {block, layer.out});
       for (std::int64_t r = 0; r < rows * units; ++r) {
         multiply(layer.out, slope(l, begin + r / units), block + r * layer.out);
@@ -248,7 +249,7 @@ void HessianFactors::jacobian_rows(ConstMatrix logits, std::int64_t begin, std::
     if (l == 0) return;
     const std::int64_t out = layers_[l].layer.out, below = layers_[l - 1].layer.out;
     next.resize(static_cast<std::size_t>(rows * outputs * below));
-    vjp_input(layers_[l].layer, view(l), rows * outputs, {cotangents.data(), out}, 0, {next.data(), below});
+    vjp_input(Cpu{}, layers_[l].layer, view(l), rows * outputs, {cotangents.data(), out}, 0, {next.data(), below});
     for (std::int64_t r = 0; r < rows * outputs; ++r) {
       multiply(below, slope(l - 1, begin + r / outputs), next.data() + r * below);
     }

@@ -73,7 +73,7 @@ class HessianFactors {
   std::size_t pair(std::size_t k, std::size_t l) const { return k * layers_.size() + l; }
   LayerView<const double> view(std::size_t l) const { return network_.view(theta_, static_cast<std::int64_t>(l)); }
 
-  void take_forward(const Pass& pass, std::int64_t begin);
+  void take_forward(const ForwardPass& pass, std::int64_t begin);
   void take_backward(Pass& pass, std::int64_t begin);
   void output_curvature(ConstMatrix logits, std::int64_t begin, std::int64_t rows);
   void curvature_blocks(std::int64_t begin, std::int64_t rows, const Control& control);

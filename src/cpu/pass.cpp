@@ -8,118 +8,114 @@
 // 0.
 #include "cpu/pass.hpp"
 
+#include <array>
 #include <variant>
 
 #include "base/parallel.hpp"
 #include "cpu/elementwise.hpp"
 #include "layers/add.hpp"
 #include "layers/dense.hpp"
+#include "layers/verbs.hpp"
 
 namespace lossatlas::cpu {
-namespace {
 
-/// Allocates values for every layer, unless that has been done.
-void make(std::vector<std::vector<double>>& values, const Network& network, std::int64_t capacity) {
-  if (!values.empty()) return;
-  for (std::int64_t l = 0; l < network.depth(); ++l) {
-    values.emplace_back(static_cast<std::size_t>(capacity * network.width(l)));
-  }
-}
+static_assert(has_all_verbs<Cpu, Layer>);
 
-}  // namespace
-
-Pass::Pass(const Problem& problem, std::span<const double> theta, PassOptions options, const Control& control)
+ForwardPass::ForwardPass(const Problem& problem, std::span<const double> theta, PassOptions options,
+                         const Control& control)
     : network_(problem.network),
-      data_(problem.data),
-      loss_rows_(problem.loss, problem.data, network_.heads(), network_.outputs_per_head()),
-      theta_(theta),
-      options_(options),
       control_(control),
-      edges_(backward_edges(network_)) {
-  options_.capacity = std::min(options_.capacity, data_.size());
-  make(pre_, network_, options_.capacity);
-  make(post_, network_, options_.capacity);
-  if (options_.slopes) make(slope_, network_, options_.capacity);
+      options_{std::min(options.capacity, problem.data.size()), options.slopes},
+      data_(problem.data),
+      theta_(theta),
+      pre_(network_, options_.capacity),
+      post_(network_, options_.capacity),
+      slope_(network_, options_.capacity) {
+  pre_.allocate();
+  post_.allocate();
+  if (options_.slopes) slope_.allocate();
 }
 
-std::int64_t Pass::count(std::int64_t l) const { return rows_ * network_.width(l); }
-
-ConstMatrix Pass::of(const Values& values, std::int64_t l) const {
-  return {values[static_cast<std::size_t>(l)].data(), network_.width(l)};
-}
-
-Matrix Pass::of(Values& values, std::int64_t l) {
-  make(values, network_, options_.capacity);
-  return {values[static_cast<std::size_t>(l)].data(), network_.width(l)};
-}
-
-std::vector<ConstMatrix> Pass::inputs(std::int64_t l) const {
+std::vector<ConstMatrix> ForwardPass::inputs(std::int64_t l) const {
   std::vector<ConstMatrix> result;
   for (const std::int32_t input : node(l).inputs) result.push_back(value(input));
   return result;
 }
 
-std::vector<ConstMatrix> Pass::input_tangents(std::int64_t l) const {
-  std::vector<ConstMatrix> result;
-  for (const std::int32_t input : node(l).inputs) {
-    result.push_back(input < 0 ? ConstMatrix{nullptr, 0} : of(tangent_, input));
-  }
-  return result;
-}
-
-void Pass::forward(std::int64_t first, std::int64_t rows, std::int64_t layers) {
+void ForwardPass::forward(std::int64_t first, std::int64_t rows, std::int64_t layers) {
   first_ = first;
   rows_ = rows;
   inputs_ = {data_.inputs().data() + first * data_.features(), data_.features()};
   run(layers);
 }
 
-void Pass::forward(ConstMatrix inputs, std::int64_t rows) {
+void ForwardPass::forward(ConstMatrix inputs, std::int64_t rows) {
   rows_ = rows;
   inputs_ = inputs;
   run(network_.depth());
 }
 
-void Pass::run(std::int64_t layers) {
+void ForwardPass::run(std::int64_t layers) {
   for (std::int64_t l = 0; l < layers; ++l) {
     check_stop(control_);
-    const Matrix z = of(pre_, l);
-    std::visit([&](const auto& one) { cpu::forward(one, view(l), rows_, inputs(l), z); }, layer(l));
-    apply(activation(layer(l)), count(l), z.data, of(post_, l).data);
+    const Activation phi = activation(node(l).layer);
+    const Matrix z = pre_[l];
+    std::visit([&](const auto& one) { cpu::forward(Cpu{}, one, view(l), rows_, inputs(l), z); }, node(l).layer);
+    apply(phi, count(l), z.data, post_[l].data);
     if (!options_.slopes) continue;
-    const Matrix slopes = of(slope_, l);
+    const Matrix slopes = slope_[l];
     std::fill_n(slopes.data, count(l), 1.0);
-    multiply_slope(activation(layer(l)), count(l), z.data, slopes.data);
+    multiply_slope(phi, count(l), z.data, slopes.data);
   }
 }
 
-void Pass::multiply_by_slope(std::int64_t l, double* values) const {
+void ForwardPass::multiply_by_slope(std::int64_t l, double* values) const {
   if (options_.slopes) return multiply(count(l), slope(l).data, values);
-  multiply_slope(activation(layer(l)), count(l), pre(l).data, values);
+  multiply_slope(activation(node(l).layer), count(l), pre(l).data, values);
 }
 
-void Pass::tangents(std::span<const double> v, Values* pre_tangents) {
+Pass::Pass(const Problem& problem, std::span<const double> theta, PassOptions options, const Control& control)
+    : ForwardPass(problem, theta, options, control),
+      loss_rows_(problem.loss, problem.data, network_.heads(), network_.outputs_per_head()),
+      edges_(backward_edges(network_)),
+      delta_(network_, options_.capacity),
+      bend_(delta_),
+      tangent_(delta_),
+      pre_tangent_(delta_),
+      moved_delta_(delta_) {}
+
+std::vector<ConstMatrix> Pass::input_tangents(std::int64_t l) const {
+  std::vector<ConstMatrix> result;
+  for (const std::int32_t input : node(l).inputs) {
+    result.push_back(input < 0 ? ConstMatrix{nullptr, 0} : tangent_[input]);
+  }
+  return result;
+}
+
+void Pass::tangents(std::span<const double> v, LayerValues* pre_tangents) {
   for (std::int64_t l = 0; l < network_.depth(); ++l) {
     check_stop(control_);
     const LayerView<const double> direction = network_.view(v, l);
-    const Matrix tangent = of(tangent_, l);
+    const Matrix tangent = tangent_[l];
     std::visit(
-        [&](const auto& one) { cpu::jvp(one, view(l), direction, rows_, inputs(l), input_tangents(l), tangent); },
-        layer(l));
-    if (pre_tangents) std::copy_n(tangent.data, count(l), of(*pre_tangents, l).data);
+        [&](const auto& one) {
+          cpu::jvp(Cpu{}, one, view(l), direction, rows(), inputs(l), input_tangents(l), tangent);
+        },
+        node(l).layer);
+    if (pre_tangents) std::copy_n(tangent.data, count(l), (*pre_tangents)[l].data);
     multiply_by_slope(l, tangent.data);
   }
 }
 
 ConstMatrix Pass::jvp(std::span<const double> v) {
   tangents(v, nullptr);
-  return of(tangent_, network_.depth() - 1);
+  return tangent_[network_.depth() - 1];
 }
 
 void Pass::fill_loss_cotangent(double divisor) {
   const Matrix result = cotangent();
-  for (std::int64_t r = 0; r < rows_; ++r) {
-    loss_rows_.gradient(outputs().at(r, 0).data, first_ + r, result.at(r, 0).data);
+  for (std::int64_t r = 0; r < rows(); ++r) {
+    loss_rows_.gradient(outputs().at(r, 0).data, first() + r, result.at(r, 0).data);
   }
   if (divisor == 1) return;
   for (std::int64_t i = 0; i < count(network_.depth() - 1); ++i) result.data[i] /= divisor;
@@ -130,15 +126,16 @@ void Pass::lower_cotangent(std::int64_t l, std::int64_t lowest) {
   check_stop(control_);
   for (const BackwardEdge& edge : edges_[static_cast<std::size_t>(l)]) {
     if (edge.node < lowest) continue;
-    const Matrix below = of(delta_, edge.node);
-    std::visit([&](const auto& one) { vjp_input(one, view(l), rows_, delta(l), edge.beta, below); }, layer(l));
+    const Matrix below = delta_[edge.node];
+    std::visit([&](const auto& one) { vjp_input(Cpu{}, one, view(l), rows(), delta(l), edge.beta, below); },
+               node(l).layer);
   }
 }
 
 void Pass::pull_down(std::int64_t lowest) {
   const std::int64_t last = network_.depth() - 1;
   for (std::int64_t l = last; l >= lowest; --l) {
-    if (l < last) multiply_by_slope(l, of(delta_, l).data);
+    if (l < last) multiply_by_slope(l, delta_[l].data);
     lower_cotangent(l, lowest);
   }
 }
@@ -147,8 +144,8 @@ void Pass::vjp(std::span<double> sum) {
   pull_down(0);
   for (std::int64_t l = network_.depth() - 1; l >= 0; --l) {
     check_stop(control_);
-    std::visit([&](const auto& one) { vjp_parameters(one, rows_, delta(l), inputs(l), network_.view(sum, l)); },
-               layer(l));
+    std::visit([&](const auto& one) { vjp_parameters(Cpu{}, one, rows(), delta(l), inputs(l), network_.view(sum, l)); },
+               node(l).layer);
   }
 }
 
@@ -156,9 +153,9 @@ void Pass::pull_down_bends() {
   const std::int64_t last = network_.depth() - 1;
   for (std::int64_t l = last; l >= 0; --l) {
     if (l < last) {
-      const Matrix here = of(delta_, l), bends = of(bend_, l);
+      const Matrix here = delta_[l], bends = bend_[l];
       std::copy_n(here.data, count(l), bends.data);
-      multiply_bend(activation(layer(l)), count(l), pre(l).data, output(l).data, slope(l).data, bends.data);
+      multiply_bend(activation(node(l).layer), count(l), pre(l).data, output(l).data, slope(l).data, bends.data);
       multiply_by_slope(l, here.data);
     }
     lower_cotangent(l, 0);
@@ -169,34 +166,35 @@ void Pass::add_hessian_product(HessianPart part, std::span<const double> v, std:
   const bool full = part == HessianPart::full;
   const std::int64_t last = network_.depth() - 1;
   tangents(v, &pre_tangent_);
-  const Matrix top = of(moved_delta_, last);
-  std::copy_n(of(pre_tangent_, last).data, count(last), top.data);
-  for (std::int64_t r = 0; r < rows_; ++r) {
+  const Matrix top = moved_delta_[last];
+  std::copy_n(pre_tangent_[last].data, count(last), top.data);
+  for (std::int64_t r = 0; r < rows(); ++r) {
     loss_rows_.multiply_curvature(outputs().at(r, 0).data, top.at(r, 0).data);
   }
   for (std::int64_t l = last; l >= 0; --l) {
-    const Matrix moved = of(moved_delta_, l);
+    const Matrix moved = moved_delta_[l];
     if (l < last) {
       multiply_by_slope(l, moved.data);
       if (full) {
         const double* bends = bend(l).data;
-        const double* tangent = of(pre_tangent_, l).data;
+        const double* tangent = pre_tangent_[l].data;
         for (std::int64_t i = 0; i < count(l); ++i) moved.data[i] += bends[i] * tangent[i];
       }
     }
     const LayerView<double> result = network_.view(sum, l);
     const bool second = full && result.weight.data;  // z is bilinear in the weights and the inputs
-    std::visit([&](const auto& one) { vjp_parameters(one, rows_, moved, inputs(l), result); }, layer(l));
+    std::visit([&](const auto& one) { vjp_parameters(Cpu{}, one, rows(), moved, inputs(l), result); }, node(l).layer);
     for (const BackwardEdge& edge : edges_[static_cast<std::size_t>(l)]) {
-      const Matrix below = of(moved_delta_, edge.node);
+      const Matrix below = moved_delta_[edge.node];
       std::visit(
           [&](const auto& one) {
-            vjp_input(one, view(l), rows_, moved, edge.beta, below);
+            vjp_input(Cpu{}, one, view(l), rows(), moved, edge.beta, below);
             if (!second) return;
-            vjp_weights(one, rows_, delta(l), std::vector<ConstMatrix>{of(tangent_, edge.node)}, result);
-            vjp_input(one, network_.view(v, l), rows_, delta(l), 1, below);
+            const std::array<ConstMatrix, 1> tangent = {tangent_[edge.node]};
+            vjp_parameters(Cpu{}, one, rows(), delta(l), tangent, LayerView<double>{result.weight, {}});
+            vjp_input(Cpu{}, one, network_.view(v, l), rows(), delta(l), 1, below);
           },
-          layer(l));
+          node(l).layer);
     }
   }
 }

@@ -229,8 +229,8 @@ CanonicalForm canonical_form(const Landscape& landscape, std::span<const double>
   }
   CanonicalForm form;
   const cpu::SingleThreadedBlas guard;
-  cpu::Pass pass({network, landscape.data(), landscape.loss(), 1}, point);
-  cpu::for_each_chunk(pass, landscape.data().size(), [&](const cpu::Pass&) {
+  cpu::ForwardPass pass({network, landscape.data(), landscape.loss(), 1}, point);
+  cpu::for_each_chunk(pass, landscape.data().size(), [&](const cpu::ForwardPass&) {
     check_stop(control);
     const double* first = pass.outputs().data;
     form.outputs.insert(form.outputs.end(), first, first + pass.rows() * network.outputs());

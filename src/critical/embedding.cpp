@@ -189,8 +189,8 @@ double output_change(const Landscape& narrow, std::span<const double> theta, con
   std::vector<double> worst(static_cast<std::size_t>((data.size() + cpu::kChunk - 1) / cpu::kChunk));
   parallel_for(static_cast<std::int64_t>(worst.size()), narrow.device().threads(), {{}, control.stop}, "",
                [&](std::int64_t chunk, int) {
-                 cpu::Pass before({narrow.network(), data, narrow.loss(), 1}, theta);
-                 cpu::Pass after({embedding.network, data, narrow.loss(), 1}, embedding.theta);
+                 cpu::ForwardPass before({narrow.network(), data, narrow.loss(), 1}, theta);
+                 cpu::ForwardPass after({embedding.network, data, narrow.loss(), 1}, embedding.theta);
                  const std::int64_t first = chunk * cpu::kChunk, rows = std::min(cpu::kChunk, data.size() - first);
                  before.forward(first, rows);
                  after.forward(first, rows);

@@ -108,8 +108,8 @@ std::vector<LayerResponse> layers_with_uses(const Network& network, std::span<co
 }
 
 /// Updates the extremes of neuron s with the chunk; returns the samples to which it responds.
-std::vector<std::int64_t> responding(const cpu::Pass& pass, std::int64_t l, std::int64_t s, Activation activation,
-                                     Response& neuron) {
+std::vector<std::int64_t> responding(const cpu::ForwardPass& pass, std::int64_t l, std::int64_t s,
+                                     Activation activation, Response& neuron) {
   std::vector<std::int64_t> samples;
   for (std::int64_t r = 0; r < pass.rows(); ++r) {
     const double slope = std::abs(activate_derivative(activation, *pass.pre(l).at(r, s).data));
@@ -120,7 +120,7 @@ std::vector<std::int64_t> responding(const cpu::Pass& pass, std::int64_t l, std:
   return samples;
 }
 
-void show_chunk(const cpu::Pass& pass, std::int64_t l, Activation activation, bool has_bias, Random& random,
+void show_chunk(const cpu::ForwardPass& pass, std::int64_t l, Activation activation, bool has_bias, Random& random,
                 LayerResponse& response) {
   const auto in = static_cast<std::size_t>(pass.input(l).stride);
   const std::size_t width = in + (has_bias ? 1 : 0);
@@ -170,9 +170,9 @@ std::string neuron_at_infinity(const Landscape& landscape, std::span<const doubl
   const Network& network = landscape.network();
   std::vector<LayerResponse> responses = layers_with_uses(network, seen_by_loss(landscape, theta));
   const cpu::SingleThreadedBlas guard;
-  cpu::Pass pass({network, landscape.data(), landscape.loss(), 1}, theta);
+  cpu::ForwardPass pass({network, landscape.data(), landscape.loss(), 1}, theta);
   Random random(0);  // the same for the same point
-  cpu::for_each_chunk(pass, landscape.data().size(), [&](const cpu::Pass&) {
+  cpu::for_each_chunk(pass, landscape.data().size(), [&](const cpu::ForwardPass&) {
     for (std::size_t l = 0; l < responses.size(); ++l) {
       check_stop(control);
       if (responses[l].neurons.empty()) continue;
@@ -203,8 +203,8 @@ std::vector<double> fold_constant_neurons(const Landscape& landscape, std::span<
   std::vector<std::vector<Response>> responses;
   for (std::int64_t l = 0; l < network.depth(); ++l) responses.emplace_back(static_cast<std::size_t>(network.width(l)));
   const cpu::SingleThreadedBlas guard;
-  cpu::Pass pass({network, landscape.data(), landscape.loss(), 1}, theta);
-  cpu::for_each_chunk(pass, landscape.data().size(), [&](const cpu::Pass&) {
+  cpu::ForwardPass pass({network, landscape.data(), landscape.loss(), 1}, theta);
+  cpu::for_each_chunk(pass, landscape.data().size(), [&](const cpu::ForwardPass&) {
     check_stop(control);
     for (std::size_t l = 0; l + 1 < responses.size(); ++l) {
       const cpu::ConstMatrix output = pass.output(static_cast<std::int64_t>(l));
@@ -236,11 +236,11 @@ OutputKind output_kind(const Landscape& landscape, std::span<const double> point
   const std::vector<double> theta = seen_by_loss(landscape, point);
   const double cut = kSameOutput * (data.has_labels() ? 1 : norm_max(data.targets()));
   const cpu::SingleThreadedBlas guard;
-  cpu::Pass pass({landscape.network(), data, landscape.loss(), 1}, theta);
+  cpu::ForwardPass pass({landscape.network(), data, landscape.loss(), 1}, theta);
   const std::int64_t last = landscape.network().depth() - 1, width = landscape.network().outputs();
   std::vector<double> first;
   bool zero = true, constant = data.size() > 1;
-  cpu::for_each_chunk(pass, data.size(), [&](const cpu::Pass&) {
+  cpu::for_each_chunk(pass, data.size(), [&](const cpu::ForwardPass&) {
     check_stop(control);
     for (std::int64_t r = 0; r < pass.rows(); ++r) {
       const std::span<const double> output(pass.output(last).at(r, 0).data, static_cast<std::size_t>(width));

@@ -19,7 +19,6 @@ void require_parameters(const Problem& problem, std::size_t size, const char* fu
           "; pass one value for each parameter");
 }
 
-std::size_t depth(const Problem& problem) { return problem.network().nodes().size(); }
 std::int64_t capacity(const Problem& problem) { return std::min(kChunkRows, problem.samples()); }
 
 /// Waits, checks for a requested stop and reports progress each time about a batch's work has been queued.
@@ -56,7 +55,7 @@ void mean_vjp(Workspace& workspace, const Problem& problem, std::span<const doub
   const DeviceBuffer<double> parameters = uploaded(memory, theta);
   const DeviceBuffer<double> sum(memory, parameters.size());
   fill_zero(memory, sum.data(), sum.size());
-  Pass pass(workspace, problem, parameters.data(), depth(problem), PassDetail::values, capacity(problem));
+  Pass pass(workspace, problem, parameters.data(), PassDetail::values, capacity(problem));
   SamplePace pace(memory, control, 6.0 * static_cast<double>(theta.size()), last - first);
   for (std::int64_t begin = first; begin < last; begin += kChunkRows) {
     const std::int64_t rows = std::min(kChunkRows, last - begin);
@@ -82,7 +81,8 @@ void evaluate(Workspace& workspace, const Problem& problem, std::span<const doub
   sums.chunks = (problem.samples() + kernels::kChunkSamples - 1) / kernels::kChunkSamples;
   const DeviceBuffer<double> loss_sums(memory, sums.chunks * heads), hits(memory, sums.chunks * heads);
   const DeviceBuffer<double> means(memory, 2 * heads);
-  Pass pass(workspace, problem, parameters.data(), depth(problem), PassDetail::values, capacity(problem));
+  ForwardPass pass(workspace, problem, parameters.data(), problem.network().nodes().size(), PassDetail::values,
+                   capacity(problem));
   SamplePace pace(memory, control, 2.0 * static_cast<double>(theta.size()), problem.samples());
   for (std::int64_t first = 0; first < problem.samples(); first += kChunkRows) {
     pass.forward(first, std::min(kChunkRows, problem.samples() - first));

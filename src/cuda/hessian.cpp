@@ -31,8 +31,7 @@ class HessianFactors {
       : workspace_(workspace),
         full_(part == HessianPart::full),
         jacobian_(hessian_method(problem.network(), part) == HessianMethod::jacobian),
-        pass_(workspace, problem, theta, problem.network().nodes().size(), PassDetail::curvature,
-              capacity(problem, part)),
+        pass_(workspace, problem, theta, PassDetail::curvature, capacity(problem, part)),
         curvature_(pass_.depth() * pass_.depth()),
         sensitivity_(pass_.depth() * pass_.depth()) {
     const std::int64_t samples = capacity(problem, part);
@@ -55,7 +54,7 @@ class HessianFactors {
   static double bytes(const Problem& problem, HessianPart part) {
     const std::vector<kernels::PlacedLayer> layers = placed_layers(problem.network());
     const bool jacobian = hessian_method(problem.network(), part) == HessianMethod::jacobian;
-    std::int64_t entries = Pass::curvature_entries(problem), below = 0;
+    std::int64_t entries = curvature_entries(problem), below = 0;
     for (std::size_t l = 0; l < layers.size(); ++l) {
       const bool last = l + 1 == layers.size(), sensitive = part == HessianPart::full && !jacobian && !last;
       if (last || !jacobian) entries += ((sensitive ? 2 : 1) * below + layers[l].out) * layers[l].out;
@@ -104,7 +103,7 @@ class HessianFactors {
 
   static std::int64_t sample_entries(const Problem& problem, HessianPart part) {
     const bool jacobian = hessian_method(problem.network(), part) == HessianMethod::jacobian;
-    std::int64_t sum = Pass::curvature_entries(problem), below = 0;
+    std::int64_t sum = curvature_entries(problem), below = 0;
     for (const kernels::PlacedLayer& layer : placed_layers(problem.network())) {
       sum += layer.out * (jacobian ? problem.network().outputs() : 2 * below + layer.out);
       below += layer.out;

@@ -32,12 +32,7 @@ void add_products(const Memory& memory, const Problem& problem, const Control& c
 }
 
 Pass product_pass(Workspace& workspace, const Problem& problem, const double* theta) {
-  return {workspace,
-          problem,
-          theta,
-          problem.network().nodes().size(),
-          PassDetail::curvature,
-          std::min(kChunkRows, problem.samples())};
+  return {workspace, problem, theta, PassDetail::curvature, std::min(kChunkRows, problem.samples())};
 }
 
 std::int64_t unit_vectors(std::int64_t size) {
@@ -48,7 +43,7 @@ std::int64_t unit_vectors(std::int64_t size) {
 
 double unit_products_bytes(const Problem& problem) {
   const std::int64_t size = problem.network().parameter_count();
-  std::int64_t entries = Pass::curvature_entries(problem);
+  std::int64_t entries = curvature_entries(problem);
   for (const kernels::PlacedLayer& layer : placed_layers(problem.network())) entries += 3 * layer.out;
   const std::int64_t rows = std::min(kChunkRows, problem.samples());
   return 8 * (static_cast<double>(unit_vectors(size) * size) + static_cast<double>(rows * entries));

@@ -78,7 +78,7 @@ class DesignMatrix {
   Workspace& workspace_;
   const Problem& problem_;
   DeviceBuffer<double> theta_;
-  Pass pass_;
+  ForwardPass pass_;
   bool has_bias_;
   bool stored_ = false;
   bool made_ = false;

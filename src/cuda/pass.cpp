@@ -1,32 +1,13 @@
 #include "cuda/pass.hpp"
 
 #include <algorithm>
+#include <array>
+#include <variant>
 
-#include "../kernels/dense.hpp"
+#include "layers/verbs.hpp"
 
 namespace lossatlas::cuda {
 namespace {
-
-/// to (rows, width) ← from (rows, stride) + beta·to, beta 0 or 1.
-void accumulate(Workspace& workspace, ConstDeviceMatrix from, std::int64_t rows, std::int64_t width, double beta,
-                double* to) {
-  kernels::AddBatch<double> term;
-  term.x = from.data;
-  term.x_row = from.stride;
-  term.y = to;
-  term.rows = rows;
-  term.out = width;
-  term.first = beta == 0;
-  LOSSATLAS_CUDA(kernels::launch_add(term, workspace.stream()));
-}
-
-/// Row-major matrices are transposed column-major ones: C is transposed, and so the factors swap places.
-void gemm(Workspace& workspace, cublasOperation_t op_a, cublasOperation_t op_b, std::int64_t m, std::int64_t n,
-          std::int64_t k, ConstDeviceMatrix a, ConstDeviceMatrix b, double beta, DeviceMatrix c) {
-  const double one = 1;
-  LOSSATLAS_CUDA(cublasDgemm_64(workspace.cublas(), op_b, op_a, n, m, k, &one, b.data, b.stride, a.data, a.stride,
-                                &beta, c.data, c.stride));
-}
 
 /// Widths of x and of each node's value, and one more where a 1 for the bias of a layer that takes it stands behind
 /// each row.
@@ -43,20 +24,7 @@ std::vector<std::int64_t> augmented_widths(const Network& network) {
 
 }  // namespace
 
-void multiply(Workspace& workspace, std::int64_t m, std::int64_t n, std::int64_t k, ConstDeviceMatrix a,
-              ConstDeviceMatrix b, double beta, DeviceMatrix c) {
-  gemm(workspace, CUBLAS_OP_N, CUBLAS_OP_N, m, n, k, a, b, beta, c);
-}
-
-void multiply_by_transposed(Workspace& workspace, std::int64_t m, std::int64_t n, std::int64_t k, ConstDeviceMatrix a,
-                            ConstDeviceMatrix b, double beta, DeviceMatrix c) {
-  gemm(workspace, CUBLAS_OP_N, CUBLAS_OP_T, m, n, k, a, b, beta, c);
-}
-
-void multiply_transposed(Workspace& workspace, std::int64_t m, std::int64_t n, std::int64_t k, ConstDeviceMatrix a,
-                         ConstDeviceMatrix b, double beta, DeviceMatrix c) {
-  gemm(workspace, CUBLAS_OP_T, CUBLAS_OP_N, m, n, k, a, b, beta, c);
-}
+static_assert(has_all_verbs<Gpu, Layer>);
 
 std::vector<kernels::PlacedLayer> placed_layers(const Network& network) {
   std::vector<kernels::PlacedLayer> placed;
@@ -73,7 +41,7 @@ std::vector<kernels::PlacedLayer> placed_layers(const Network& network) {
   return placed;
 }
 
-std::int64_t Pass::curvature_entries(const Problem& problem) {
+std::int64_t curvature_entries(const Problem& problem) {
   const std::vector<std::int64_t> strides = augmented_widths(problem.network());
   std::int64_t sum = strides.front();  // of x
   for (std::int64_t l = 0; l < problem.network().depth(); ++l) {
@@ -83,15 +51,13 @@ std::int64_t Pass::curvature_entries(const Problem& problem) {
   return sum;
 }
 
-Pass::Pass(Workspace& workspace, const Problem& problem, const double* theta, std::size_t layers, PassDetail detail,
-           std::int64_t capacity)
-    : workspace_(workspace),
+ForwardPass::ForwardPass(Workspace& workspace, const Problem& problem, const double* theta, std::size_t layers,
+                         PassDetail detail, std::int64_t capacity)
+    : gpu_{workspace},
       problem_(problem),
       theta_(theta),
       detail_(detail),
       capacity_(capacity),
-      chain_(problem.network().is_chain()),
-      edges_(backward_edges(problem.network())),
       input_stride_(problem.features()) {
   const std::vector<std::int64_t> strides = augmented_widths(problem.network());
   const std::vector<kernels::PlacedLayer> placed = placed_layers(problem.network());
@@ -108,48 +74,35 @@ Pass::Pass(Workspace& workspace, const Problem& problem, const double* theta, st
   for (std::size_t l = 0; l < layers; ++l) {
     LayerMemory& layer = layers_[l];
     layer.placed = placed[l];
-    layer.activation = activation(node(l).layer);
     layer.stride = keeps_curvature() ? strides[l + 1] : placed[l].out;
     layer.pre = buffer(placed[l].out);
     if (keeps_value(l)) {
       layer.value = buffer(layer.stride);
       fill_ones(layer.value, placed[l].out, layer.stride);
     }
-    if (!keeps_curvature()) continue;
-    for (auto* values : {&layer.slope, &layer.delta, &layer.bend}) *values = buffer(placed[l].out);
+    if (keeps_curvature()) layer.slope = buffer(placed[l].out);
   }
 }
 
-DeviceBuffer<double> Pass::buffer(std::int64_t width) const {
-  return DeviceBuffer<double>(workspace_.memory(), capacity_ * width);
+DeviceBuffer<double> ForwardPass::buffer(std::int64_t width) const {
+  return DeviceBuffer<double>(gpu_.workspace.memory(), capacity_ * width);
 }
 
-ConstDeviceMatrix Pass::value(std::int64_t l) const {
+ConstDeviceMatrix ForwardPass::value(std::int64_t l) const {
   if (l >= 0) return {layers_[static_cast<std::size_t>(l)].value.data(), layers_[static_cast<std::size_t>(l)].stride};
   return {keeps_curvature() ? input_.data() : data_rows(), input_stride_};
 }
 
-/// z of layer l.
-void Pass::sum_layer(std::size_t l) {
-  const LayerMemory& layer = layers_[l];
-  if (has_weights(l)) {
-    multiply_by_transposed(workspace_, rows_, out(l), placed(l).in, input(l), weights(l), 0,
-                           {layer.pre.data(), out(l)});
-    LOSSATLAS_CUDA(kernels::launch_add_bias(layer.pre.data(), bias(l, theta_), rows_, out(l), workspace_.stream()));
-    return;
-  }
-  double beta = 0;
-  for (const std::int32_t input : node(l).inputs) {
-    const ConstDeviceMatrix from = value(input);
-    accumulate(workspace_, from, rows_, out(l), beta, layer.pre.data());
-    beta = 1;
-  }
+std::vector<ConstDeviceMatrix> ForwardPass::inputs(std::size_t l) const {
+  std::vector<ConstDeviceMatrix> result;
+  for (const std::int32_t input : node(l).inputs) result.push_back(value(input));
+  return result;
 }
 
-void Pass::forward(std::int64_t first, std::int64_t rows) {
+void ForwardPass::forward(std::int64_t first, std::int64_t rows) {
   first_ = first;
   rows_ = rows;
-  const cudaStream_t stream = workspace_.stream();
+  const cudaStream_t stream = gpu_.workspace.stream();
   const auto activate = [&](Activation activation, const double* from, std::int64_t width, double* to,
                             std::int64_t stride) {
     LOSSATLAS_CUDA(kernels::launch_activate(activation, from, rows, width, to, stride, stream));
@@ -159,16 +112,18 @@ void Pass::forward(std::int64_t first, std::int64_t rows) {
   }
   for (std::size_t l = 0; l < depth(); ++l) {
     const LayerMemory& layer = layers_[l];
-    sum_layer(l);
+    const Activation phi = activation(node(l).layer);
+    const DeviceMatrix z{layer.pre.data(), out(l)};
+    std::visit([&](const auto& one) { cuda::forward(gpu_, one, parameters(l, theta_), rows, inputs(l), z); },
+               node(l).layer);
     if (keeps_curvature()) {
-      LOSSATLAS_CUDA(
-          kernels::launch_slope(layer.activation, layer.pre.data(), rows * out(l), layer.slope.data(), stream));
+      LOSSATLAS_CUDA(kernels::launch_slope(phi, z.data, rows * out(l), layer.slope.data(), stream));
     }
-    if (keeps_value(l)) activate(layer.activation, layer.pre.data(), out(l), layer.value.data(), layer.stride);
+    if (keeps_value(l)) activate(phi, z.data, out(l), layer.value.data(), layer.stride);
   }
 }
 
-kernels::OutputRows Pass::outputs() const {
+kernels::OutputRows ForwardPass::outputs() const {
   kernels::OutputRows rows;
   rows.outputs = keeps_curvature() ? layers_.back().pre.data() : last();  // the last activation is the identity
   rows.first = first_;
@@ -180,98 +135,85 @@ kernels::OutputRows Pass::outputs() const {
   return rows;
 }
 
-double* Pass::moved(std::size_t l) {
+Pass::Pass(Workspace& workspace, const Problem& problem, const double* theta, PassDetail detail, std::int64_t capacity)
+    : ForwardPass(workspace, problem, theta, problem.network().nodes().size(), detail, capacity),
+      chain_(problem.network().is_chain()),
+      edges_(backward_edges(problem.network())),
+      derivatives_(depth()) {
+  if (!keeps_curvature()) return;
+  for (std::size_t l = 0; l < depth(); ++l) {
+    for (auto* values : {&derivatives_[l].delta, &derivatives_[l].bend}) *values = buffer(out(l));
+  }
+}
+
+DeviceMatrix Pass::moved(std::size_t l) {
   if (moved_.empty()) {
     std::int64_t widest = 0;
     for (const LayerMemory& layer : layers_) widest = std::max(widest, layer.placed.out);
     for (std::size_t i = 0; i < (chain_ ? 2 : depth()); ++i) moved_.push_back(buffer(chain_ ? widest : out(i)));
   }
-  return moved_[chain_ ? l % 2 : l].data();
+  return {moved_[chain_ ? l % 2 : l].data(), out(l)};
 }
 
 /// tangent ← ż of layer l along v, for tangents tangent_of(k) of the values of layers k.
-template <class Tangent>
-void Pass::push_tangent(std::size_t l, const double* v, Tangent&& tangent_of, double* tangent) {
-  const std::int64_t below = node(l).inputs.front();
-  if (has_weights(l)) {
-    multiply_by_transposed(workspace_, rows_, out(l), placed(l).in, input(l), weights(l, v), 0, {tangent, out(l)});
-    if (below >= 0) {
-      multiply_by_transposed(workspace_, rows_, out(l), placed(l).in,
-                             {tangent_of(static_cast<std::size_t>(below)), placed(l).in}, weights(l), 1,
-                             {tangent, out(l)});
-    }
-    LOSSATLAS_CUDA(kernels::launch_add_bias(tangent, bias(l, v), rows_, out(l), workspace_.stream()));
-    return;
-  }
-  fill_zero(workspace_.memory(), tangent, rows_ * out(l));
+template <class TangentOf>
+void Pass::push_tangent(std::size_t l, const double* v, TangentOf&& tangent_of, DeviceMatrix tangent) {
+  std::vector<ConstDeviceMatrix> tangents;
   for (const std::int32_t input : node(l).inputs) {
-    if (input < 0) continue;
-    accumulate(workspace_, {tangent_of(static_cast<std::size_t>(input)), out(l)}, rows_, out(l), 1, tangent);
+    tangents.push_back(input < 0 ? ConstDeviceMatrix{} : tangent_of(static_cast<std::size_t>(input)));
   }
+  std::visit(
+      [&](const auto& one) {
+        cuda::jvp(gpu_, one, parameters(l, theta_), parameters(l, v), rows_, inputs(l), tangents, tangent);
+      },
+      node(l).layer);
 }
 
-/// to ← Wᵀ from + beta·to, for the cotangent of a value that layer l takes; W is in `vector` (M).
-void Pass::pull_cotangent(std::size_t l, const double* vector, const double* from, double beta, double* to) {
-  if (has_weights(l)) {
-    multiply(workspace_, rows_, placed(l).in, out(l), {from, out(l)}, weights(l, vector), beta, {to, placed(l).in});
-  } else {
-    accumulate(workspace_, {from, out(l)}, rows_, out(l), beta, to);
-  }
+void Pass::multiply_by_slope(std::size_t l, double* values) const {
+  LOSSATLAS_CUDA(kernels::launch_multiply_slope(activation(node(l).layer), layers_[l].pre.data(), rows_ * out(l),
+                                                values, gpu_.workspace.stream()));
 }
 
 void Pass::jvp(const double* v) {
   for (std::size_t l = 0; l < depth(); ++l) {
-    double* tangent = moved(l);
+    const DeviceMatrix tangent = moved(l);
     push_tangent(
         l, v, [&](std::size_t k) { return moved(k); }, tangent);
-    LOSSATLAS_CUDA(kernels::launch_multiply_slope(layers_[l].activation, layers_[l].pre.data(), rows_ * out(l), tangent,
-                                                  workspace_.stream()));
+    multiply_by_slope(l, tangent.data);
   }
 }
 
 void Pass::vjp(double* sum) {
   for (std::size_t l = depth(); l-- > 0;) {
-    LOSSATLAS_CUDA(kernels::launch_multiply_slope(layers_[l].activation, layers_[l].pre.data(), rows_ * out(l),
-                                                  moved(l), workspace_.stream()));
-    add_to_gradient(l, false, sum);
-    for (const BackwardEdge& edge : edges_[l]) {
-      pull_cotangent(l, theta_, moved(l), edge.beta, moved(static_cast<std::size_t>(edge.node)));
-    }
+    const DeviceMatrix cotangent = moved(l);
+    multiply_by_slope(l, cotangent.data);
+    std::visit(
+        [&](const auto& one) {
+          vjp_parameters(gpu_, one, rows_, cotangent, inputs(l), parameters(l, sum));
+          for (const BackwardEdge& edge : edges_[l]) {
+            vjp_input(gpu_, one, parameters(l, theta_), rows_, cotangent, edge.beta,
+                      moved(static_cast<std::size_t>(edge.node)));
+          }
+        },
+        node(l).layer);
   }
 }
 
 void Pass::pull_down_bends() {
   const std::size_t last = depth() - 1;
-  LOSSATLAS_CUDA(kernels::launch_loss_gradient(outputs(), layers_[last].delta.data(), workspace_.stream()));
-  for (std::size_t l = depth(); l-- > 0;) {
-    const LayerMemory& layer = layers_[l];
-    if (l < last) {
-      LOSSATLAS_CUDA(kernels::launch_bend(layer.activation, layer.pre.data(), slope(l), rows_ * out(l),
-                                          layer.delta.data(), layer.bend.data(), workspace_.stream()));
-    }
-    for (const BackwardEdge& edge : edges_[l]) {
-      pull_cotangent(l, theta_, delta(l), edge.beta, layers_[static_cast<std::size_t>(edge.node)].delta.data());
-    }
-  }
-}
-
-void Pass::add_hessian_product(bool full, const double* v, double* sum) {
-  tangents(v);
-  const std::size_t last = depth() - 1;
-  LOSSATLAS_CUDA(cudaMemcpyAsync(moved(last), layers_[last].pre_tangent.data(),
-                                 static_cast<std::size_t>(rows_ * out(last)) * sizeof(double), cudaMemcpyDeviceToDevice,
-                                 workspace_.stream()));
-  LOSSATLAS_CUDA(kernels::launch_curvature(outputs(), moved(last), workspace_.stream()));
+  const cudaStream_t stream = gpu_.workspace.stream();
+  const auto delta_of = [&](std::size_t l) { return DeviceMatrix{derivatives_[l].delta.data(), out(l)}; };
+  LOSSATLAS_CUDA(kernels::launch_loss_gradient(outputs(), delta_of(last).data, stream));
   for (std::size_t l = depth(); l-- > 0;) {
     if (l < last) {
-      LOSSATLAS_CUDA(kernels::launch_lower_cotangent(slope(l), full ? bend(l) : nullptr, layers_[l].pre_tangent.data(),
-                                                     rows_ * out(l), moved(l), workspace_.stream()));
+      LOSSATLAS_CUDA(kernels::launch_bend(activation(node(l).layer), layers_[l].pre.data(), slope(l), rows_ * out(l),
+                                          delta_of(l).data, derivatives_[l].bend.data(), stream));
     }
-    add_to_gradient(l, full, sum);
     for (const BackwardEdge& edge : edges_[l]) {
-      double* below = moved(static_cast<std::size_t>(edge.node));
-      pull_cotangent(l, theta_, moved(l), edge.beta, below);
-      if (full && has_weights(l)) pull_cotangent(l, v, delta(l), 1, below);
+      const DeviceMatrix below = delta_of(static_cast<std::size_t>(edge.node));
+      std::visit(
+          [&](const auto& one) { vjp_input(gpu_, one, parameters(l, theta_), rows_, delta_of(l), edge.beta, below); },
+          node(l).layer);
     }
   }
 }
@@ -279,30 +221,47 @@ void Pass::add_hessian_product(bool full, const double* v, double* sum) {
 /// Computes ż and ȧ of every layer.
 void Pass::tangents(const double* v) {
   for (std::size_t l = 0; l < depth(); ++l) {
-    LayerMemory& layer = layers_[l];
+    LayerDerivatives& layer = derivatives_[l];
     for (auto* values : {&layer.pre_tangent, &layer.post_tangent}) {
       if (values->size() == 0) *values = buffer(out(l));
     }
-    push_tangent(
-        l, v, [&](std::size_t k) { return layers_[k].post_tangent.data(); }, layer.pre_tangent.data());
+    push_tangent(l, v, [&](std::size_t k) { return post_tangent(k); }, {layer.pre_tangent.data(), out(l)});
     LOSSATLAS_CUDA(kernels::launch_multiply(slope(l), layer.pre_tangent.data(), rows_ * out(l),
-                                            layer.post_tangent.data(), workspace_.stream()));
+                                            layer.post_tangent.data(), gpu_.workspace.stream()));
   }
 }
 
-/// sum += the gradients of layer l: of the cotangent z̄ in moved(l), z̄ᵀ [a, 1]; with `full` also δᵀ ȧ.
-void Pass::add_to_gradient(std::size_t l, bool full, double* sum) {
-  if (!has_weights(l)) return;
-  const kernels::PlacedLayer& layer = placed(l);
-  const DeviceMatrix gradient{sum + layer.weight, layer.in};
-  multiply_transposed(workspace_, layer.out, layer.in, rows_, {moved(l), layer.out}, input(l), 1, gradient);
-  const std::int64_t below = node(l).inputs.front();
-  if (full && below >= 0) {
-    multiply_transposed(workspace_, layer.out, layer.in, rows_, {delta(l), layer.out},
-                        {layers_[static_cast<std::size_t>(below)].post_tangent.data(), layer.in}, 1, gradient);
+void Pass::add_hessian_product(bool full, const double* v, double* sum) {
+  tangents(v);
+  const std::size_t last = depth() - 1;
+  const cudaStream_t stream = gpu_.workspace.stream();
+  LOSSATLAS_CUDA(cudaMemcpyAsync(cotangent(), derivatives_[last].pre_tangent.data(),
+                                 static_cast<std::size_t>(rows_ * out(last)) * sizeof(double), cudaMemcpyDeviceToDevice,
+                                 stream));
+  LOSSATLAS_CUDA(kernels::launch_curvature(outputs(), cotangent(), stream));
+  for (std::size_t l = depth(); l-- > 0;) {
+    const DeviceMatrix here = moved(l);
+    if (l < last) {
+      LOSSATLAS_CUDA(kernels::launch_lower_cotangent(
+          slope(l), full ? bend(l) : nullptr, derivatives_[l].pre_tangent.data(), rows_ * out(l), here.data, stream));
+    }
+    const ConstDeviceMatrix error{delta(l), out(l)};
+    const DeviceParameters<double> gradient = parameters(l, sum);
+    const bool second = full && gradient.weight;  // z is bilinear in the weights and the inputs
+    std::visit(
+        [&](const auto& one) {
+          vjp_parameters(gpu_, one, rows_, here, inputs(l), gradient);
+          for (const BackwardEdge& edge : edges_[l]) {
+            const DeviceMatrix below = moved(static_cast<std::size_t>(edge.node));
+            vjp_input(gpu_, one, parameters(l, theta_), rows_, here, edge.beta, below);
+            if (!second) continue;
+            const std::array<ConstDeviceMatrix, 1> tangent = {post_tangent(static_cast<std::size_t>(edge.node))};
+            vjp_parameters(gpu_, one, rows_, error, tangent, {gradient.weight, nullptr});
+            vjp_input(gpu_, one, parameters(l, v), rows_, error, 1, below);
+          }
+        },
+        node(l).layer);
   }
-  if (layer.bias < 0) return;
-  LOSSATLAS_CUDA(kernels::launch_add_column_sums(moved(l), rows_, layer.out, sum + layer.bias, workspace_.stream()));
 }
 
 }  // namespace lossatlas::cuda
