@@ -84,8 +84,8 @@ Section bias_section(const Network& network, std::int64_t rank) {
   std::vector<double> origin = random_parameters(network, {.seed = 20});
   const auto size = static_cast<std::size_t>(network.parameter_count());
   const LayerView<double> first = network.view(std::span(origin), 0);
-  const std::int64_t silent = kAllUnits ? first.weight.rows : rank;
-  std::fill_n(first.weight.data, silent * first.weight.cols, 0.0);
+  const std::int64_t silent = kAllUnits ? first.weight.out : rank;
+  std::fill_n(first.weight.data, silent * first.weight.in, 0.0);
   std::fill_n(first.bias.begin(), silent, 0.0);
   std::vector<double> directions(static_cast<std::size_t>(rank) * size);
   for (std::size_t i = 0; i < static_cast<std::size_t>(rank); ++i) {

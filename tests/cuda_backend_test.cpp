@@ -80,6 +80,35 @@ TEST_F(CudaBackend, LossesAccuracyAndGradient) {
   std::cout << "gradients: largest error " << worst << " of the largest entry\n";
 }
 
+/// θ is uploaded by the first call that has it, and again when it differs in one bit or another came between.
+TEST_F(CudaBackend, LossGradientAndSpectrumShareOneUpload) {
+  if (!emulator()) GTEST_SKIP() << "needs the counts of the emulated device";
+  const Instance one = make_instance({.widths = {2, 3, 2}, .samples = 5, .seed = 3});
+  const auto landscape = on_cuda(one);
+  std::vector<double> theta = one.section.origin;
+  const std::size_t bytes = theta.size() * sizeof(double);
+  std::vector<double> loss(1), accuracy(1), gradient(theta.size());
+  const auto uploads = [&](auto&& call) {
+    const std::int64_t before = emulator()->counts().uploaded_bytes;
+    call();
+    return static_cast<double>(emulator()->counts().uploaded_bytes - before) / static_cast<double>(bytes);
+  };
+  const auto evaluate = [&] { landscape->evaluate(theta, {}, loss, accuracy); };
+  EXPECT_EQ(uploads(evaluate), 1);
+  const std::vector<double> first = loss;
+  EXPECT_EQ(uploads([&] { landscape->gradient(theta, 0, 5, {}, gradient); }), 0);
+  EXPECT_EQ(uploads([&] { landscape->hessian_spectrum(theta, HessianPart::full, false, {}); }), 0);
+  EXPECT_EQ(uploads([&] { landscape->gauss_newton_product(theta, theta, {}, gradient); }), 1);  // v
+  theta.back() = std::nextafter(theta.back(), 2.0);
+  EXPECT_EQ(uploads(evaluate), 1);
+  theta.back() += 0.5;
+  EXPECT_EQ(uploads(evaluate), 1);
+  EXPECT_NE(loss, first);
+  theta = one.section.origin;
+  EXPECT_EQ(uploads(evaluate), 1);
+  EXPECT_TRUE(same_bits(loss, first));
+}
+
 TEST_F(CudaBackend, GaussNewtonProductsMatchTheCpu) {
   for (const auto& [label, one] : dense_cases()) {
     SCOPED_TRACE(label);

@@ -59,12 +59,12 @@ std::vector<double> split_gradient(const Network& network, const std::vector<dou
   for (std::int64_t l = 0; l < network.depth(); ++l) {
     const auto from = network.view(std::span<const double>(gradient), l);
     const auto to = wide.view(std::span<double>(result), l);
-    for (std::int64_t i = 0; i < to.weight.rows; ++i) {
-      const bool copy = i == from.weight.rows, here = l + 1 == split.layer;
+    for (std::int64_t i = 0; i < to.weight.out; ++i) {
+      const bool copy = i == from.weight.out, here = l + 1 == split.layer;
       const std::int64_t row = copy ? split.neuron : i;
       const double factor = here && copy ? split.alpha : here && i == split.neuron ? 1 - split.alpha : 1;
-      for (std::int64_t j = 0; j < to.weight.cols; ++j) {
-        to.weight(i, j) = factor * from.weight(row, j == from.weight.cols ? split.neuron : j);
+      for (std::int64_t j = 0; j < to.weight.in; ++j) {
+        to.weight(i, j) = factor * from.weight(row, j == from.weight.in ? split.neuron : j);
       }
       if (!to.bias.empty()) to.bias[static_cast<std::size_t>(i)] = factor * from.bias[static_cast<std::size_t>(row)];
     }
@@ -78,12 +78,12 @@ std::vector<double> merged(const Network& network, const Embedding& embedding) {
   for (std::int64_t l = 0; l < network.depth(); ++l) {
     const auto from = embedding.network.view(std::span<const double>(embedding.theta), l);
     const auto to = network.view(std::span<double>(theta), l);
-    for (std::int64_t i = 0; i < from.weight.rows; ++i) {
+    for (std::int64_t i = 0; i < from.weight.out; ++i) {
       std::int64_t row = i;
       if (l + 1 < network.depth()) row = embedding.source[static_cast<std::size_t>(l)][static_cast<std::size_t>(i)];
       if (row < 0) continue;
-      for (std::int64_t j = 0; j < to.weight.cols; ++j) to.weight(row, j) = 0;
-      for (std::int64_t j = 0; j < from.weight.cols; ++j) {
+      for (std::int64_t j = 0; j < to.weight.in; ++j) to.weight(row, j) = 0;
+      for (std::int64_t j = 0; j < from.weight.in; ++j) {
         std::int64_t col = j;
         if (l > 0) col = embedding.source[static_cast<std::size_t>(l - 1)][static_cast<std::size_t>(j)];
         if (col >= 0) to.weight(row, col) += from.weight(i, j);

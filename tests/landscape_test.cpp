@@ -78,7 +78,7 @@ Section random_section(const Network& network, Random& random, std::int64_t rank
   Section section{random_parameters(network, {.seed = random.bits()}), {}, {}};
   const std::int64_t cut = random.below(4);  // 1: first weights zero (Theorem 1), 2: into half the units (Theorem 2)
   const auto first = network.view(std::span<double>(section.origin), 0).weight;
-  const std::int64_t rows = cut == 1 ? first.rows : cut == 2 ? first.rows / 2 : 0;
+  const std::int64_t rows = cut == 1 ? first.out : cut == 2 ? first.out / 2 : 0;
   for (std::int64_t row = 0; row < rows; ++row) {
     for (double& weight : first.row(row)) weight = 0;
   }

@@ -51,7 +51,7 @@ struct Fit {
 
   void install(const LastLayer& last) {
     const auto layer = network.view(std::span(theta), 1);
-    ASSERT_EQ(static_cast<std::int64_t>(last.weights.size()), layer.weight.rows * layer.weight.cols);
+    ASSERT_EQ(static_cast<std::int64_t>(last.weights.size()), layer.weight.size());
     ASSERT_EQ(last.bias.size(), layer.bias.size());
     std::copy(last.weights.begin(), last.weights.end(), layer.weight.data);
     std::copy(last.bias.begin(), last.bias.end(), layer.bias.begin());

@@ -17,8 +17,8 @@ TEST(Network, CountsAndOffsetsByHand) {
   EXPECT_EQ(network.blocks()[1].offset, 12);
   EXPECT_EQ(network.blocks()[2].offset, 16);
   EXPECT_EQ(network.blocks()[3].offset, 24);
-  EXPECT_EQ(network.blocks()[2].rows, 2);
-  EXPECT_EQ(network.blocks()[2].cols, 4);
+  EXPECT_EQ(network.blocks()[2].out, 2);
+  EXPECT_EQ(network.blocks()[2].in, 4);
   EXPECT_EQ(network.describe(), "3-4-2 tanh, 1 head, 26 parameters");
 }
 
@@ -28,6 +28,17 @@ TEST(Network, BiasesAreOptionalPerLayer) {
   const Network network({Dense{2, 3, false, Activation::sine}, Dense{3, 1, true}});
   EXPECT_EQ(network.parameter_count(), 6 + 4);
   EXPECT_TRUE(network.view(std::vector<double>(10, 0.0), 0).bias.empty());
+}
+
+TEST(Network, TapsOfAWeightAreNextToEachOther) {
+  std::vector<double> values(2 * 3 * 4);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<double>(i);
+  const WeightView<const double> weight{values.data(), 2, 3, 4};
+  EXPECT_EQ(weight.size(), 24);
+  EXPECT_EQ(weight(0, 0, 3), 3);
+  EXPECT_EQ(weight(1, 2, 1), (1 * 3 + 2) * 4 + 1);
+  EXPECT_EQ(weight.row(1).size(), 12u);
+  EXPECT_EQ(weight.row(1).front(), 12);
 }
 
 TEST(Network, ViewsAreTheParameters) {

@@ -47,7 +47,7 @@ Section section_of(const RandomProblem& problem, std::int64_t mode, std::int64_t
     if (network.nodes()[static_cast<std::size_t>(l)].inputs.front() != -1) continue;
     const auto cut = [&](std::span<double> theta) {
       const auto weight = network.view(theta, l).weight;
-      for (std::int64_t row = 0; row < weight.rows; row += mode == 3 ? 1 : 2) std::ranges::fill(weight.row(row), 0.0);
+      for (std::int64_t row = 0; row < weight.out; row += mode == 3 ? 1 : 2) std::ranges::fill(weight.row(row), 0.0);
     };
     cut(section.origin);
     for (std::int64_t d = 0; d < rank; ++d)

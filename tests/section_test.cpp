@@ -57,7 +57,7 @@ TEST(RandomDirections, FilterNormalisation) {
     const std::span<const double> direction(d.data() + i * theta.size(), theta.size());
     for (const std::int64_t layer : {0, 1}) {
       const auto mine = kNetwork.view(direction, layer), reference = kNetwork.view(theta, layer);
-      for (std::int64_t row = 0; row < mine.weight.rows; ++row) {
+      for (std::int64_t row = 0; row < mine.weight.out; ++row) {
         EXPECT_NEAR(norm(mine.weight.row(row)), norm(reference.weight.row(row)), 1e-14);
       }
       for (const double bias : mine.bias) EXPECT_EQ(bias, 0);

@@ -14,7 +14,7 @@ namespace {
 Section cut_section(const Network& network, std::int64_t rank) {
   Section section{random_parameters(network, {.seed = 6}), {}, {}};
   const auto first = network.view(std::span<double>(section.origin), 0).weight;
-  std::fill(first.data, first.data + first.rows * first.cols, 0.0);
+  std::fill(first.data, first.data + first.size(), 0.0);
   section.directions.assign(static_cast<std::size_t>(rank) * section.origin.size(), 0.0);
   for (std::int64_t i = 0; i < rank; ++i) {
     section.directions[static_cast<std::size_t>(i) * section.origin.size() +

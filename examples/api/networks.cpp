@@ -17,7 +17,7 @@ void chain() {
   first.bias[7] = -1;
   check(theta[2 * 4 + 3] == 0.5 && theta[8 * 4 + 7] == -1);
   const ParameterBlock last = network.blocks()[2];  // W2 by its place in theta
-  check(last.layer == 1 && last.offset == 8 * 4 + 8 && last.rows == 6 && last.cols == 8);
+  check(last.layer == 1 && last.offset == 8 * 4 + 8 && last.out == 6 && last.in == 8);
   //! [chain]
 }
 

@@ -36,10 +36,11 @@ struct ParameterBlock {
   std::int64_t layer = 0;  ///< index into Network::nodes()
   Kind kind = Kind::weight;
   std::int64_t offset = 0;  ///< first entry in θ
-  std::int64_t rows = 0;    ///< out
-  std::int64_t cols = 1;    ///< in; 1 for a bias
+  std::int64_t out = 0;     ///< outputs of the layer
+  std::int64_t in = 1;      ///< inputs that each of them has weights for; 1 for a bias
+  std::int64_t taps = 1;    ///< weights from an input to an output; 1 for a dense layer
 
-  std::int64_t size() const { return rows * cols; }
+  std::int64_t size() const { return out * in * taps; }
 };
 
 /// A feed-forward network: a graph of nodes, each a layer that takes values of earlier nodes, and a number of heads on

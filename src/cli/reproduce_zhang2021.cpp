@@ -119,11 +119,11 @@ std::int64_t smallest_weights(const Model& model) {
   const auto weight = model.network.view(std::span<const double>(model.theta), 0).weight;
   const auto size = [&](std::int64_t j) {
     double sum = 0;
-    for (std::int64_t i = 0; i < weight.cols; ++i) sum += weight(j, i) * weight(j, i);
+    for (std::int64_t i = 0; i < weight.in; ++i) sum += weight(j, i) * weight(j, i);
     return sum;
   };
   std::int64_t best = 0;
-  for (std::int64_t j = 1; j < weight.rows; ++j) {
+  for (std::int64_t j = 1; j < weight.out; ++j) {
     if (size(j) < size(best)) best = j;
   }
   return best;
@@ -230,9 +230,13 @@ Json draw_figure3b(const ReproduceArguments& arguments, Session& session) {
   if (base.halves) panels[0].note = "a point of width 1 in halves";
   Json report = draw_panels("figure3b", panels, points, data, device, arguments, session);
   report.add("counts_as_in_paper", base.far == 0);
-  report.add("critical_point", {
-      {"origin", base.origin},      {"neuron", base.neuron},  {"loss", point.loss},  {"gradient_l1", point.gradient_l1},
-      {"critical", point.critical}, {"finite", point.finite}, {"theta", point.theta}});
+  report.add("critical_point", {{"origin", base.origin},
+                                {"neuron", base.neuron},
+                                {"loss", point.loss},
+                                {"gradient_l1", point.gradient_l1},
+                                {"critical", point.critical},
+                                {"finite", point.finite},
+                                {"theta", point.theta}});
   return report;
 }
 

@@ -161,7 +161,7 @@ void centre_outputs(const Network& network, std::span<double> theta) {
   for (const std::int64_t term : output_terms(network)) {
     const LayerView<double> last = network.view(theta, term);
     for (std::int64_t first = 0; first < network.outputs(); first += classes) {
-      for (std::int64_t j = 0; j < last.weight.cols; ++j) centre(&last.weight(first, j), classes, last.weight.cols);
+      for (std::int64_t j = 0; j < last.weight.in; ++j) centre(&last.weight(first, j), classes, last.weight.in);
       if (!last.bias.empty()) centre(&last.bias[static_cast<std::size_t>(first)], classes, 1);
     }
   }

@@ -153,8 +153,10 @@ void copy_layer(const LayerView<const double>& narrow, const Side& in, const Sid
     if (row == kNull) continue;
     for (std::size_t j = 0; j < in.source.size(); ++j) {
       if (in.source[j] == kNull) continue;
-      wide.weight(static_cast<std::int64_t>(i), static_cast<std::int64_t>(j)) =
-          in.share[j] * narrow.weight(row, in.source[j]);
+      for (std::int64_t tap = 0; tap < narrow.weight.taps; ++tap) {
+        wide.weight(static_cast<std::int64_t>(i), static_cast<std::int64_t>(j), tap) =
+            in.share[j] * narrow.weight(row, in.source[j], tap);
+      }
     }
   }
 }
@@ -371,11 +373,13 @@ EmbeddingFamily embedding_family(const Network& network, std::span<const double>
     const LayerView<double> direction =
         family.base.network.view(std::span(family.directions).subspan(k * parameters, parameters), splits[k].layer);
     bool moves = false;
-    for (std::int64_t i = 0; i < base.weight.rows; ++i) {
-      const double weight = base.weight(i, splits[k].neuron);
-      direction.weight(i, splits[k].neuron) = -weight;
-      direction.weight(i, added[k]) = weight;
-      moves = moves || weight != 0;
+    for (std::int64_t i = 0; i < base.weight.out; ++i) {
+      for (std::int64_t tap = 0; tap < base.weight.taps; ++tap) {
+        const double weight = base.weight(i, splits[k].neuron, tap);
+        direction.weight(i, splits[k].neuron, tap) = -weight;
+        direction.weight(i, added[k], tap) = weight;
+        moves = moves || weight != 0;
+      }
     }
     // No other direction reaches this one's new column, so the non-zero ones are independent.
     family.rank += moves;

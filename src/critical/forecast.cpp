@@ -55,7 +55,7 @@ class BlockSums {
 
   std::vector<SplitBlocks> of(std::int64_t first, std::int64_t count) {
     const cpu::SingleThreadedBlas guard;
-    const std::int64_t outputs = next_.weight.rows;
+    const std::int64_t outputs = next_.weight.out;
     std::vector<SplitBlocks> blocks(static_cast<std::size_t>(count),
                                     {inputs_, outputs, std::vector<double>(static_cast<std::size_t>(inputs_ * inputs_)),
                                      std::vector<double>(static_cast<std::size_t>(inputs_ * outputs))});
@@ -211,7 +211,7 @@ std::vector<SplitCandidate> rank_splits(const Landscape& landscape, std::span<co
   std::vector<SplitCandidate> result;
   for (std::int64_t layer = 1; layer < network.depth(); ++layer) {
     const LayerView<const double> view = network.view(theta, layer - 1);
-    const std::int64_t width = view.weight.rows, inputs = view.weight.cols + !view.bias.empty();
+    const std::int64_t width = view.weight.out, inputs = view.weight.in + !view.bias.empty();
     const std::int64_t group = std::clamp<std::int64_t>(kGroupEntries / (inputs * inputs), 1, kGroup);
     for (std::int64_t s = 0; s < width; ++s) {
       if (s % group == 0) groups.push_back({layer, s, std::min(group, width - s), result.size()});

@@ -85,10 +85,14 @@ void mark_used(const LayerView<const double>& above, std::vector<Response>& neur
     for (Response& neuron : neurons) neuron.used = true;
     return;
   }
-  const MatrixView<const double>& weight = above.weight;
+  const WeightView<const double>& weight = above.weight;
   std::vector<double> squares(neurons.size(), 0.0);
-  for (std::int64_t i = 0; i < weight.rows; ++i) {
-    for (std::int64_t j = 0; j < weight.cols; ++j) squares[static_cast<std::size_t>(j)] += weight(i, j) * weight(i, j);
+  for (std::int64_t i = 0; i < weight.out; ++i) {
+    for (std::int64_t j = 0; j < weight.in; ++j) {
+      for (std::int64_t tap = 0; tap < weight.taps; ++tap) {
+        squares[static_cast<std::size_t>(j)] += weight(i, j, tap) * weight(i, j, tap);
+      }
+    }
   }
   const double cut = kVanishing * std::sqrt(norm_max(squares));
   for (std::size_t j = 0; j < squares.size(); ++j) neurons[j].used = neurons[j].used || std::sqrt(squares[j]) > cut;
@@ -221,7 +225,7 @@ std::vector<double> fold_constant_neurons(const Landscape& landscape, std::span<
     for (std::size_t s = 0; s < responses[l].size(); ++s) {
       const Response& neuron = responses[l][s];
       if (neuron.range() > kExact * neuron.size() || (above.bias.empty() && neuron.size() > 0)) continue;
-      for (std::int64_t i = 0; i < above.weight.rows; ++i) {
+      for (std::int64_t i = 0; i < above.weight.out; ++i) {
         double& weight = above.weight(i, static_cast<std::int64_t>(s));
         if (!above.bias.empty()) above.bias[static_cast<std::size_t>(i)] += weight * neuron.lowest;
         weight = 0;

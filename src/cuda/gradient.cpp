@@ -52,10 +52,9 @@ template <class Cotangent>
 void mean_vjp(Workspace& workspace, const Problem& problem, std::span<const double> theta, std::int64_t first,
               std::int64_t last, const Control& control, std::span<double> result, Cotangent&& cotangent) {
   Memory& memory = workspace.memory();
-  const DeviceBuffer<double> parameters = uploaded(memory, theta);
-  const DeviceBuffer<double> sum(memory, parameters.size());
+  const DeviceBuffer<double> sum(memory, static_cast<std::int64_t>(theta.size()));
   fill_zero(memory, sum.data(), sum.size());
-  Pass pass(workspace, problem, parameters.data(), PassDetail::values, capacity(problem));
+  Pass pass(workspace, problem, workspace.parameters(theta), PassDetail::values, capacity(problem));
   SamplePace pace(memory, control, 6.0 * static_cast<double>(theta.size()), last - first);
   for (std::int64_t begin = first; begin < last; begin += kChunkRows) {
     const std::int64_t rows = std::min(kChunkRows, last - begin);
@@ -75,14 +74,13 @@ void evaluate(Workspace& workspace, const Problem& problem, std::span<const doub
   require_parameters(problem, theta.size(), "evaluate", "theta");
   Memory& memory = workspace.memory();
   const std::int64_t heads = problem.network().heads();
-  const DeviceBuffer<double> parameters = uploaded(memory, theta);
   kernels::ChunkSums<double> sums;
   sums.points = 1;
   sums.chunks = (problem.samples() + kernels::kChunkSamples - 1) / kernels::kChunkSamples;
   const DeviceBuffer<double> loss_sums(memory, sums.chunks * heads), hits(memory, sums.chunks * heads);
   const DeviceBuffer<double> means(memory, 2 * heads);
-  ForwardPass pass(workspace, problem, parameters.data(), problem.network().nodes().size(), PassDetail::values,
-                   capacity(problem));
+  ForwardPass pass(workspace, problem, workspace.parameters(theta), problem.network().nodes().size(),
+                   PassDetail::values, capacity(problem));
   SamplePace pace(memory, control, 2.0 * static_cast<double>(theta.size()), problem.samples());
   for (std::int64_t first = 0; first < problem.samples(); first += kChunkRows) {
     pass.forward(first, std::min(kChunkRows, problem.samples() - first));

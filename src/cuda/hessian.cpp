@@ -230,22 +230,23 @@ void assemble_hessians(Workspace& workspace, const Problem& problem, std::span<c
   const auto entries = static_cast<std::int64_t>(thetas.size());
   require(entries > 0 && entries % size == 0, "hessian", "received ", entries, " parameters, expected ", size);
   Memory& memory = workspace.memory();
-  const DeviceBuffer<double> parameters(memory, size);
+  const auto point = [&](std::int64_t at) {  // always in the same memory
+    return workspace.parameters(thetas.subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(size)));
+  };
   if (!is_dense_chain(problem.network())) {
     for (std::int64_t at = 0; at < entries; at += size) {
-      upload(memory, thetas.subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(size)), parameters.data());
-      multiply_unit_vectors(workspace, problem, parameters.data(), part, control, matrices + at * size);
+      multiply_unit_vectors(workspace, problem, point(at), part, control, matrices + at * size);
       LOSSATLAS_CUDA(
           kernels::launch_mirror(matrices + at * size, size, static_cast<double>(samples), workspace.stream()));
     }
     return;
   }
   fill_zero(memory, matrices, entries * size);
-  HessianFactors factors(workspace, problem, parameters.data(), part);
+  HessianFactors factors(workspace, problem, point(0), part);
   const std::int64_t step = HessianFactors::capacity(problem, part);
   for (std::int64_t at = 0; at < entries; at += size) {
     double* matrix = matrices + at * size;
-    upload(memory, thetas.subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(size)), parameters.data());
+    point(at);
     for (std::int64_t first = 0; first < samples; first += step) {
       check_stop(control);
       factors.compute(first, std::min(step, samples - first));

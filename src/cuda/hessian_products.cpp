@@ -77,9 +77,8 @@ void hessian_products(Workspace& workspace, const Problem& problem, std::span<co
   Memory& memory = workspace.memory();
   const std::int64_t count = static_cast<std::int64_t>(vectors.size()) / size;
   const std::int64_t batch = std::clamp<std::int64_t>(kBatchEntries / size, 1, count);
-  const DeviceBuffer<double> parameters = uploaded(memory, theta);
   const DeviceBuffer<double> directions(memory, batch * size), sums(memory, batch * size);
-  Pass pass = product_pass(workspace, problem, parameters.data());
+  Pass pass = product_pass(workspace, problem, workspace.parameters(theta));
   for (std::int64_t first = 0; first < count; first += batch) {
     const std::int64_t members = std::min(batch, count - first);
     const auto offset = static_cast<std::size_t>(first * size), entries = static_cast<std::size_t>(members * size);

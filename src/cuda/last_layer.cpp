@@ -33,8 +33,7 @@ class DesignMatrix {
   DesignMatrix(Workspace& workspace, const Problem& problem, std::span<const double> theta)
       : workspace_(workspace),
         problem_(problem),
-        theta_(uploaded(workspace.memory(), theta)),
-        pass_(workspace, problem, theta_.data(), problem.network().nodes().size() - 1, PassDetail::values,
+        pass_(workspace, problem, workspace.parameters(theta), problem.network().nodes().size() - 1, PassDetail::values,
               std::min(kChunkRows, problem.samples())),
         has_bias_(dense_chain(problem.network(), "solve_last_layer").back().bias) {
     const std::int64_t whole = samples() * columns(), group = std::min(kChunkRows, samples()) * columns();
@@ -77,7 +76,6 @@ class DesignMatrix {
 
   Workspace& workspace_;
   const Problem& problem_;
-  DeviceBuffer<double> theta_;
   ForwardPass pass_;
   bool has_bias_;
   bool stored_ = false;

@@ -35,7 +35,7 @@ std::vector<kernels::PlacedLayer> placed_layers(const Network& network) {
       layer.bias = block.offset;
     } else {
       layer.weight = block.offset;
-      layer.in = block.cols;
+      layer.in = block.in;
     }
   }
   return placed;

@@ -2,8 +2,11 @@
 // threads.
 #pragma once
 
+#include <cstdint>
+#include <cstring>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -34,6 +37,19 @@ class Workspace {
     if (!cusolver_) cusolver_ = make_cusolver(stream());
     return cusolver_.get();
   }
+  /// θ in device memory, in the place of the last call's if it is as large. Uploaded only if its bits are not there
+  /// from the last call, so that loss, gradient and spectrum at a point share one upload.
+  const double* parameters(std::span<const double> theta) {
+    if (theta_.size() == theta.size() && std::memcmp(theta_.data(), theta.data(), theta.size_bytes()) == 0) {
+      return device_theta_.data();
+    }
+    theta_.clear();  // stays so if anything fails
+    const auto size = static_cast<std::int64_t>(theta.size());
+    if (device_theta_.size() != size) device_theta_ = DeviceBuffer<double>(memory_, size);
+    upload(memory_, theta, device_theta_.data());
+    theta_.assign(theta.begin(), theta.end());
+    return device_theta_.data();
+  }
 
  private:
   Stream stream_;
@@ -42,6 +58,8 @@ class Workspace {
   DeviceLimits limits_;
   CublasHandle cublas_;
   CusolverHandle cusolver_;
+  std::vector<double> theta_;
+  DeviceBuffer<double> device_theta_;
 };
 
 /// Workspaces on one device, each lent to one call at a time.

@@ -168,8 +168,8 @@ void append_values(InputFile& input, const SafetensorsHeader& header, const Tens
 std::string entry_text(const ParameterBlock& block) {
   const bool weight = block.kind == ParameterBlock::Kind::weight;
   constexpr std::int64_t kBytes = sizeof(double);
-  return text_of("\"layers.", block.layer, weight ? ".weight" : ".bias", R"(":{"dtype":"F64","shape":[)", block.rows,
-                 weight ? text_of(',', block.cols) : "", R"(],"data_offsets":[)", block.offset * kBytes, ',',
+  return text_of("\"layers.", block.layer, weight ? ".weight" : ".bias", R"(":{"dtype":"F64","shape":[)", block.out,
+                 weight ? text_of(',', block.in) : "", R"(],"data_offsets":[)", block.offset * kBytes, ',',
                  (block.offset + block.size()) * kBytes, "]}");
 }
 

@@ -28,7 +28,7 @@ Shape shape_after(const Dense& layer, std::span<const Shape> inputs, std::int64_
   return {layer.out};
 }
 
-ParameterSizes parameter_sizes(const Dense& layer) { return {layer.out, layer.in, layer.bias}; }
+ParameterSizes parameter_sizes(const Dense& layer) { return {.out = layer.out, .in = layer.in, .bias = layer.bias}; }
 
 double layer_flop(const Dense& layer, std::span<const Shape>) {
   return 2.0 * static_cast<double>(layer.in) * static_cast<double>(layer.out);

@@ -12,8 +12,8 @@
 namespace lossatlas::cpu {
 
 template <class T>
-Block<T> matrix(const MatrixView<T>& view) {
-  return {view.data, view.cols};
+Block<T> matrix(const WeightView<T>& view) {
+  return {view.data, view.in};
 }
 
 inline void forward(const Cpu&, const Dense& layer, const LayerView<const double>& view, std::int64_t rows,

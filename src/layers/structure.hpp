@@ -15,10 +15,11 @@
 
 namespace lossatlas {
 
-/// A weight (out, in) and a bias (out) if there is one; no parameters at all if out is 0.
+/// A weight (out, in, taps) and a bias (out) if there is one; no parameters at all if out is 0.
 struct ParameterSizes {
   std::int64_t out = 0;
   std::int64_t in = 0;
+  std::int64_t taps = 1;
   bool bias = false;
 };
 

@@ -59,9 +59,9 @@ LayerView<T> view_of(const Network& network, std::span<const ParameterBlock> blo
     if (block.layer != layer) break;
     T* data = theta.data() + block.offset;
     if (block.kind == ParameterBlock::Kind::weight) {
-      result.weight = {data, block.rows, block.cols};
+      result.weight = {data, block.out, block.in, block.taps};
     } else {
-      result.bias = {data, static_cast<std::size_t>(block.rows)};
+      result.bias = {data, static_cast<std::size_t>(block.out)};
     }
   }
   return result;
@@ -75,8 +75,8 @@ std::vector<double> initial_scales(const Network& network, const InitOptions& op
   std::vector<double> scales;
   std::int64_t widest = 1;
   for (const Node& node : network.nodes()) {
-    const std::int64_t in = std::visit([](const auto& one) { return parameter_sizes(one).in; }, node.layer);
-    scales.push_back(1 / std::sqrt(static_cast<double>(std::max<std::int64_t>(1, in))));
+    const ParameterSizes sizes = std::visit([](const auto& one) { return parameter_sizes(one); }, node.layer);
+    scales.push_back(1 / std::sqrt(static_cast<double>(std::max<std::int64_t>(1, sizes.in * sizes.taps))));
     if (scales.size() < depth) widest = std::max(widest, network.width(std::ssize(scales) - 1));
   }
   if (!options.power) return scales;
@@ -115,14 +115,13 @@ Network::Network(std::vector<Node> nodes, std::int64_t heads) : nodes_(std::move
     first_block_.push_back(blocks_.size());
     if (sizes.out == 0) continue;
     constexpr std::int64_t kMostParameters = std::int64_t{1} << 60;  // so that no count of bytes overflows
-    require(
-        (sizes.in + 1) * sizes.out <= kMostParameters && parameters_ <= kMostParameters - (sizes.in + 1) * sizes.out,
-        "Network", "received ", nodes_.size(), " layers with more than 2^60 parameters, expected fewer; use ",
-        "narrower layers");
-    blocks_.push_back({index, ParameterBlock::Kind::weight, parameters_, sizes.out, sizes.in});
-    parameters_ += sizes.out * sizes.in;
+    const std::int64_t most = (sizes.in * sizes.taps + 1) * sizes.out;
+    require(most <= kMostParameters && parameters_ <= kMostParameters - most, "Network", "received ", nodes_.size(),
+            " layers with more than 2^60 parameters, expected fewer; use ", "narrower layers");
+    blocks_.push_back({index, ParameterBlock::Kind::weight, parameters_, sizes.out, sizes.in, sizes.taps});
+    parameters_ += blocks_.back().size();
     if (sizes.bias) {
-      blocks_.push_back({index, ParameterBlock::Kind::bias, parameters_, sizes.out, 1});
+      blocks_.push_back({index, ParameterBlock::Kind::bias, parameters_, sizes.out});
       parameters_ += sizes.out;
     }
   }
@@ -213,8 +212,8 @@ std::vector<double> random_parameters(const Network& network, InitOptions option
   std::vector<double> theta(static_cast<std::size_t>(network.parameter_count()));
   for (const ParameterBlock& block : network.blocks()) {
     const double scale = scales[static_cast<std::size_t>(block.layer)];
-    Random random(options.seed, static_cast<std::uint64_t>(2 * block.layer) +
-                                    (block.cols == 1 && block.kind == ParameterBlock::Kind::bias));
+    Random random(options.seed,
+                  static_cast<std::uint64_t>(2 * block.layer) + (block.kind == ParameterBlock::Kind::bias));
     for (std::int64_t i = 0; i < block.size(); ++i)
       theta[static_cast<std::size_t>(block.offset + i)] = scale * random.normal();
   }

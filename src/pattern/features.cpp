@@ -15,8 +15,8 @@ double gain(Activation activation) { return activation == Activation::sigmoid ? 
 
 /// Ridges φ(slope·d·(h − h₀)): d uniform on the sphere, h₀ uniform in the box.
 void even_first_layer(const LayerView<double>& view, double slope, bool alone, Random& random) {
-  const std::int64_t rank = view.weight.cols;
-  for (std::int64_t j = 0; j < view.weight.rows; ++j) {
+  const std::int64_t rank = view.weight.in;
+  for (std::int64_t j = 0; j < view.weight.out; ++j) {
     double length = 0;
     for (double& w : view.weight.row(j)) {
       w = random.normal();

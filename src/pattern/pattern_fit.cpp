@@ -254,8 +254,8 @@ class Fitter {
     const auto first = task_.network.view(theta, 0);
     const auto first_bias = static_cast<std::size_t>(fit.network.blocks()[1].offset);
     std::copy(first.bias.begin(), first.bias.end(), origin.begin() + static_cast<std::ptrdiff_t>(first_bias));
-    for (std::int64_t j = 0; j < first.weight.rows; ++j) {
-      for (std::int64_t i = 0; i < first.weight.cols; ++i) {
+    for (std::int64_t j = 0; j < first.weight.out; ++j) {
+      for (std::int64_t i = 0; i < first.weight.in; ++i) {
         directions[static_cast<std::size_t>(i) * origin.size() + first_bias + static_cast<std::size_t>(j)] =
             first.weight(j, i);
       }
@@ -264,7 +264,7 @@ class Fitter {
     for (std::int64_t l = 1; l + 1 < depth; ++l) {
       const auto from = task_.network.view(theta, l);
       const auto to = fit.network.view(inside, l);
-      std::copy_n(from.weight.data, from.weight.rows * from.weight.cols, to.weight.data);
+      std::copy_n(from.weight.data, from.weight.size(), to.weight.data);
       std::copy(from.bias.begin(), from.bias.end(), to.bias.begin());
     }
     const auto from = task_.network.view(theta, depth - 1);
@@ -273,7 +273,7 @@ class Fitter {
       for (std::int64_t c = 0; c < classes; ++c) {
         const double share = sigma_.path_direction()[static_cast<std::size_t>(c)];
         const std::int64_t row = k * classes + c;
-        for (std::int64_t i = 0; i < from.weight.cols; ++i) to.weight(row, i) = share * from.weight(k, i);
+        for (std::int64_t i = 0; i < from.weight.in; ++i) to.weight(row, i) = share * from.weight(k, i);
         to.bias[static_cast<std::size_t>(row)] =
             sigma_.path_base()[static_cast<std::size_t>(c)] + share * from.bias[static_cast<std::size_t>(k)];
       }

@@ -50,7 +50,7 @@ class Preconditioner {
       const auto& upper = layers_[static_cast<std::size_t>(l + 1)].squares;
       for (std::size_t i = 0; i < squares.size(); ++i) {
         double sum = 0;
-        for (std::int64_t j = 0; j < above.rows; ++j) {
+        for (std::int64_t j = 0; j < above.out; ++j) {
           const double w = above(j, static_cast<std::int64_t>(i));
           sum += w * w * upper[static_cast<std::size_t>(j)];
         }
@@ -140,9 +140,9 @@ class Preconditioner {
       const auto from = network_.view(v, l);
       const auto to = network_.view(result, l);
       const LayerBlock& layer = layers_[static_cast<std::size_t>(l)];
-      const auto in = static_cast<std::size_t>(from.weight.cols);
+      const auto in = static_cast<std::size_t>(from.weight.in);
       std::vector<double> x(in + 1), y(in + 1);
-      for (std::int64_t i = 0; i < from.weight.rows; ++i) {
+      for (std::int64_t i = 0; i < from.weight.out; ++i) {
         std::copy_n(from.weight.row(i).begin(), in, x.begin());
         std::copy_n(to.weight.row(i).begin(), in, y.begin());
         x[in] = from.bias[static_cast<std::size_t>(i)], y[in] = to.bias[static_cast<std::size_t>(i)];

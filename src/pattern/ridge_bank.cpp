@@ -97,7 +97,7 @@ void RidgeBank::lay_passing_layers(const Network& network, std::span<double> the
     const auto view = network.view(theta, l);
     const Affine pass = passing(lossatlas::activation(network.layer(l - 1)));
     for (std::int64_t j = 0; j < carriers_; ++j) {
-      std::fill_n(view.weight.row(j).data(), view.weight.cols, 0.0);
+      std::fill_n(view.weight.row(j).data(), view.weight.in, 0.0);
       view.weight(j, j) = pass.weight;
       view.bias[static_cast<std::size_t>(j)] = pass.bias;
     }

@@ -43,20 +43,23 @@ Dependence::Dependence(const Network& network, const Section& section, const Con
 
 Dependence::Support Dependence::support(std::int64_t node) const {
   const auto weight = network_.view(section_.origin, node).weight;
-  Support result{weight.cols, weight.rows, {}, {}, {}, 0};
-  result.used.assign(static_cast<std::size_t>(weight.rows * weight.cols), 0);
-  result.moved.assign(static_cast<std::size_t>(weight.rows), 0);
+  Support result{weight.in, weight.out, {}, {}, {}, 0};
+  result.used.assign(static_cast<std::size_t>(weight.out * weight.in), 0);
+  result.moved.assign(static_cast<std::size_t>(weight.out), 0);
   result.bias_moved = result.moved;
-  for (std::size_t k = 0; k < result.used.size(); ++k) result.used[k] = weight.data[k] != 0;
+  const auto any_tap = [taps = static_cast<std::size_t>(weight.taps)](const double* data, std::size_t k) {
+    return std::any_of(data + k * taps, data + (k + 1) * taps, [](double value) { return value != 0; });
+  };
+  for (std::size_t k = 0; k < result.used.size(); ++k) result.used[k] = any_tap(weight.data, k);
   for (std::int64_t i = 0; i < section_.rank(); ++i) {
     check_stop(control_);
     const auto view = network_.view(section_.direction(i), node);
     bool moves = false;
     for (std::size_t k = 0; k < result.used.size(); ++k) {
-      if (view.weight.data[k] == 0) continue;
+      if (!any_tap(view.weight.data, k)) continue;
       moves = true;
       result.used[k] = 1;
-      result.moved[k / static_cast<std::size_t>(weight.cols)] = 1;
+      result.moved[k / static_cast<std::size_t>(weight.in)] = 1;
     }
     for (std::size_t j = 0; j < view.bias.size(); ++j) result.bias_moved[j] |= view.bias[j] != 0;
     result.directions += moves;

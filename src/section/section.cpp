@@ -41,9 +41,9 @@ void normalise_weight(std::span<double> d, std::span<const double> w, const Para
                       Normalisation normalisation) {
   if (normalisation == Normalisation::none) return;
   if (normalisation == Normalisation::layer) return scale_to(d, w);
-  const auto cols = static_cast<std::size_t>(block.cols);
-  for (std::size_t row = 0; row < static_cast<std::size_t>(block.rows); ++row) {
-    scale_to(d.subspan(row * cols, cols), w.subspan(row * cols, cols));
+  const auto filter = static_cast<std::size_t>(block.in * block.taps);  // the weights of one output
+  for (std::size_t first = 0; first < d.size(); first += filter) {
+    scale_to(d.subspan(first, filter), w.subspan(first, filter));
   }
 }
 

@@ -57,13 +57,13 @@ inline std::vector<double> coordinates(const Network& narrow, const Network& wid
     const auto from = narrow.view(std::span<const double>(narrow_index), l);
     const auto to = wide.view(std::span<const double>(wide_index), l);
     const bool split_rows = l + 1 == split.layer, split_cols = l == split.layer;
-    for (std::int64_t i = 0; i < to.weight.rows; ++i) {
-      const bool new_row = i == from.weight.rows;
+    for (std::int64_t i = 0; i < to.weight.out; ++i) {
+      const bool new_row = i == from.weight.out;
       const double delta = new_row ? split.alpha - 1 : split.alpha;
       const std::int64_t source = new_row ? split.neuron : i;
       const bool moves = split_rows && source == split.neuron;
-      for (std::int64_t j = 0; j < to.weight.cols; ++j) {
-        const bool new_col = j == from.weight.cols;
+      for (std::int64_t j = 0; j < to.weight.in; ++j) {
+        const bool new_col = j == from.weight.in;
         const std::int64_t col = new_col ? split.neuron : j;
         const double share = !split_cols || col != split.neuron ? 1 : new_col ? split.alpha : 1 - split.alpha;
         set(to.weight(i, j), from.weight(source, col), share);

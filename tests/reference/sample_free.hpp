@@ -34,7 +34,7 @@ inline SampleFree sample_free_losses(const Network& network, const Section& sect
     for (std::size_t k = 0; k < p.size(); k += classes)
       result.losses.push_back(sigma(std::span(p).subspan(k, classes)));
     const auto last = network.view(std::span<const double>(theta), network.depth() - 1);
-    for (std::int64_t row = 0; row < last.weight.rows; ++row) {
+    for (std::int64_t row = 0; row < last.weight.out; ++row) {
       double sum = last.bias.empty() ? 0 : std::abs(last.bias[static_cast<std::size_t>(row)]);
       for (std::size_t i = 0; i < below.size(); ++i) {
         sum += std::abs(last.weight(row, static_cast<std::int64_t>(i)) * below[i]);

@@ -150,7 +150,7 @@ std::vector<std::pair<std::string, Section>> sections_of(const Network& network)
   const auto cut_off = [&](std::int64_t units) {
     std::vector<double> origin = theta;
     const auto weight = network.view(std::span(origin), 0).weight;
-    for (std::int64_t j = 0; j < std::min(units, weight.rows); ++j) std::ranges::fill(weight.row(j), 0.0);
+    for (std::int64_t j = 0; j < std::min(units, weight.out); ++j) std::ranges::fill(weight.row(j), 0.0);
     return origin;
   };
   const auto biases_of_units = [&](std::int64_t units) {

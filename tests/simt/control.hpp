@@ -13,6 +13,7 @@ struct Counts {
   std::int64_t streams, events, handles;
   std::int64_t allocation_calls;  ///< of memory, streams, events and handles
   std::int64_t launches;          ///< of kernels, library routines and algorithms
+  std::int64_t uploaded_bytes;    ///< copied from the host to a device
   std::int64_t live() const { return device_allocations + host_allocations + streams + events + handles; }
 };
 

@@ -68,6 +68,7 @@ cudaError_t copy(Machine& m, const Area& to, const Area& from, cudaMemcpyKind ki
   if (queue == nullptr) return cudaErrorInvalidResourceHandle;
   if (to.width == 0 || to.height == 0) return cudaSuccess;
   if (const cudaError_t status = check_copy(m, to, from, kind); status != cudaSuccess) return status;
+  if (kind == cudaMemcpyHostToDevice) m.uploaded_bytes += static_cast<std::int64_t>(to.width * to.height);
   m.push(*queue, [&m, to, from, uses = std::array{use_of(m, to), use_of(m, from)}] {
     for (const Use& use : uses) m.verify(use, "a copy", Site{});
     for (std::size_t row = 0; row < to.height; ++row) {

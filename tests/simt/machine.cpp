@@ -168,7 +168,7 @@ void Machine::reset() {
   shared_limit_ = kSharedOptIn;
   multiprocessors_ = kMultiprocessors;
   allocation_countdown_ = launch_countdown_ = fault_countdown_ = eigensolve_countdown_ = 0;
-  allocation_calls_ = launches_ = 0;
+  allocation_calls_ = launches_ = uploaded_bytes = 0;
   set_seed(options().seed);
 }
 
@@ -192,6 +192,7 @@ Counts Machine::counts() const {
   counts.handles = handles;
   counts.allocation_calls = allocation_calls_;
   counts.launches = launches_;
+  counts.uploaded_bytes = uploaded_bytes;
   return counts;
 }
 

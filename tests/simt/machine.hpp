@@ -146,6 +146,7 @@ class Machine {
   bool next_eigensolve_fails() { return eigensolve_countdown_ > 0 && --eigensolve_countdown_ == 0; }
   Counts counts() const;
   std::int64_t handles = 0;
+  std::int64_t uploaded_bytes = 0;
 
   Machine();
 
