@@ -171,11 +171,26 @@ TEST_F(CliData, TheActivationIsNeverAssumed) {
 TEST_F(CliData, ForeignModelsAreEmbedded) {
   write_sequential("s.safetensors");
   const std::string embed = "embed --model s.safetensors --layers 2,4,2 --out w.safetensors ";
-  expect_part(refused(embed), "--model-layers");
+  expect_part(refused(embed), "--activation");
   expect_part(refused(embed + "--model-layers 2,2,2"), "--activation");
-  expect_part(refused(embed + "--model-layers 2,3,2 --activation relu"), "--model: ");
+  expect_part(refused(embed + "--model-layers 2,3,2 --activation relu"), "--model-layers: ");
   ASSERT_EQ(run(embed + "--model-layers 2,2,2 --activation relu").status, 0);
   EXPECT_EQ(read_model(path("w.safetensors")).network, mlp({2, 4, 2}, Activation::relu));
+}
+
+TEST_F(CliData, AConvertedModelKnowsItsNetwork) {
+  write_sequential("s.safetensors");
+  ASSERT_EQ(run("convert s.safetensors --activation sine --out c.safetensors").status, 0);
+  const Model model = read_model(path("c.safetensors"));
+  EXPECT_EQ(model.network, mlp({2, 2, 2}, Activation::sine));
+  EXPECT_EQ(model.theta, std::vector<double>(12, 1.0));
+  const Json report = json_of("convert --model s.safetensors --activation sine --heads 2 --out c.safetensors");
+  EXPECT_EQ(report["network"]["heads"], 2);
+  EXPECT_EQ(report["parameters"], 12);
+  expect_part(refused("convert s.safetensors --activation sine,relu --out c.safetensors"), "2 given activations");
+  expect_part(refused("convert s.safetensors --activation sine --layers 2,3,2 --out c.safetensors"), "--layers");
+  expect_part(refused("convert s.safetensors --activation sine --out s.safetensors"), "--out");
+  expect_part(refused("convert --activation sine --out c.safetensors"), "file");
 }
 
 TEST_F(CliData, FilesOfOtherProgramsAreNamed) {

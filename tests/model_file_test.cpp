@@ -98,7 +98,7 @@ TEST_F(ModelFile, ReadsBiases) {
 }
 
 TEST_F(ModelFile, AsksForTheArchitecture) {
-  EXPECT_ERROR(read("{" + weight_ + "," + bias_ + "}", std::string(24, '\0')), FileError, "--layers");
+  EXPECT_ERROR(read("{" + weight_ + "," + bias_ + "}", std::string(24, '\0')), FileError, "read_state_dict");
 }
 
 TEST_F(ModelFile, RefusesTensorsThatDoNotFit) {
@@ -110,17 +110,83 @@ TEST_F(ModelFile, RefusesTensorsThatDoNotFit) {
   EXPECT_ERROR(with(mlp({2, 1}, Activation::tanh, {.bias = Bias::none})), FileError, "with a bias beside \"0.weight\"");
   EXPECT_ERROR(read("{" + weight_ + "}", data.substr(0, 16), mlp({2, 1}, Activation::tanh)), FileError, "with no bias");
   EXPECT_ERROR(read("{" + tensor("0.bias", "F64", "[1]", 0, 8) + "}", data.substr(0, 8), mlp({2, 1}, Activation::tanh)),
-               FileError, "no weight of number 0");
+               FileError, "\"0.bias\" but no weight");
   EXPECT_ERROR(read("{}", "", mlp({2, 1}, Activation::tanh)), FileError, "with 0 layers");
 }
 
 TEST_F(ModelFile, RefusesOtherNames) {
-  for (const std::string name :
-       {"weight", "0.gamma", "a0.weight", "00.weight", ".weight", "99999999999.weight", "other.0.bias"}) {
+  for (const std::string name : {"0.gamma", "0.weights", "0.weight.", "scale"}) {
     EXPECT_ERROR(read_small("{" + weight_ + "," + tensor(name, "F64", "[1]", 16, 24) + "}"), FileError,
-                 "with one prefix")
+                 "names end in \"weight\" or \"bias\"")
         << name;
   }
+  EXPECT_ERROR(read_small("{" + weight_ + "," + tensor("module.0.weight", "F64", "[1,1]", 16, 24) + "}"), FileError,
+               "with tensors \"0.weight\" and \"module.0.weight\" of one layer");
+  EXPECT_ERROR(read_small("{" + weight_ + "," + tensor("other.0.bias", "F64", "[1]", 16, 24) + "}"), FileError,
+               "\"other.0.bias\" but no weight");
+}
+
+// The order of use is that of the names, wherever their data are; ones of names that differ in zeros are neighbours.
+TEST_F(ModelFile, LayersFollowInTheNaturalOrderOfTheirNames) {
+  const auto chain = [&](const std::vector<std::string>& names) {  // names[l] has weight (1, 1) of the value l + 1
+    std::string header, data;
+    for (std::size_t l = names.size(); l-- > 0;) {
+      const int at = static_cast<int>(data.size());
+      header += (header.empty() ? "{" : ",") + tensor(names[l], "F64", "[1,1]", at, at + 8);
+      const double value = static_cast<double>(l + 1);
+      data += little(value);
+    }
+    return read_state_dict(folder_.file("m.safetensors", safetensors(header + "}", data)),
+                           {.activations = {Activation::tanh}})
+        .theta;
+  };
+  const std::vector<double> expected{1, 2, 3};
+  EXPECT_EQ(chain({"fc2.weight", "fc10.weight", "out.weight"}), expected);
+  EXPECT_EQ(chain({"net.9.weight", "net.10.weight", "net.99999999999999999999999.weight"}), expected);
+  EXPECT_EQ(chain({"a.1.b.weight", "a.01.c.weight", "a.2.weight"}), expected);
+  EXPECT_EQ(chain({"weight", "0.weight", "a.weight"}), expected);
+  EXPECT_EQ(chain({"a.weight", "a.0.weight", "a.0.1.weight"}), expected);
+  EXPECT_EQ(chain({"module.layers.0.weight", "layers._orig_mod.2.weight", "_orig_mod.module.out.weight"}), expected);
+  EXPECT_EQ(chain({"a01.weight", "a1.weight", "b.weight"}), expected);
+}
+
+TEST_F(ModelFile, AStateDictTellsItsNetwork) {
+  // 2-1-1 with a bias in the second layer alone, and the counter of an averaged model
+  const std::string header =
+      "{" + tensor("fc1.weight", "F64", "[1,2]", 0, 16) + "," + tensor("n_averaged", "I64", "[]", 16, 24) + "," +
+      tensor("fc2.weight", "F64", "[1,1]", 24, 32) + "," + tensor("fc2.bias", "F64", "[1]", 32, 40) + "}";
+  const auto file = folder_.file("m.safetensors", safetensors(header, std::string(40, '\0')));
+  const auto with = [&](const StateDictOptions& options) { return read_state_dict(file, options); };
+  const Network expected({Dense{2, 1, false, Activation::sine}, Dense{1, 1, true, Activation::identity}});
+  EXPECT_EQ(with({.activations = {Activation::sine}}).network, expected);
+  EXPECT_EQ(with({.activations = {Activation::sine}}).theta, std::vector<double>(4, 0.0));
+  EXPECT_ERROR(with({}), FileError, "0 given activations, expected that of its hidden layer");
+  EXPECT_ERROR(with({.activations = {Activation::sine, Activation::tanh}}), FileError, "2 given activations");
+  EXPECT_ERROR(with({.activations = {Activation::sine}, .heads = 2}), FileError, "2 heads for 1 outputs");
+  EXPECT_ERROR(with({.activations = {Activation::sine}, .heads = 0}), FileError, "0 heads");
+
+  const auto own = folder_ / "own.safetensors";
+  write_model(own, expected, std::vector<double>(4, 1.0));
+  EXPECT_EQ(read_state_dict(own).network, expected);
+  EXPECT_EQ(read_state_dict(own, {.activations = {Activation::sine}}).theta, std::vector<double>(4, 1.0));
+  EXPECT_ERROR(read_state_dict(own, {.activations = {Activation::tanh}}), FileError, "expected the given activations");
+  EXPECT_ERROR(read_state_dict(own, {.heads = 2}), FileError, "heads");
+}
+
+TEST_F(ModelFile, EachLayerTakesTheOutputsOfTheOneBefore) {
+  const std::string header =
+      "{" + tensor("hidden.weight", "F64", "[1,2]", 0, 16) + "," + tensor("input.weight", "F64", "[2,1]", 16, 32) + "}";
+  const auto file = folder_.file("m.safetensors", safetensors(header, std::string(32, '\0')));
+  EXPECT_EQ(read_state_dict(file, {.activations = {Activation::relu}}).network,
+            mlp({2, 1, 2}, Activation::relu, {.bias = Bias::none}));
+  const std::string wrong =
+      "{" + tensor("a.weight", "F64", "[1,2]", 0, 16) + "," + tensor("b.weight", "F64", "[1,2]", 16, 32) + "}";
+  EXPECT_ERROR(read_state_dict(folder_.file("w.safetensors", safetensors(wrong, std::string(32, '\0'))),
+                               {.activations = {Activation::relu}}),
+               FileError, "\"a.weight\" (1, 2), then \"b.weight\" (1, 2); expected each to take the outputs");
+  const std::string empty = "{\"n_averaged\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[0,8]}}";
+  EXPECT_ERROR(read_state_dict(folder_.file("e.safetensors", safetensors(empty, std::string(8, '\0')))), FileError,
+               "without tensors");
 }
 
 TEST_F(ModelFile, NamesLayersThatItDoesNotRead) {
@@ -135,7 +201,7 @@ TEST_F(ModelFile, NamesLayersThatItDoesNotRead) {
   EXPECT_ERROR(one("conv1.weight", "F32", "[2,1,1]", 8), FileError, "a convolution (its weight has 3 axes)");
   EXPECT_ERROR(one("rnn.weight_ih_l0", "F32", "[2,1]", 8), FileError, "a recurrent layer");
   EXPECT_ERROR(one("attn.in_proj_weight", "F32", "[2,1]", 8), FileError, "an attention layer");
-  EXPECT_ERROR(one("fc1.weight", "F32", "[1,2]", 8), FileError, "nn.Sequential(model.first");
+  EXPECT_ERROR(one("norm.weight", "F32", "[2]", 8), FileError, "a normalisation (its weight has one axis)");
   EXPECT_ERROR(one("0.weight", "I64", "[1]", 8), FileError, "convert it by float()");
 }
 

@@ -64,14 +64,16 @@ void models() {
   check(model.network == network && model.theta == theta);
   //! [model]
 
-  const std::string header = R"({"0.weight":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]}})";
-  const std::string length{static_cast<char>(header.size()), 0, 0, 0, 0, 0, 0, 0}, weights("\0\0\x80\x3f\0\0\0\x40", 8);
+  const std::string header = R"({"fc1.weight":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]},)"
+                             R"("fc2.weight":{"dtype":"F32","shape":[1,1],"data_offsets":[8,12]}})";
+  const std::string length{static_cast<char>(header.size()), 0, 0, 0, 0, 0, 0, 0};
+  const std::string weights("\0\0\x80\x3f\0\0\0\x40\0\0\0\x40", 12);
   write_text(folder / "torch.safetensors", length + header + weights);
   //! [other model]
-  // Files of other programs don't tell the architecture: name it.
-  const Model linear =
-      read_model(folder / "torch.safetensors", mlp({2, 1}, Activation::identity, {.bias = Bias::none}));
-  check(linear.theta == std::vector{1.0, 2.0});
+  // The shapes of fc1.weight and fc2.weight tell the widths, nothing the activation between.
+  const Model other = read_state_dict(folder / "torch.safetensors", {.activations = {Activation::tanh}});
+  check(other.network == mlp({2, 1, 1}, Activation::tanh, {.bias = Bias::none}));
+  check(other.theta == std::vector{1.0, 2.0, 2.0});
   //! [other model]
 
   //! [opened files]

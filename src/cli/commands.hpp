@@ -10,6 +10,7 @@ namespace lossatlas::cli {
 void add_fit(CLI::App& program, Command& chosen);
 void add_section(CLI::App& program, Command& chosen);
 void add_merge(CLI::App& program, Command& chosen);
+void add_convert(CLI::App& program, Command& chosen);
 void add_evaluate(CLI::App& program, Command& chosen);
 void add_find(CLI::App& program, Command& chosen);
 void add_split(CLI::App& program, Command& chosen);
@@ -21,8 +22,8 @@ void add_reproduce(CLI::App& program, Command& chosen);
 
 /// Adds all of them, in the order in which --help lists them.
 inline void add_commands(CLI::App& program, Command& chosen) {
-  for (const auto add : {add_fit, add_section, add_merge, add_evaluate, add_find, add_split, add_embed, add_spectrum,
-                         add_forecast, add_info, add_reproduce}) {
+  for (const auto add : {add_fit, add_section, add_merge, add_convert, add_evaluate, add_find, add_split, add_embed,
+                         add_spectrum, add_forecast, add_info, add_reproduce}) {
     add(program, chosen);
   }
 }

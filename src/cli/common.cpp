@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <fstream>
 #include <optional>
+#include <sstream>
 
 namespace lossatlas::cli {
 
@@ -14,11 +15,13 @@ const char* const kSpecHelp =
     "      header=yes|no       whether line 1 names the columns; default: if it has text where no other line has\n"
     "      standardise         scales each input to mean 0 and variance 1\n"
     "      real                whole numbers are real targets, not labels\n"
-    "      classes=A,B,...     the classes in the order of the outputs, last of the options; quotes: \"a, b\". Default:\n"
+    "      classes=A,B,...     the classes in the order of the outputs, last of the options; quotes: \"a, b\". "
+    "Default:\n"
     "                          this file's own texts, sorted, so that a file without one numbers them otherwise;\n"
     "                          --test and --transfer take the classes of --train\n"
     "      Texts in the target column are labels, and so are whole numbers 0..K-1 that all occur; labels start at 0.\n"
-    "  npy:X.npy,Y.npy[,real]  inputs (N, ...) and labels (integers (N) or (N, 1)) or real targets (floats, or integers\n"
+    "  npy:X.npy,Y.npy[,real]  inputs (N, ...) and labels (integers (N) or (N, 1)) or real targets (floats, or "
+    "integers\n"
     "                          with ,real)\n"
     "  glyphs:N[,seed=S]       N drawn digits 28x28, ten classes, built in\n"
     "  tanh3                   50 samples of a sum of three tanh, one input, one real target, built in\n"
@@ -62,47 +65,66 @@ std::string class_list(const std::vector<std::string>& names) {
 }  // namespace
 
 void ModelOptions::add_to(CLI::App& command) {
-  command.add_option("--model", file, "Network and parameters, a safetensors file")->required()->type_name("FILE");
+  command.add_option(file_option, file, "Network and parameters, a safetensors file")->required()->type_name("FILE");
   auto* widths = command.add_option(layers_option, layers,
-                                    "Widths d,m1,...,outputs of the model's linear layers, for files of PyTorch's "
-                                    "nn.Sequential (0.weight, 0.bias, 2.weight, ...); files written by lossatlas know "
-                                    "theirs");
+                                    "Widths d,m1,...,outputs that the model must have; its file tells them");
   widths->type_name("LIST");
   command
-      .add_option("--activation", activation,
-                  "Hidden layers' activation, which such a file does not tell: identity relu leaky_relu tanh sigmoid "
-                  "softplus gelu sine")
-      ->needs(widths)
-      ->type_name("NAME");
-  command.add_option("--bias", bias, "Layers that have a bias")
+      .add_option(
+          "--activation", activation,
+          "Hidden layers' activation, which PyTorch's state dicts do not tell; one for all, or a list: identity "
+          "relu leaky_relu tanh sigmoid softplus gelu sine")
+      ->type_name("NAME,...");
+  command.add_option("--bias", bias, "Layers that have a bias, with " + layers_option)
       ->needs(widths)
       ->check(CLI::IsMember({"all", "hidden", "none"}))
       ->type_name("WHICH")
       ->capture_default_str();
   add_whole<std::int64_t>(command, "--heads", heads, 1, kMostWhole, "Heads that the outputs are divided into")
-      ->needs(widths)
       ->type_name("H");
 }
 
-Network ModelOptions::architecture() const {
+std::vector<Activation> ModelOptions::activations() const {
+  std::vector<Activation> result;
+  if (activation.empty()) return result;
+  std::istringstream names(activation + ',');
+  for (std::string one; std::getline(names, one, ',');) {
+    result.push_back(for_option("--activation", [&] { return parse_activation(one); }));
+  }
+  return result;
+}
+
+Network ModelOptions::architecture(const std::vector<Activation>& hidden) const {
   const auto widths = parse_widths(layers_option, layers);
-  const Activation hidden = activation.empty()
-                                ? Activation::identity
-                                : for_option("--activation", [&] { return parse_activation(activation); });
   const Bias kind = bias == "all" ? Bias::all : bias == "hidden" ? Bias::hidden : Bias::none;
-  return for_option(layers_option, [&] { return mlp(widths, hidden, {.bias = kind, .heads = heads}); });
+  return for_option(layers_option, [&] {
+    if (hidden.size() < 2) return mlp(widths, hidden.empty() ? Activation::identity : hidden.front(), {kind, heads});
+    if (hidden.size() + 2 != widths.size()) {
+      throw InvalidArgument("received " + std::to_string(widths.size()) + " widths, but activations of " +
+                            std::to_string(hidden.size()) + " hidden layers, expected one for all, or one for each");
+    }
+    std::vector<Layer> chain;
+    for (std::size_t l = 0; l + 1 < widths.size(); ++l) {
+      const bool last = l == hidden.size();
+      chain.push_back(Dense{widths[l], widths[l + 1], kind == Bias::all || (kind == Bias::hidden && !last),
+                            last ? Activation::identity : hidden[l]});
+    }
+    return Network(std::move(chain), heads);
+  });
 }
 
 Model ModelOptions::read() const {
-  const auto load = [&](const std::optional<Network>& network) {
-    return for_option("--model", [&] { return read_model(file, network); });
-  };
-  if (layers.empty()) return load(std::nullopt);
-  if (!activation.empty() || architecture().depth() == 1) return load(architecture());
-  Model model = load(std::nullopt);  // without an activation, only a file that records its own can be read
+  const StateDictOptions options{activations(), heads};
+  Model model = for_option("--model", [&] { return read_state_dict(file, options); });
+  if (layers.empty()) return model;
+  std::vector<Activation> hidden;
+  for (std::int64_t l = 0; l + 1 < model.network.depth(); ++l) {
+    hidden.push_back(lossatlas::activation(model.network.layer(l)));
+  }
   ModelOptions told = *this;
-  told.activation = name(lossatlas::activation(model.network.layer(0)));
-  if (told.architecture() == model.network) return model;
+  told.heads = model.network.heads();
+  const auto widths = parse_widths(layers_option, layers);
+  if (std::ssize(widths) == model.network.depth() + 1 && told.architecture(hidden) == model.network) return model;
   throw InvalidArgument(layers_option + ": received \"" + layers + "\", expected the layers of " + file + ", " +
                         model.network.describe());
 }
@@ -133,10 +155,12 @@ Device DeviceOptions::select(Session& session) const {
 Dataset read_data(std::string_view option, const std::string& spec, Session& session) {
   Dataset data = for_option(option, [&] { return read_dataset(spec); });
   if (!data.class_names().empty() && spec.find(",classes=") == std::string::npos) {
-    const bool whole = std::ranges::all_of(
-        data.class_names(), [](const std::string& name) { return name.size() <= kLongestName && one_line(name) == name; });
+    const bool whole = std::ranges::all_of(data.class_names(), [](const std::string& name) {
+      return name.size() <= kLongestName && one_line(name) == name;
+    });
     session.note("note: " + std::string(option) + ": the labels of " + data.name() + " are " +
-                 class_list(data.class_names()) + " in this order; a file that another command reads needs the same list" +
+                 class_list(data.class_names()) +
+                 " in this order; a file that another command reads needs the same list" +
                  (whole ? "" : ", in which these long or unprintable names cannot be given: rename them"));
   }
   return data;
@@ -152,7 +176,8 @@ Loss read_loss(const std::string& text) {
 
 void add_precision(CLI::App& command, std::string& precision) {
   command
-      .add_option("--precision", precision, "Arithmetic of the surface; f32 is accurate to about 1e-7, fast to 1e-4, in narrow layers 2e-3")
+      .add_option("--precision", precision,
+                  "Arithmetic of the surface; f32 is accurate to about 1e-7, fast to 1e-4, in narrow layers 2e-3")
       ->check(CLI::IsMember({"f64", "f32", "fast"}))
       ->type_name("P")
       ->capture_default_str();

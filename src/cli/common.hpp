@@ -40,18 +40,21 @@ auto for_option(std::string_view option, Call&& call) {
   }
 }
 
-/// --model and, for files without an architecture, --layers --activation --bias --heads.
+/// --model and, for files of other programs, --activation and --heads, and to check them --layers and --bias.
 struct ModelOptions {
   std::string file;
   std::string layers;
-  std::string activation;  ///< no default: a file of weights fits every activation
+  std::string activation;  ///< of all hidden layers, or a list; no default: a file of weights fits every activation
   std::string bias = "all";
   std::int64_t heads = 1;
+  std::string file_option = "--model";     ///< as CLI11 takes it
   std::string layers_option = "--layers";  ///< the option that gives the widths
 
   void add_to(CLI::App& command);
-  /// The network that --layers, --activation, --bias and --heads describe.
-  Network architecture() const;
+  /// What --activation lists.
+  std::vector<Activation> activations() const;
+  /// The network that --layers, --bias and --heads describe, with activations of its hidden layers, or one for all.
+  Network architecture(const std::vector<Activation>& hidden) const;
   Model read() const;
 };
 

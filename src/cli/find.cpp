@@ -158,7 +158,7 @@ CriticalSearchOptions search_options(const FindArguments& arguments, const Netwo
 }
 
 void find(const FindArguments& arguments, Session& session) {
-  const Network network = arguments.model.architecture();
+  const Network network = arguments.model.architecture(arguments.model.activations());
   read_loss(arguments.problem.loss);
   check_output_folder("--out", arguments.out);
   CriticalSearchOptions options = search_options(arguments, network);

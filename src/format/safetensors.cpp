@@ -87,36 +87,83 @@ struct LayerTensors {
   const TensorEntry* bias = nullptr;
 };
 
-/// Collects the weight and bias of each layer, in the order of the numbers in their names.
+/// Collects the weight and bias of each layer, in the natural order of their names.
 std::vector<LayerTensors> group_layers(const SafetensorsHeader& header, const FileContext& context) {
   for (const TensorEntry& entry : header.tensors) refuse_other_layers(entry.name, entry.shape, context);
-  std::map<std::uint32_t, LayerTensors> layers;
-  std::optional<std::string> prefix;
+  std::map<std::string, LayerTensors, NaturalLess> layers;
   for (const TensorEntry& entry : header.tensors) {
     const std::optional<TensorName> parsed = parse_tensor_name(entry.name);
-    context.require(parsed.has_value() && parsed->prefix == prefix.value_or(parsed->prefix), "with tensor ",
-                    printable(entry.name), ", expected names such as \"0.weight\" and \"0.bias\" with one prefix, ",
-                    "numbered in the order of the layers; ", kSaveSequential);
-    prefix = parsed->prefix;
-    LayerTensors& layer = layers[parsed->number];
-    (parsed->weight ? layer.weight : layer.bias) = &entry;
+    context.require(parsed.has_value(), "with tensor ", printable(entry.name),
+                    ", expected the linear layers' tensors alone, whose names end in \"weight\" or \"bias\"");
+    LayerTensors& layer = layers[parsed->layer];
+    const TensorEntry*& place = parsed->weight ? layer.weight : layer.bias;
+    context.require(place == nullptr, "with tensors ", printable(place != nullptr ? place->name : ""), " and ",
+                    printable(entry.name), " of one layer, expected one of them");
+    place = &entry;
   }
   std::vector<LayerTensors> ordered;
-  for (const auto& [number, layer] : layers) {
-    context.require(layer.weight != nullptr, "with a bias but no weight of number ", number, ", expected both");
+  for (const auto& [name, layer] : layers) {
+    context.require(layer.weight != nullptr, "with tensor ", printable(layer.bias != nullptr ? layer.bias->name : ""),
+                    " but no weight of that layer, expected both");
     ordered.push_back(layer);
   }
   return ordered;
 }
 
+std::string shape_text(const std::vector<std::int64_t>& sizes) {
+  std::string out;
+  for (const std::int64_t size : sizes) out += (out.empty() ? "" : ", ") + std::to_string(size);
+  return '(' + out + ')';
+}
+
+/// The chain of dense layers that the tensors' shapes make, in their order.
+Network chain_of(const std::vector<LayerTensors>& tensors, const StateDictOptions& options,
+                 const FileContext& context) {
+  context.require(!tensors.empty(), "without tensors, expected the weights of linear layers");
+  const std::size_t hidden = tensors.size() - 1, given = options.activations.size();
+  context.require(given == hidden || given == 1 || hidden == 0, "without metadata lossatlas.network, but with ",
+                  tensors.size(), " linear layers and ", given, " given activations, expected ",
+                  hidden == 1 ? "that of its hidden layer" : "one for all hidden layers, or one for each of them",
+                  ", which such a file does not tell (--activation)");
+  std::vector<Layer> layers;
+  for (std::size_t l = 0; l < tensors.size(); ++l) {
+    const TensorEntry& weight = *tensors[l].weight;
+    context.require(weight.shape.size() == 2, "with tensor ", printable(weight.name), " of shape ",
+                    shape_text(weight.shape), ", expected (outputs, inputs)");
+    if (l > 0) {
+      const TensorEntry& before = *tensors[l - 1].weight;
+      context.require(weight.shape[1] == before.shape[0], "with layers that do not follow each other in the natural ",
+                      "order of their names: ", printable(before.name), ' ', shape_text(before.shape), ", then ",
+                      printable(weight.name), ' ', shape_text(weight.shape),
+                      "; expected each to take the outputs of the one before; rename them in the order of use");
+    }
+    const Activation phi = l == hidden ? Activation::identity : options.activations[given == 1 ? 0 : l];
+    layers.push_back(Dense{weight.shape[1], weight.shape[0], tensors[l].bias != nullptr, phi});
+  }
+  try {
+    return Network(std::move(layers), options.heads);
+  } catch (const InvalidArgument& error) {
+    context.fail("which makes no network: ", error.what());
+  }
+}
+
+/// Throws FileError if a network that a file tells is not what the options say.
+void check_told(const Network& network, const StateDictOptions& told, const FileContext& context) {
+  const auto hidden = static_cast<std::size_t>(network.depth() - 1);
+  bool same = told.heads == 1 || told.heads == network.heads();
+  if (!told.activations.empty()) {
+    same = same && (told.activations.size() == 1 || told.activations.size() == hidden);
+    for (std::size_t l = 0; same && l < hidden; ++l) {
+      same = activation(network.layer(static_cast<std::int64_t>(l))) ==
+             told.activations[told.activations.size() == 1 ? 0 : l];
+    }
+  }
+  context.require(same, "which holds the network ", network.describe(), ", expected the given activations and heads");
+}
+
 void require_shape(const TensorEntry& entry, const std::vector<std::int64_t>& shape, const FileContext& context) {
-  const auto text = [](const std::vector<std::int64_t>& sizes) {
-    std::string out;
-    for (const std::int64_t size : sizes) out += (out.empty() ? "" : ", ") + std::to_string(size);
-    return '(' + out + ')';
-  };
-  context.require(entry.shape == shape, "with tensor ", printable(entry.name), " of shape ", text(entry.shape),
-                  ", expected ", text(shape), " of the architecture");
+  context.require(entry.shape == shape, "with tensor ", printable(entry.name), " of shape ", shape_text(entry.shape),
+                  ", expected ", shape_text(shape), " of the architecture");
 }
 
 /// The tensors of θ in order, checked against the network.
@@ -165,6 +212,20 @@ void append_values(InputFile& input, const SafetensorsHeader& header, const Tens
   }
 }
 
+/// The parameters of a network from the tensors of its layers.
+Model read_tensors(InputFile& input, const SafetensorsHeader& header, const std::vector<LayerTensors>& layers,
+                   Network network) {
+  const std::vector<const TensorEntry*> tensors = match_layers(layers, network, input.context());
+  std::int64_t largest = 0;
+  for (const TensorEntry* entry : tensors) largest = std::max(largest, entry->end - entry->begin);
+  input.context().require_memory(static_cast<double>(network.parameter_count()) * sizeof(double) +
+                                 static_cast<double>(largest));
+  std::vector<double> theta;
+  theta.reserve(static_cast<std::size_t>(network.parameter_count()));
+  for (const TensorEntry* entry : tensors) append_values(input, header, *entry, theta);
+  return {std::move(network), std::move(theta)};
+}
+
 std::string entry_text(const ParameterBlock& block) {
   const bool weight = block.kind == ParameterBlock::Kind::weight;
   constexpr std::int64_t kBytes = sizeof(double);
@@ -209,19 +270,20 @@ Model read_model(const std::filesystem::path& file, const std::optional<Network>
     context.require(!architecture || *architecture == *network, "which holds the network ", network->describe(),
                     ", expected the given ", architecture ? architecture->describe() : std::string());
   }
-  context.require(network.has_value(), "without metadata lossatlas.network, expected a file of write_model; give ",
-                  "the widths of its linear layers and the activation between (--layers, embed: --model-layers, and ",
-                  "--activation)");
+  context.require(network.has_value(), "without metadata lossatlas.network, expected a file of write_model; ",
+                  "read_state_dict reads others");
+  return read_tensors(input, header, group_layers(header, context), std::move(*network));
+}
+
+Model read_state_dict(const std::filesystem::path& file, const StateDictOptions& options) {
+  InputFile input(file, "read_state_dict");
+  const FileContext& context = input.context();
+  const SafetensorsHeader header = read_safetensors_header(input);
   const std::vector<LayerTensors> layers = group_layers(header, context);
-  const std::vector<const TensorEntry*> tensors = match_layers(layers, *network, context);
-  std::int64_t largest = 0;
-  for (const TensorEntry* entry : tensors) largest = std::max(largest, entry->end - entry->begin);
-  context.require_memory(static_cast<double>(network->parameter_count()) * sizeof(double) +
-                         static_cast<double>(largest));
-  std::vector<double> theta;
-  theta.reserve(static_cast<std::size_t>(network->parameter_count()));
-  for (const TensorEntry* entry : tensors) append_values(input, header, *entry, theta);
-  return {std::move(*network), std::move(theta)};
+  if (header.architecture.empty()) return read_tensors(input, header, layers, chain_of(layers, options, context));
+  Network network = parse_architecture(header.architecture, input.size() - header.data_start, context);
+  check_told(network, options, context);
+  return read_tensors(input, header, layers, std::move(network));
 }
 
 }  // namespace lossatlas

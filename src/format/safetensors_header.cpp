@@ -40,10 +40,12 @@ TensorEntry parse_entry(const std::string& name, const Json& object, std::int64_
   TensorEntry entry;
   entry.name = name;
   entry.dtype = object["dtype"].get<std::string>();
+  const bool counter = is_counter(name);
   constexpr std::array<std::string_view, 4> kTypes = {"F64", "F32", "F16", "BF16"};
   refuse_batch_norm(name, context);
-  context.require(std::find(kTypes.begin(), kTypes.end(), entry.dtype) != kTypes.end(), "with tensor ", printable(name),
-                  " of type ", printable(entry.dtype), ", expected F64, F32, F16 or BF16; convert it by float()");
+  context.require(counter || std::find(kTypes.begin(), kTypes.end(), entry.dtype) != kTypes.end(), "with tensor ",
+                  printable(name), " of type ", printable(entry.dtype),
+                  ", expected F64, F32, F16 or BF16; convert it by float()");
   entry.shape = whole_numbers(object, "shape", name, context);
   const std::vector<std::int64_t> offsets = whole_numbers(object, "data_offsets", name, context);
   context.require(offsets.size() == 2 && offsets[0] <= offsets[1] && offsets[1] <= data_bytes, "with tensor ",
@@ -51,6 +53,7 @@ TensorEntry parse_entry(const std::string& name, const Json& object, std::int64_
                   " bytes of data, expected begin <= end <= that; the file is truncated or its header is wrong");
   entry.begin = offsets[0];
   entry.end = offsets[1];
+  if (counter) return entry;
   const std::optional<std::int64_t> count = checked_product(entry.shape);
   const std::int64_t bytes = entry.end - entry.begin;
   const bool agrees = count && bytes % entry.element_bytes() == 0 && *count == bytes / entry.element_bytes();
@@ -118,6 +121,7 @@ SafetensorsHeader read_safetensors_header(InputFile& input) {
   std::stable_sort(header.tensors.begin(), header.tensors.end(),
                    [&](const TensorEntry& a, const TensorEntry& b) { return place(a) < place(b); });
   require_gapless(header, input.remaining(), context);
+  std::erase_if(header.tensors, [](const TensorEntry& entry) { return is_counter(entry.name); });
   return header;
 }
 

@@ -21,8 +21,9 @@ struct TensorEntry {
 };
 
 struct SafetensorsHeader {
-  std::vector<TensorEntry> tensors;  ///< in the order of their data, which they fill without holes or overlaps
-  std::string architecture;          ///< metadata "lossatlas.network", or empty
+  /// In the order of their data, which they fill without holes or overlaps; without counters.
+  std::vector<TensorEntry> tensors;
+  std::string architecture;  ///< metadata "lossatlas.network", or empty
   std::int64_t data_start = 0;
 };
 

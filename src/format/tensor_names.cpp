@@ -1,8 +1,6 @@
 #include "format/tensor_names.hpp"
 
 #include <algorithm>
-#include <charconv>
-#include <system_error>
 
 namespace lossatlas {
 namespace {
@@ -17,22 +15,48 @@ constexpr std::string_view kLinearPart = "save the linear layers by themselves, 
   context.fail("with tensor ", printable(name), ", which is of ", layer, ", expected linear layers only; ", advice);
 }
 
+std::string_view leading_number(std::string_view text) { return text.substr(0, text.find_first_not_of("0123456789")); }
+
+std::string_view without_zeros(std::string_view digits) {
+  return digits.substr(std::min(digits.find_first_not_of('0'), digits.size()));
+}
+
 }  // namespace
 
 std::optional<TensorName> parse_tensor_name(std::string_view text) {
-  const std::size_t dot = text.rfind('.');
-  if (dot == std::string_view::npos) return std::nullopt;
-  const std::string_view kind = text.substr(dot + 1);
-  const std::string_view stem = text.substr(0, dot);
-  const std::size_t start = stem.find_last_not_of("0123456789") + 1;
-  const std::string_view digits = stem.substr(start);
-  std::uint32_t number = 0;
-  const auto [last, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-  const bool canonical = error == std::errc() && (digits.size() == 1 || digits.front() != '0');
-  const bool separated = start == 0 || stem[start - 1] == '.';
-  if (!canonical || !separated || (kind != "weight" && kind != "bias")) return std::nullopt;
-  return TensorName{std::string(stem.substr(0, start)), number, kind == "weight"};
+  TensorName name;
+  for (std::size_t dot = text.find('.'); dot != std::string_view::npos; dot = text.find('.')) {
+    const std::string_view part = text.substr(0, dot);
+    text.remove_prefix(dot + 1);
+    if (part == "module" || part == "_orig_mod") continue;
+    if (!name.layer.empty()) name.layer += '.';
+    name.layer += part;
+  }
+  name.weight = text == "weight";
+  if (!name.weight && text != "bias") return std::nullopt;
+  return name;
 }
+
+bool NaturalLess::operator()(std::string_view a, std::string_view b) const {
+  const std::string_view whole_a = a, whole_b = b;
+  while (!a.empty() && !b.empty()) {
+    const std::string_view x = leading_number(a), y = leading_number(b);
+    if (!x.empty() && !y.empty()) {
+      const std::string_view p = without_zeros(x), q = without_zeros(y);
+      if (p != q) return p.size() != q.size() ? p.size() < q.size() : p < q;
+      a.remove_prefix(x.size());
+      b.remove_prefix(y.size());
+    } else {
+      if (a.front() != b.front()) return a.front() < b.front();
+      a.remove_prefix(1);
+      b.remove_prefix(1);
+    }
+  }
+  if (a.empty() != b.empty()) return a.empty();
+  return whole_a < whole_b;  // "fc01" and "fc1"
+}
+
+bool is_counter(std::string_view name) { return name == "n_averaged" || name.ends_with(".n_averaged"); }
 
 void refuse_batch_norm(std::string_view name, const FileContext& context) {
   constexpr std::string_view kKept[] = {"num_batches_tracked", "running_mean", "running_var"};
@@ -46,8 +70,7 @@ void refuse_other_layers(std::string_view name, std::span<const std::int64_t> sh
     refuse(name, "a recurrent layer", kLinearPart, context);
   if (name.ends_with("in_proj_weight")) refuse(name, "an attention layer", kLinearPart, context);
   if (!name.ends_with(".weight") || shape.size() == 2) return;
-  if (shape.size() == 1 && parse_tensor_name(name))
-    refuse(name, "a normalisation (its weight has one axis)", kFold, context);
+  if (shape.size() == 1) refuse(name, "a normalisation (its weight has one axis)", kFold, context);
   if (shape.size() >= 3)
     refuse(name, "a convolution (its weight has " + std::to_string(shape.size()) + " axes)", kLinearPart, context);
 }

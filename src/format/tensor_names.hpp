@@ -11,18 +11,23 @@
 
 namespace lossatlas {
 
-/// What to do with a model whose layers have names instead of numbers.
-inline constexpr std::string_view kSaveSequential =
-    "in PyTorch, save_file(nn.Sequential(model.first, nn.ReLU(), model.second).state_dict(), FILE) makes such a file";
-
+/// The name of a linear layer and which of its tensors it is.
 struct TensorName {
-  std::string prefix;
-  std::uint32_t number = 0;
+  std::string layer;
   bool weight = false;
 };
 
-/// Parses "net.10.weight" as {"net.", 10, true}; nullopt for other names.
+/// Parses "net.fc1.weight" as {"net.fc1", true}, without the parts that PyTorch's wrappers put in, `module` and
+/// `_orig_mod`; nullopt for what is neither a weight nor a bias.
 std::optional<TensorName> parse_tensor_name(std::string_view text);
+
+/// Natural order: numbers by their values, all else by characters, so that "fc2" comes before "fc10".
+struct NaturalLess {
+  bool operator()(std::string_view a, std::string_view b) const;
+};
+
+/// Whether the tensor is a counter of a wrapper (AveragedModel's n_averaged), not a parameter.
+bool is_counter(std::string_view name);
 
 /// Throws FileError if the tensor is a counter or a statistic of a batch normalisation.
 void refuse_batch_norm(std::string_view name, const FileContext& context);
