@@ -190,7 +190,7 @@ TEST_F(CliData, AConvertedModelKnowsItsNetwork) {
   expect_part(refused("convert s.safetensors --activation sine,relu --out c.safetensors"), "2 given activations");
   expect_part(refused("convert s.safetensors --activation sine --layers 2,3,2 --out c.safetensors"), "--layers");
   expect_part(refused("convert s.safetensors --activation sine --out s.safetensors"), "--out");
-  expect_part(refused("convert --activation sine --out c.safetensors"), "file");
+  expect_part(refused("convert --activation sine --out c.safetensors"), "--model is required");
 }
 
 TEST_F(CliData, FilesOfOtherProgramsAreNamed) {

@@ -93,7 +93,8 @@ class Assembly {
         part_(part),
         method_(choose_method(problem.network, part)),
         factors_(problem, theta, part, method_),
-        layers_(factors_.layers()),
+        chunk_(factors_.chunk()),
+        layers_(chunk_.layers()),
         sum_(sum) {
     const auto size = static_cast<double>(problem.network.parameter_count());
     const bool small = size * size * static_cast<double>(problem.data.size()) < kSerialFlop;
@@ -110,13 +111,13 @@ class Assembly {
 
   void run(const Control& control) {
     const Control only_stop{{}, control.stop};
-    const std::int64_t samples = problem_.data.size(), chunk = factors_.capacity();
+    const std::int64_t samples = problem_.data.size(), chunk = chunk_.samples();
     for (std::int64_t first = 0; first < samples; first += chunk) {
       check_stop(control);
       const std::int64_t rows = std::min(chunk, samples - first);
       factors_.compute(first, rows, threads_, only_stop);
       if (method_ == HessianMethod::jacobian) {
-        add_gram(problem_.network.parameter_count(), rows * problem_.network.outputs(), factors_.jacobian(), sum_,
+        add_gram(problem_.network.parameter_count(), rows * problem_.network.outputs(), chunk_.jacobian(), sum_,
                  threads_, only_stop);
         if (!rests_.empty()) add_sparse_rest(only_stop);
       } else {
@@ -136,7 +137,7 @@ class Assembly {
         items_.push_back(t);
         flop = 0;
       }
-      flop += 2.0 * static_cast<double>(factors_.capacity() * layers_[subblock.k].augmented() *
+      flop += 2.0 * static_cast<double>(chunk_.samples() * layers_[subblock.k].augmented() *
                                         (subblock.last - subblock.first) * layers_[subblock.l].augmented());
     }
     items_.push_back(subblocks_.size());
@@ -157,7 +158,7 @@ class Assembly {
     const std::int64_t columns = (subblock.last - subblock.first) * layers_[subblock.l].augmented();
     scratch.reserve(samples * columns, rows * columns);
     fill_bracket(subblock, scratch.bracket.data());
-    gemm(Op::transpose, Op::none, rows, columns, samples, 1, {factors_.input(subblock.k, 0), rows},
+    gemm(Op::transpose, Op::none, rows, columns, samples, 1, {chunk_.input(subblock.k, 0), rows},
          {scratch.bracket.data(), columns}, 0, {scratch.product.data(), columns});
     const double* product = scratch.product.data();
     for (std::int64_t j = 0; j < rows; ++j) {
@@ -173,16 +174,16 @@ class Assembly {
     const std::int64_t below = layers_[k].layer.out, in = layers_[l].layer.in, augmented = layers_[l].augmented();
     const bool has_rest = part_ == HessianPart::full && k < l;
     for (std::int64_t n = 0; n < factors_.rows(); ++n) {
-      const double* curvature = factors_.curvature(k, l, n);
-      const double* input = factors_.input(l, n);
-      const double* delta = factors_.delta(l, n);
+      const double* curvature = chunk_.curvature(k, l, n);
+      const double* input = chunk_.input(l, n);
+      const double* delta = chunk_.delta(l, n);
       for (std::int64_t p = first; p < last; ++p, bracket += augmented) {
         scale(augmented, curvature[p * below + i], input, bracket);
         if (!has_rest) continue;
         if (l == k + 1) {
-          bracket[i] += delta[p] * factors_.slope(k, n)[i];
+          bracket[i] += delta[p] * chunk_.slope(k, n)[i];
         } else {
-          add_scaled(in, delta[p], factors_.sensitivity(k, l - 1, n) + i * in, bracket);
+          add_scaled(in, delta[p], chunk_.sensitivity(k, l - 1, n) + i * in, bracket);
         }
       }
     }
@@ -255,11 +256,11 @@ class Assembly {
     scratch.reserve(samples * rest.count, units * rest.count);
     double* right = scratch.bracket.data();
     for (std::int64_t n = 0; n < samples; ++n) {
-      const double* inputs = factors_.input(0, n);
-      const double* rows = rest.bend ? inputs : factors_.delta(1, n);
+      const double* inputs = chunk_.input(0, n);
+      const double* rows = rest.bend ? inputs : chunk_.delta(1, n);
       for_each_column(rest, [&](std::int64_t r, std::int64_t c) { *right++ = rows[r] * inputs[c]; });
     }
-    const double* left = rest.bend ? factors_.bend(0, 0) : factors_.slope(0, 0);
+    const double* left = rest.bend ? chunk_.bend(0, 0) : chunk_.slope(0, 0);
     gemm(Op::transpose, Op::none, units, rest.count, samples, 1, {left + rest.first, layers_[0].layer.out},
          {scratch.bracket.data(), rest.count}, 0, {scratch.product.data(), rest.count});
     const double* product = scratch.product.data();
@@ -276,6 +277,7 @@ class Assembly {
   HessianPart part_;
   HessianMethod method_;
   HessianFactors factors_;
+  const ChunkFactors& chunk_;
   const std::vector<PlacedLayer>& layers_;
   Matrix sum_;
   int threads_ = 1;

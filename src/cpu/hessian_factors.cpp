@@ -61,6 +61,22 @@ void softmax_curvature_root(const double* logits, std::int64_t classes, std::int
   }
 }
 
+/// block (H·C, H·C) ← the curvature of one sample's loss, or its root, in the outputs `logits`; softmax(logits, C, H·C,
+/// block) computes that of a head.
+template <class Softmax>
+void fill_output_block(const Problem& problem, const double* logits, Softmax&& softmax, double* block) {
+  const std::int64_t outputs = problem.network.outputs(), classes = problem.network.outputs_per_head();
+  std::fill_n(block, outputs * outputs, 0.0);
+  for (std::int64_t c = 0; c < outputs; c += problem.loss == Loss::mean_squared_error ? 1 : classes) {
+    double* diagonal = block + c * outputs + c;
+    if (problem.loss == Loss::mean_squared_error) {
+      *diagonal = 1;
+    } else {
+      softmax(logits + c, classes, outputs, diagonal);
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<PlacedLayer> placed_layers(const Network& network) {
@@ -90,21 +106,15 @@ std::int64_t HessianFactors::bytes(const Problem& problem, HessianMethod method)
               passes * std::min(kSlab, problem.data.size()) * 5 * units);
 }
 
-HessianFactors::HessianFactors(const Problem& problem, std::span<const double> theta, HessianPart part,
-                               HessianMethod method)
-    : problem_(problem),
-      network_(problem.network),
-      theta_(theta),
-      part_(part),
-      method_(method),
-      layers_(placed_layers(network_)),
-      capacity_(capacity(problem, method)),
+ChunkFactors::ChunkFactors(const Network& network, HessianMethod method, std::int64_t samples)
+    : layers_(placed_layers(network)),
+      samples_(samples),
       curvature_(layers_.size() * layers_.size()),
       sensitivity_(layers_.size() * layers_.size()) {
-  const std::int64_t parameters = network_.parameter_count();
-  memory_ = Scratch(capacity_ * sample_entries(layers_, parameters, method));
+  const std::int64_t parameters = network.parameter_count();
+  memory_ = Scratch(samples * sample_entries(layers_, parameters, method));
   double* next = memory_.data();
-  const auto take = [&](std::int64_t entries) { return std::exchange(next, next + capacity_ * entries); };
+  const auto take = [&](std::int64_t entries) { return std::exchange(next, next + samples * entries); };
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     const std::int64_t out = layers_[l].layer.out;
     input_.push_back(take(layers_[l].augmented()));
@@ -116,8 +126,17 @@ HessianFactors::HessianFactors(const Problem& problem, std::span<const double> t
       if (k < l && l + 1 < layers_.size()) sensitivity_[pair(k, l)] = take(size);
     }
   }
-  if (method == HessianMethod::jacobian) jacobian_ = take(network_.outputs() * parameters);
+  if (method == HessianMethod::jacobian) jacobian_ = {take(network.outputs() * parameters), parameters};
 }
+
+HessianFactors::HessianFactors(const Problem& problem, std::span<const double> theta, HessianPart part,
+                               HessianMethod method)
+    : problem_(problem),
+      theta_(theta),
+      part_(part),
+      method_(method),
+      chunk_(problem.network, method, capacity(problem, method)),
+      layers_(chunk_.layers()) {}
 
 void HessianFactors::compute(std::int64_t first, std::int64_t rows, int threads, const Control& control) {
   rows_ = rows;
@@ -129,8 +148,7 @@ void HessianFactors::compute(std::int64_t first, std::int64_t rows, int threads,
     take_forward(pass, begin);
     if (part_ == HessianPart::full) take_backward(pass, begin);
     if (method_ == HessianMethod::jacobian) return jacobian_rows(pass.outputs(), begin, count, control);
-    output_curvature(pass.outputs(), begin, count);
-    curvature_blocks(begin, count, control);
+    curvature_blocks(pass.outputs(), begin, count, control);
     if (part_ == HessianPart::full) sensitivity_blocks(begin, count, control);
   });
 }
@@ -140,11 +158,11 @@ void HessianFactors::take_forward(const ForwardPass& pass, std::int64_t begin) {
     const Dense& layer = layers_[l].layer;
     const auto index = static_cast<std::int64_t>(l);
     for (std::int64_t r = 0; r < pass.rows(); ++r) {
-      double* input = at(input_[l], begin + r, layers_[l].augmented());
+      double* input = chunk_.input(l, begin + r);
       std::copy_n(pass.input(index).at(r, 0).data, layer.in, input);
       if (layer.bias) input[layer.in] = 1;
     }
-    std::copy_n(pass.slope(index).data, pass.rows() * layer.out, at(slope_[l], begin, layer.out));
+    std::copy_n(pass.slope(index).data, pass.rows() * layer.out, chunk_.slope(l, begin));
   }
 }
 
@@ -153,39 +171,29 @@ void HessianFactors::take_backward(Pass& pass, std::int64_t begin) {
   pass.pull_down_bends();
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     const std::int64_t out = layers_[l].layer.out, index = static_cast<std::int64_t>(l);
-    std::copy_n(pass.delta(index).data, pass.rows() * out, at(delta_[l], begin, out));
-    if (l + 1 < layers_.size()) std::copy_n(pass.bend(index).data, pass.rows() * out, at(bend_[l], begin, out));
+    std::copy_n(pass.delta(index).data, pass.rows() * out, chunk_.delta(l, begin));
+    if (l + 1 < layers_.size()) std::copy_n(pass.bend(index).data, pass.rows() * out, chunk_.bend(l, begin));
   }
 }
 
-void HessianFactors::output_curvature(ConstMatrix logits, std::int64_t begin, std::int64_t rows) {
+/// Computes the block of the outputs, then S_{k−1,l} = D_{k−1} W_kᵀ S_kl and, from S_{l−1,l}, the diagonal block below.
+void HessianFactors::curvature_blocks(ConstMatrix logits, std::int64_t begin, std::int64_t rows,
+                                      const Control& control) {
   const std::size_t last = layers_.size() - 1;
-  const std::int64_t outputs = network_.outputs(), classes = network_.outputs_per_head();
-  for (std::int64_t n = begin; n < begin + rows; ++n) {
-    double* block = at(curvature_[pair(last, last)], n, outputs * outputs);
-    std::fill_n(block, outputs * outputs, 0.0);
-    for (std::int64_t c = 0; c < outputs; c += problem_.loss == Loss::mean_squared_error ? 1 : classes) {
-      double* diagonal = block + c * outputs + c;
-      if (problem_.loss == Loss::mean_squared_error) {
-        *diagonal = 1;
-      } else {
-        softmax_curvature(logits.at(n - begin, c).data, classes, outputs, diagonal);
-      }
-    }
+  for (std::int64_t r = 0; r < rows; ++r) {
+    fill_output_block(problem_, logits.at(r, 0).data, softmax_curvature, chunk_.curvature(last, last, begin + r));
   }
-}
-
-/// Computes S_{k−1,l} = D_{k−1} W_kᵀ S_kl and, from S_{l−1,l}, the diagonal block below.
-void HessianFactors::curvature_blocks(std::int64_t begin, std::int64_t rows, const Control& control) {
   for (std::size_t l = layers_.size(); l-- > 0;) {
     const std::int64_t units = layers_[l].layer.out;
     for (std::size_t k = l; k-- > 0;) {
       check_stop(control);
       const std::int64_t out = layers_[k].layer.out, above = layers_[k + 1].layer.out;
-      double* block = at(curvature_[pair(k, l)], begin, units * out);
-      vjp_input(Cpu{}, layers_[k + 1].layer, view(k + 1), rows * units, {curvature(k + 1, l, begin), above}, 0,
-                {block, out});
-      for (std::int64_t r = 0; r < rows * units; ++r) multiply(out, slope(k, begin + r / units), block + r * out);
+      double* block = chunk_.curvature(k, l, begin);
+      const ConstMatrix next{chunk_.curvature(k + 1, l, begin), above};
+      vjp_input(Cpu{}, layers_[k + 1].layer, view(k + 1), rows * units, next, 0, {block, out});
+      for (std::int64_t r = 0; r < rows * units; ++r) {
+        multiply(out, chunk_.slope(k, begin + r / units), block + r * out);
+      }
     }
     if (l > 0) lower_diagonal_block(l - 1, begin, rows);
   }
@@ -195,12 +203,12 @@ void HessianFactors::curvature_blocks(std::int64_t begin, std::int64_t rows, con
 void HessianFactors::lower_diagonal_block(std::size_t l, std::int64_t begin, std::int64_t rows) {
   const std::int64_t out = layers_[l].layer.out, above = layers_[l + 1].layer.out;
   for (std::int64_t n = begin; n < begin + rows; ++n) {
-    double* block = at(curvature_[pair(l, l)], n, out * out);
-    gemm(Op::transpose, Op::none, out, out, above, 1, matrix(view(l + 1).weight), {curvature(l, l + 1, n), out}, 0,
-         {block, out});
+    double* block = chunk_.curvature(l, l, n);
+    gemm(Op::transpose, Op::none, out, out, above, 1, matrix(view(l + 1).weight), {chunk_.curvature(l, l + 1, n), out},
+         0, {block, out});
     for (std::int64_t i = 0; i < out; ++i) {
-      for (std::int64_t p = 0; p < out; ++p) block[i * out + p] *= slope(l, n)[i];
-      if (part_ == HessianPart::full) block[i * out + i] += bend(l, n)[i];
+      for (std::int64_t p = 0; p < out; ++p) block[i * out + p] *= chunk_.slope(l, n)[i];
+      if (part_ == HessianPart::full) block[i * out + i] += chunk_.bend(l, n)[i];
     }
   }
 }
@@ -211,17 +219,17 @@ void HessianFactors::sensitivity_blocks(std::int64_t begin, std::int64_t rows, c
     const std::int64_t units = layers_[k].layer.out;
     std::vector<double> lowest(static_cast<std::size_t>(rows * units * units));
     for (std::int64_t r = 0; r < rows * units; ++r) {
-      lowest[static_cast<std::size_t>(r * units + r % units)] = slope(k, begin)[r];
+      lowest[static_cast<std::size_t>(r * units + r % units)] = chunk_.slope(k, begin)[r];
     }
     ConstMatrix below{lowest.data(), units};
     for (std::size_t l = k + 1; l + 1 < layers_.size(); ++l) {
       check_stop(control);
       const Dense& layer = layers_[l].layer;
-      double* block = at(sensitivity_[pair(k, l)], begin, units * layer.out);
+      double* block = chunk_.sensitivity(k, l, begin);
       gemm(Op::none, Op::transpose, rows * units, layer.out, layer.in, 1, below, matrix(view(l).weight), 0,
            {block, layer.out});
       for (std::int64_t r = 0; r < rows * units; ++r) {
-        multiply(layer.out, slope(l, begin + r / units), block + r * layer.out);
+        multiply(layer.out, chunk_.slope(l, begin + r / units), block + r * layer.out);
       }
       below = {block, layer.out};
     }
@@ -229,21 +237,13 @@ void HessianFactors::sensitivity_blocks(std::int64_t begin, std::int64_t rows, c
 }
 
 void HessianFactors::jacobian_rows(ConstMatrix logits, std::int64_t begin, std::int64_t rows, const Control& control) {
-  const std::size_t last = layers_.size() - 1;
-  const std::int64_t outputs = network_.outputs(), classes = network_.outputs_per_head();
+  const std::int64_t outputs = problem_.network.outputs();
   std::vector<double> cotangents(static_cast<std::size_t>(rows * outputs * outputs)), next;
-  for (std::int64_t n = 0; n < rows; ++n) {
-    double* block = cotangents.data() + n * outputs * outputs;
-    for (std::int64_t c = 0; c < outputs; c += problem_.loss == Loss::mean_squared_error ? 1 : classes) {
-      double* diagonal = block + c * outputs + c;
-      if (problem_.loss == Loss::mean_squared_error) {
-        *diagonal = 1;
-      } else {
-        softmax_curvature_root(logits.at(n, c).data, classes, outputs, diagonal);
-      }
-    }
+  for (std::int64_t r = 0; r < rows; ++r) {
+    double* block = cotangents.data() + r * outputs * outputs;
+    fill_output_block(problem_, logits.at(r, 0).data, softmax_curvature_root, block);
   }
-  for (std::size_t l = last;; --l) {
+  for (std::size_t l = layers_.size() - 1;; --l) {
     check_stop(control);
     write_jacobian(l, begin, rows, cotangents.data());
     if (l == 0) return;
@@ -251,7 +251,7 @@ void HessianFactors::jacobian_rows(ConstMatrix logits, std::int64_t begin, std::
     next.resize(static_cast<std::size_t>(rows * outputs * below));
     vjp_input(Cpu{}, layers_[l].layer, view(l), rows * outputs, {cotangents.data(), out}, 0, {next.data(), below});
     for (std::int64_t r = 0; r < rows * outputs; ++r) {
-      multiply(below, slope(l - 1, begin + r / outputs), next.data() + r * below);
+      multiply(below, chunk_.slope(l - 1, begin + r / outputs), next.data() + r * below);
     }
     cotangents.swap(next);
   }
@@ -260,10 +260,10 @@ void HessianFactors::jacobian_rows(ConstMatrix logits, std::int64_t begin, std::
 /// Writes the columns of layer l: cotangent[i] ã[j].
 void HessianFactors::write_jacobian(std::size_t l, std::int64_t begin, std::int64_t rows, const double* cotangents) {
   const PlacedLayer& placed = layers_[l];
-  const std::int64_t outputs = network_.outputs(), in = placed.layer.in, out = placed.layer.out;
+  const std::int64_t outputs = problem_.network.outputs(), in = placed.layer.in, out = placed.layer.out;
   for (std::int64_t r = 0; r < rows * outputs; ++r, cotangents += out) {
-    double* entries = jacobian_ + (begin * outputs + r) * network_.parameter_count();
-    const double* a = input(l, begin + r / outputs);
+    double* entries = chunk_.jacobian().at(begin * outputs + r, 0).data;
+    const double* a = chunk_.input(l, begin + r / outputs);
     for (std::int64_t i = 0; i < out; ++i) {
       double* weight_row = entries + placed.weight + i * in;
       for (std::int64_t j = 0; j < in; ++j) weight_row[j] = cotangents[i] * a[j];

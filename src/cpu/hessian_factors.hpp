@@ -36,6 +36,41 @@ enum class HessianMethod : std::uint8_t {
 };
 
 /// The factors of one chunk. For the mean squared error they are those of half the loss.
+class ChunkFactors {
+ public:
+  ChunkFactors(const Network& network, HessianMethod method, std::int64_t samples);
+
+  const std::vector<PlacedLayer>& layers() const { return layers_; }
+  std::int64_t samples() const { return samples_; }
+
+  // Rows of sample n of the chunk; l and k are indices of layers.
+  double* input(std::size_t l, std::int64_t n) const { return input_[l] + n * layers_[l].augmented(); }  // ã
+  double* slope(std::size_t l, std::int64_t n) const { return slope_[l] + n * layers_[l].layer.out; }    // φ'
+  double* delta(std::size_t l, std::int64_t n) const { return delta_[l] + n * layers_[l].layer.out; }    // δ
+  double* bend(std::size_t l, std::int64_t n) const { return bend_[l] + n * layers_[l].layer.out; }  // φ''⊙Wᵀδ
+  /// S_kl (m_l, m_k), k ≤ l: entry (p, i) is ∂δ_l[p]/∂z_k[i].
+  double* curvature(std::size_t k, std::size_t l, std::int64_t n) const {
+    return curvature_[pair(k, l)] + n * layers_[k].layer.out * layers_[l].layer.out;
+  }
+  /// J_lk (m_k, m_l), k < l: entry (i, q) is ∂a_l[q]/∂z_k[i].
+  double* sensitivity(std::size_t k, std::size_t l, std::int64_t n) const {
+    return sensitivity_[pair(k, l)] + n * layers_[k].layer.out * layers_[l].layer.out;
+  }
+  /// (samples·H·C, M): F ∂p/∂θ with FᵀF = ∇²ℓ.
+  Matrix jacobian() const { return jacobian_; }
+
+ private:
+  std::size_t pair(std::size_t k, std::size_t l) const { return k * layers_.size() + l; }
+
+  std::vector<PlacedLayer> layers_;
+  std::int64_t samples_;
+  Scratch memory_;
+  std::vector<double*> input_, slope_, delta_, bend_;  ///< by layer
+  std::vector<double*> curvature_, sensitivity_;       ///< by pair of layers
+  Matrix jacobian_{};
+};
+
+/// Computes the factors of one chunk after another.
 class HessianFactors {
  public:
   HessianFactors(const Problem& problem, std::span<const double> theta, HessianPart part, HessianMethod method);
@@ -43,57 +78,32 @@ class HessianFactors {
   /// Samples of a full chunk, and the bytes of its factors; both depend on the problem only.
   static std::int64_t capacity(const Problem& problem, HessianMethod method);
   static std::int64_t bytes(const Problem& problem, HessianMethod method);
-  std::int64_t capacity() const { return capacity_; }
 
   /// Computes the factors of samples first..first+rows−1. Heeds a requested stop.
   void compute(std::int64_t first, std::int64_t rows, int threads, const Control& control);
-
-  const std::vector<PlacedLayer>& layers() const { return layers_; }
+  const ChunkFactors& chunk() const { return chunk_; }
   std::int64_t rows() const { return rows_; }
 
-  // Rows of sample n of the chunk; l and k are indices of layers.
-  const double* input(std::size_t l, std::int64_t n) const { return row(input_[l], n, layers_[l].augmented()); }  // ã
-  const double* slope(std::size_t l, std::int64_t n) const { return row(slope_[l], n, layers_[l].layer.out); }    // φ'
-  const double* delta(std::size_t l, std::int64_t n) const { return row(delta_[l], n, layers_[l].layer.out); }    // δ
-  const double* bend(std::size_t l, std::int64_t n) const { return row(bend_[l], n, layers_[l].layer.out); }  // φ''⊙Wᵀδ
-  /// S_kl (m_l, m_k), k ≤ l: entry (p, i) is ∂δ_l[p]/∂z_k[i].
-  const double* curvature(std::size_t k, std::size_t l, std::int64_t n) const {
-    return row(curvature_[pair(k, l)], n, layers_[k].layer.out * layers_[l].layer.out);
-  }
-  /// J_lk (m_k, m_l), k < l: entry (i, q) is ∂a_l[q]/∂z_k[i].
-  const double* sensitivity(std::size_t k, std::size_t l, std::int64_t n) const {
-    return row(sensitivity_[pair(k, l)], n, layers_[k].layer.out * layers_[l].layer.out);
-  }
-  /// (rows·H·C, M): F ∂p/∂θ with FᵀF = ∇²ℓ.
-  ConstMatrix jacobian() const { return {jacobian_, network_.parameter_count()}; }
-
  private:
-  static const double* row(const double* values, std::int64_t n, std::int64_t size) { return values + n * size; }
-  static double* at(double* values, std::int64_t n, std::int64_t size) { return values + n * size; }
-  std::size_t pair(std::size_t k, std::size_t l) const { return k * layers_.size() + l; }
-  LayerView<const double> view(std::size_t l) const { return network_.view(theta_, static_cast<std::int64_t>(l)); }
+  LayerView<const double> view(std::size_t l) const {
+    return problem_.network.view(theta_, static_cast<std::int64_t>(l));
+  }
 
   void take_forward(const ForwardPass& pass, std::int64_t begin);
   void take_backward(Pass& pass, std::int64_t begin);
-  void output_curvature(ConstMatrix logits, std::int64_t begin, std::int64_t rows);
-  void curvature_blocks(std::int64_t begin, std::int64_t rows, const Control& control);
+  void curvature_blocks(ConstMatrix logits, std::int64_t begin, std::int64_t rows, const Control& control);
   void lower_diagonal_block(std::size_t l, std::int64_t begin, std::int64_t rows);
   void sensitivity_blocks(std::int64_t begin, std::int64_t rows, const Control& control);
   void jacobian_rows(ConstMatrix logits, std::int64_t begin, std::int64_t rows, const Control& control);
   void write_jacobian(std::size_t l, std::int64_t begin, std::int64_t rows, const double* cotangents);
 
   Problem problem_;
-  const Network& network_;
   std::span<const double> theta_;
   HessianPart part_;
   HessianMethod method_;
-  std::vector<PlacedLayer> layers_;
-  std::int64_t capacity_;
+  ChunkFactors chunk_;
+  const std::vector<PlacedLayer>& layers_;
   std::int64_t rows_ = 0;
-  Scratch memory_;
-  std::vector<double*> input_, slope_, delta_, bend_;  ///< by layer
-  std::vector<double*> curvature_, sensitivity_;       ///< by pair of layers
-  double* jacobian_ = nullptr;
 };
 
 }  // namespace lossatlas::cpu

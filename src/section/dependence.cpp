@@ -21,6 +21,18 @@ bool append_moving(std::vector<double>& to, Append&& append) {
   return false;
 }
 
+void append_weights(std::vector<double>& to, const LayerView<const double>& layer, const Units& rows, const Units& cols,
+                    const Control& control) {
+  for (const std::int32_t row : rows) {
+    check_stop(control);
+    for (const std::int32_t col : cols) to.push_back(layer.weight(row, col));
+  }
+}
+
+void append_bias(std::vector<double>& to, const LayerView<const double>& layer, const Units& rows) {
+  for (const std::int32_t row : rows) to.push_back(layer.bias[static_cast<std::size_t>(row)]);
+}
+
 bool any(const std::vector<char>& marks) {
   return std::ranges::any_of(marks, [](char mark) { return mark != 0; });
 }
@@ -28,11 +40,14 @@ bool any(const std::vector<char>& marks) {
 }  // namespace
 
 Dependence::Dependence(const Network& network, const Section& section, const Control& control)
-    : network_(network), section_(section), control_(control), consumers_(consumers(network)) {
-  for (std::int64_t l = 0; l < network.depth(); ++l) supports_.push_back(support(l));
+    : network_(network), section_(section), control_(control) {
+  for (std::int64_t l = 0; l < network.depth(); ++l) supports_.emplace_back(network, section, l, control);
+  const std::vector<std::vector<std::int64_t>> next = consumers(network);
+  const auto adds = [&](std::int64_t l) { return std::holds_alternative<Add>(network.layer(l)); };
   for (std::int64_t l = -1; l < network.depth(); ++l) {
     const std::vector<char> none(static_cast<std::size_t>(network.width(l)), 0);
-    flags_.push_back({none, none, none});
+    const bool whole = l >= 0 && (adds(l) || std::ranges::any_of(next[static_cast<std::size_t>(l)], adds));
+    flags_.push_back({none, none, none, whole});
   }
   flags(-1).sample.assign(flags(-1).sample.size(), 1);
   flags(-1).live.assign(flags(-1).live.size(), 1);  // inputs are always taken whole
@@ -41,35 +56,31 @@ Dependence::Dependence(const Network& network, const Section& section, const Con
   for (std::int64_t l = network.depth() - 1; l >= 0; --l) mark_live(l);
 }
 
-Dependence::Support Dependence::support(std::int64_t node) const {
-  const auto weight = network_.view(section_.origin, node).weight;
-  Support result{weight.in, weight.out, {}, {}, {}, 0};
-  result.used.assign(static_cast<std::size_t>(weight.out * weight.in), 0);
-  result.moved.assign(static_cast<std::size_t>(weight.out), 0);
-  result.bias_moved = result.moved;
+Dependence::Support::Support(const Network& network, const Section& section, std::int64_t node,
+                             const Control& control) {
+  const auto weight = network.view(section.origin, node).weight;
+  in = weight.in;
+  out = weight.out;
+  used.assign(static_cast<std::size_t>(out * in), 0);
+  moved.assign(static_cast<std::size_t>(out), 0);
+  bias_moved = moved;
   const auto any_tap = [taps = static_cast<std::size_t>(weight.taps)](const double* data, std::size_t k) {
     return std::any_of(data + k * taps, data + (k + 1) * taps, [](double value) { return value != 0; });
   };
-  for (std::size_t k = 0; k < result.used.size(); ++k) result.used[k] = any_tap(weight.data, k);
-  for (std::int64_t i = 0; i < section_.rank(); ++i) {
-    check_stop(control_);
-    const auto view = network_.view(section_.direction(i), node);
+  for (std::size_t k = 0; k < used.size(); ++k) used[k] = any_tap(weight.data, k);
+  for (std::int64_t i = 0; i < section.rank(); ++i) {
+    check_stop(control);
+    const auto view = network.view(section.direction(i), node);
     bool moves = false;
-    for (std::size_t k = 0; k < result.used.size(); ++k) {
+    for (std::size_t k = 0; k < used.size(); ++k) {
       if (!any_tap(view.weight.data, k)) continue;
       moves = true;
-      result.used[k] = 1;
-      result.moved[k / static_cast<std::size_t>(weight.in)] = 1;
+      used[k] = 1;
+      moved[k / static_cast<std::size_t>(in)] = 1;
     }
-    for (std::size_t j = 0; j < view.bias.size(); ++j) result.bias_moved[j] |= view.bias[j] != 0;
-    result.directions += moves;
+    for (std::size_t j = 0; j < view.bias.size(); ++j) bias_moved[j] |= view.bias[j] != 0;
+    directions += moves;
   }
-  return result;
-}
-
-bool Dependence::counts_as_a_whole(std::int64_t node) const {
-  const auto adds = [&](std::int64_t one) { return std::holds_alternative<Add>(network_.layer(one)); };
-  return adds(node) || std::ranges::any_of(consumers_[static_cast<std::size_t>(node)], adds);
 }
 
 void Dependence::mark_dependence(std::int64_t node) {
@@ -91,7 +102,7 @@ void Dependence::mark_dependence(std::int64_t node) {
       }
     }
   }
-  if (!counts_as_a_whole(node)) return;
+  if (!here.whole) return;
   here.sample.assign(here.sample.size(), any(here.sample));
   here.point.assign(here.point.size(), any(here.point));
 }
@@ -99,7 +110,7 @@ void Dependence::mark_dependence(std::int64_t node) {
 /// Marks the units that a live unit of the node takes.
 void Dependence::mark_live(std::int64_t node) {
   Flags& here = flags(node);
-  if (counts_as_a_whole(node)) here.live.assign(here.live.size(), 1);
+  if (here.whole) here.live.assign(here.live.size(), 1);
   const Support& support = supports_[static_cast<std::size_t>(node)];
   if (support.out == 0) return;  // what an Add takes counts as a whole
   Flags& below = flags(network_.nodes()[static_cast<std::size_t>(node)].inputs.front());
@@ -111,11 +122,10 @@ void Dependence::mark_live(std::int64_t node) {
 }
 
 template <class Keep>
-Units Dependence::chosen(std::int64_t node, Keep&& keep) const {
-  const Flags& here = flags(node);
+Units Dependence::Flags::chosen(Keep&& keep) const {
   Units result;
-  for (std::size_t j = 0; j < here.live.size(); ++j) {
-    if (here.live[j] && keep(here.sample[j] != 0, here.point[j] != 0)) result.push_back(static_cast<std::int32_t>(j));
+  for (std::size_t j = 0; j < live.size(); ++j) {
+    if (live[j] && keep(sample[j] != 0, point[j] != 0)) result.push_back(static_cast<std::int32_t>(j));
   }
   return result;
 }
@@ -127,19 +137,19 @@ Units Dependence::all(std::int64_t node) const {
 }
 
 Units Dependence::live(std::int64_t node) const {
-  return chosen(node, [](bool, bool) { return true; });
+  return flags(node).chosen([](bool, bool) { return true; });
 }
 
 Units Dependence::not_point(std::int64_t node) const {
-  return chosen(node, [](bool, bool point) { return !point; });
+  return flags(node).chosen([](bool, bool point) { return !point; });
 }
 
 Units Dependence::not_sample(std::int64_t node) const {
-  return chosen(node, [](bool sample, bool) { return !sample; });
+  return flags(node).chosen([](bool sample, bool) { return !sample; });
 }
 
 Units Dependence::sample_only(std::int64_t node) const {
-  return chosen(node, [](bool sample, bool point) { return sample && !point; });
+  return flags(node).chosen([](bool sample, bool point) { return sample && !point; });
 }
 
 bool Dependence::depends_on_sample(std::int64_t node, std::int32_t unit) const {
@@ -149,7 +159,7 @@ bool Dependence::depends_on_sample(std::int64_t node, std::int32_t unit) const {
 bool Dependence::depends_on_sample(std::int64_t node) const { return any(flags(node).sample); }
 
 bool Dependence::is_joint(std::int64_t node) const {
-  return !chosen(node, [](bool sample, bool point) { return sample && point; }).empty();
+  return !flags(node).chosen([](bool sample, bool point) { return sample && point; }).empty();
 }
 
 ChainLayer Dependence::extract(std::int64_t node, const Units& rows, const Units& cols, bool with_bias) const {
@@ -160,34 +170,20 @@ ChainLayer Dependence::extract(std::int64_t node, const Units& rows, const Units
   const std::int64_t parts = 1 + supports_[static_cast<std::size_t>(node)].directions;
   layer.weights.reserve(static_cast<std::size_t>(parts * layer.out * layer.in));
   prefer_large_pages(layer.weights.data(), 8 * layer.weights.capacity());
-  append_weights(layer.weights, section_.origin, node, rows, cols);
-  const bool has_bias = !network_.view(section_.origin, node).bias.empty();
-  if (with_bias && has_bias) append_bias(layer.biases, section_.origin, node, rows);
+  const auto origin = network_.view(section_.origin, node);
+  append_weights(layer.weights, origin, rows, cols, control_);
+  if (with_bias && !origin.bias.empty()) append_bias(layer.biases, origin, rows);
   for (std::int64_t i = 0; i < section_.rank(); ++i) {
-    if (append_moving(layer.weights, [&](auto& to) { append_weights(to, section_.direction(i), node, rows, cols); })) {
+    const auto direction = network_.view(section_.direction(i), node);
+    if (append_moving(layer.weights, [&](auto& to) { append_weights(to, direction, rows, cols, control_); })) {
       layer.weight_directions.push_back(static_cast<std::int32_t>(i));
     }
     if (layer.biases.empty()) continue;
-    if (append_moving(layer.biases, [&](auto& to) { append_bias(to, section_.direction(i), node, rows); })) {
+    if (append_moving(layer.biases, [&](auto& to) { append_bias(to, direction, rows); })) {
       layer.bias_directions.push_back(static_cast<std::int32_t>(i));
     }
   }
   return layer;
-}
-
-void Dependence::append_weights(std::vector<double>& to, std::span<const double> theta, std::int64_t node,
-                                const Units& rows, const Units& cols) const {
-  const auto weight = network_.view(theta, node).weight;
-  for (const std::int32_t row : rows) {
-    check_stop(control_);
-    for (const std::int32_t col : cols) to.push_back(weight(row, col));
-  }
-}
-
-void Dependence::append_bias(std::vector<double>& to, std::span<const double> theta, std::int64_t node,
-                             const Units& rows) const {
-  const auto bias = network_.view(theta, node).bias;
-  for (const std::int32_t row : rows) to.push_back(bias[static_cast<std::size_t>(row)]);
 }
 
 }  // namespace lossatlas

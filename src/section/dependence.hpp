@@ -49,7 +49,8 @@ class Dependence {
  private:
   /// Which entries of one layer are non-zero anywhere on the section, and which of them α moves.
   struct Support {
-    std::int64_t in = 0, out = 0;
+    Support(const Network& network, const Section& section, std::int64_t node, const Control& control);
+    std::int64_t in, out;
     std::vector<char> used;        // (out, in): non-zero in θ₀ or in a direction; of an Add: none
     std::vector<char> moved;       // (out): some direction moves a weight into the unit
     std::vector<char> bias_moved;  // (out)
@@ -57,25 +58,21 @@ class Dependence {
   };
   /// Of the units of one value.
   struct Flags {
+    /// The live units for which keep(sample, point) is true.
+    template <class Keep>
+    Units chosen(Keep&& keep) const;
     std::vector<char> sample, point, live;
+    bool whole;  ///< the value counts as a whole
   };
 
-  Support support(std::int64_t node) const;
-  bool counts_as_a_whole(std::int64_t node) const;
   void mark_dependence(std::int64_t node);
   void mark_live(std::int64_t node);
   Flags& flags(std::int64_t node) { return flags_[static_cast<std::size_t>(node + 1)]; }
   const Flags& flags(std::int64_t node) const { return flags_[static_cast<std::size_t>(node + 1)]; }
-  template <class Keep>
-  Units chosen(std::int64_t node, Keep&& keep) const;
-  void append_weights(std::vector<double>& to, std::span<const double> theta, std::int64_t node, const Units& rows,
-                      const Units& cols) const;
-  void append_bias(std::vector<double>& to, std::span<const double> theta, std::int64_t node, const Units& rows) const;
 
   const Network& network_;
   const Section& section_;
   const Control& control_;
-  std::vector<std::vector<std::int64_t>> consumers_;
   std::vector<Support> supports_;
   std::vector<Flags> flags_;  ///< of x, then of each node
 };
