@@ -6,23 +6,31 @@
 
 #include "commands.hpp"
 #include "common.hpp"
+#include "problem.hpp"
 #include "report.hpp"
 #include "section_output.hpp"
 
 namespace lossatlas::cli {
 namespace {
 
-struct SectionArguments {
-  ModelOptions model;
-  DeviceOptions device;
-  std::string data;
-  std::string loss;
+/// θ_0 and the directions.
+struct DirectionOptions {
   std::string origin = "model";
-  std::string directions;
+  std::string source;  ///< a file, or "random" or "filter"
   std::string normalise;
-  std::string bias_directions = "zero";
+  std::string bias = "zero";
   std::int64_t count = 2;
   std::uint64_t seed = 0;
+  bool orthogonal = false;
+
+  bool drawn_at_random() const { return source == "random" || source == "filter"; }
+};
+
+struct SectionArguments {
+  ModelOptions model;
+  ProblemOptions problem;
+  DirectionOptions directions;
+  DeviceOptions device;
   std::string range = "-1:1";
   std::string grid = "51";
   std::string precision = "f64";
@@ -33,25 +41,20 @@ struct SectionArguments {
   std::string shard;
   std::int64_t tile = 0;
   bool resume = false;
-  bool orthogonal = false;
   bool explain = false;
   bool json = false;
 };
 
-bool drawn_at_random(const SectionArguments& arguments) {
-  return arguments.directions == "random" || arguments.directions == "filter";
-}
-
-std::vector<double> draw_directions(const SectionArguments& arguments, const Model& model) {
-  check_memory("--count", 16.0 * static_cast<double>(arguments.count) * static_cast<double>(model.theta.size()));
-  const std::string& kind = arguments.normalise.empty() ? arguments.directions : arguments.normalise;
-  RandomDirectionOptions options{.count = arguments.count, .seed = arguments.seed};
+std::vector<double> draw_directions(const DirectionOptions& from, const Model& model) {
+  check_memory("--count", 16.0 * static_cast<double>(from.count) * static_cast<double>(model.theta.size()));
+  const std::string& kind = from.normalise.empty() ? from.source : from.normalise;
+  RandomDirectionOptions options{.count = from.count, .seed = from.seed};
   options.normalisation = kind == "filter"  ? Normalisation::filter
                           : kind == "layer" ? Normalisation::layer
                                             : Normalisation::none;
-  options.bias = arguments.bias_directions == "copy"     ? BiasDirection::copy
-                 : arguments.bias_directions == "scaled" ? BiasDirection::scaled
-                                                         : BiasDirection::zero;
+  options.bias = from.bias == "copy"     ? BiasDirection::copy
+                 : from.bias == "scaled" ? BiasDirection::scaled
+                                         : BiasDirection::zero;
   return random_directions(model.network, model.theta, options);
 }
 
@@ -66,13 +69,13 @@ std::vector<double> read_directions(const std::string& file, std::int64_t parame
   return std::move(array.values);
 }
 
-Section build_section(const SectionArguments& arguments, const Model& model) {
-  auto directions = drawn_at_random(arguments) ? draw_directions(arguments, model)
-                                               : read_directions(arguments.directions, model.network.parameter_count());
-  auto origin = arguments.origin == "zero" ? std::vector<double>(model.theta.size(), 0.0) : model.theta;
+Section build_section(const DirectionOptions& from, const Model& model) {
+  auto directions = from.drawn_at_random() ? draw_directions(from, model)
+                                           : read_directions(from.source, model.network.parameter_count());
+  auto origin = from.origin == "zero" ? std::vector<double>(model.theta.size(), 0.0) : model.theta;
   Section section =
       for_option("--directions", [&] { return make_section(model.network, std::move(origin), std::move(directions)); });
-  if (!arguments.orthogonal) return section;
+  if (!from.orthogonal) return section;
   return for_option("--orthogonalise", [&] { return orthogonalised(section); });
 }
 
@@ -255,12 +258,12 @@ void note_replaced(const SectionArguments& arguments, Session& session) {
 }
 
 void evaluate_section(const SectionArguments& arguments, Session& session) {
-  const Loss loss = read_loss(arguments.loss);
+  const Loss loss = read_loss(arguments.problem.loss);
   const Model model = arguments.model.read();
-  const Section section = build_section(arguments, model);
+  const Section section = build_section(arguments.directions, model);
   const Grid grid = build_grid(arguments, section.rank());
   check_outputs(arguments, grid, model.network.heads());
-  const Dataset data = read_data("--data", arguments.data, session);
+  const Dataset data = read_data("--data", arguments.problem.data, session);
   check_apart(output_files(arguments), session);
   const Device device = arguments.device.select(session);
   const Landscape landscape = for_option("--data", [&] { return Landscape(model.network, data, loss, device); });
@@ -282,32 +285,32 @@ void evaluate_section(const SectionArguments& arguments, Session& session) {
   }
 }
 
-void add_direction_options(CLI::App& command, SectionArguments& arguments) {
-  command.add_option("--origin", arguments.origin, "Parameters at alpha = 0")
+void add_direction_options(CLI::App& command, DirectionOptions& options) {
+  command.add_option("--origin", options.origin, "Parameters at alpha = 0")
       ->check(CLI::IsMember({"model", "zero"}))
       ->type_name("WHERE")
       ->capture_default_str();
   command
-      .add_option("--directions", arguments.directions,
+      .add_option("--directions", options.source,
                   "FILE.npy of shape (z, M), or random (Gaussian), or filter (Gaussian, each row of a weight matrix "
                   "scaled to the norm of the model's row)")
       ->required()
       ->type_name("FILE|random|filter");
   command
-      .add_option("--normalise", arguments.normalise,
+      .add_option("--normalise", options.normalise,
                   "What --directions random is scaled by: rows of the model, layers, or nothing (default: none)")
       ->check(CLI::IsMember({"filter", "layer", "none"}))
       ->type_name("HOW");
   command
-      .add_option("--bias-directions", arguments.bias_directions,
+      .add_option("--bias-directions", options.bias,
                   "Biases of random directions: zero, a copy of the model's, or random and scaled to the model's norm")
       ->check(CLI::IsMember({"zero", "copy", "scaled"}))
       ->type_name("HOW")
       ->capture_default_str();
-  add_whole<std::int64_t>(command, "--count", arguments.count, 1, kMostWhole, "Number z of random directions")
+  add_whole<std::int64_t>(command, "--count", options.count, 1, kMostWhole, "Number z of random directions")
       ->type_name("Z");
-  add_seed(command, arguments.seed, "Seed of random directions");
-  command.add_flag("--orthogonalise", arguments.orthogonal, "Make the directions orthogonal, in order, lengths kept");
+  add_seed(command, options.seed, "Seed of random directions");
+  command.add_flag("--orthogonalise", options.orthogonal, "Make the directions orthogonal, in order, lengths kept");
 }
 
 void add_evaluation_options(CLI::App& command, SectionArguments& arguments) {
@@ -370,8 +373,9 @@ void check_usage(const CLI::App& command, const SectionArguments& arguments) {
   if (!arguments.explain && arguments.outputs.out.empty()) throw CLI::RequiredError("--out (or --explain)");
   if (command.count("--tolerance") > 0 && arguments.method != "chebyshev")
     throw CLI::RequiresError("--tolerance", "--method chebyshev");
-  if (drawn_at_random(arguments)) {
-    if (arguments.directions == "filter" && !arguments.normalise.empty())
+  const DirectionOptions& directions = arguments.directions;
+  if (directions.drawn_at_random()) {
+    if (directions.source == "filter" && !directions.normalise.empty())
       throw CLI::ExcludesError("--normalise", "--directions filter");
     return;
   }
@@ -386,11 +390,8 @@ void add_section(CLI::App& program, Command& chosen) {
   auto* command = program.add_subcommand("section", "The loss on a line, plane or box of parameter space");
   auto arguments = std::make_shared<SectionArguments>();
   arguments->model.add_to(*command);
-  command->add_option("--data", arguments->data, "Data set, see below")->required()->type_name("SPEC");
-  command->add_option("--loss", arguments->loss, "ce (cross entropy) or mse (squared error, summed over outputs)")
-      ->required()
-      ->type_name("LOSS");
-  add_direction_options(*command, *arguments);
+  arguments->problem.add_to(*command);
+  add_direction_options(*command, arguments->directions);
   add_evaluation_options(*command, *arguments);
   add_run_options(*command, *arguments);
   command->footer(
