@@ -6,6 +6,7 @@
 #include <random>
 #include <string>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <lossatlas/lossatlas.hpp>
 #include <nlohmann/json.hpp>
@@ -295,6 +296,62 @@ TEST_F(LongSection, ExamplesOfMergeWorkAsPrinted) {
     ++examples;
   }
   EXPECT_EQ(examples, 4);
+}
+
+class SectionThrough : public testing::ProgramTest {
+ protected:
+  /// Models of random parameters by name, and the loss of each.
+  double add(const std::string& name, std::uint64_t seed, std::int64_t width = 4) {
+    const Network network = mlp({784, width, 10}, Activation::tanh);
+    const std::vector<double> theta = random_parameters(network, {.seed = seed});
+    write_model(path(name), network, theta);
+    return Landscape(network, glyphs(30), Loss::cross_entropy, Device::cpu()).evaluate(theta).losses[0];
+  }
+  const std::string problem_ = " --data glyphs:30 --loss ce --device cpu --out s.npy";
+};
+
+TEST_F(SectionThrough, EachModelIsAPointOfTheGrid) {
+  const double a = add("a.safetensors", 1), b = add("b.safetensors", 2), c = add("c.safetensors", 3);
+  const std::string plane = "section --through a.safetensors,b.safetensors,c.safetensors" + problem_;
+  for (const std::string how : {"", " --precision f32", " --plan direct", " --threads 2"}) {
+    ASSERT_EQ(run(plane + how).status, 0);
+    const Array losses = read_npy(path("s.npy"));
+    ASSERT_EQ(losses.shape, (std::vector<std::int64_t>{61, 61, 1}));
+    const auto at = [&](std::size_t i, std::size_t j) { return losses.values[i * 61 + j]; };
+    const double tolerance = how == " --precision f32" ? 1e-5 : how == " --plan direct" ? 1e-14 : 0;
+    EXPECT_NEAR(at(10, 10), a, tolerance) << how;
+    EXPECT_NEAR(at(50, 10), b, tolerance) << how;
+    EXPECT_NEAR(at(10, 50), c, tolerance) << how;
+  }
+  ASSERT_EQ(run("section --through b.safetensors a.safetensors --range 0:1 --grid 3" + problem_).status, 0);
+  const Array line = read_npy(path("s.npy"));
+  ASSERT_EQ(line.shape, (std::vector<std::int64_t>{3, 1}));
+  EXPECT_EQ(line.values.front(), b);
+  EXPECT_EQ(line.values.back(), a);
+}
+
+TEST_F(SectionThrough, RefusesWhatMakesNoLineOrPlane) {
+  add("a.safetensors", 1);
+  add("wide.safetensors", 1, 5);
+  const auto refused = [&](const std::string& options) {
+    const Outcome outcome = run("section" + options + problem_);
+    EXPECT_EQ(outcome.status, 2) << options;
+    EXPECT_FALSE(fs::exists(path("s.npy"))) << options;
+    return outcome.err;
+  };
+  using ::testing::HasSubstr;
+  EXPECT_THAT(refused(" --through a.safetensors,wide.safetensors"), HasSubstr("expected models of one network"));
+  EXPECT_THAT(refused(" --through a.safetensors"), HasSubstr("--through: At least 2"));
+  EXPECT_THAT(refused(" --through a.safetensors,a.safetensors,a.safetensors,a.safetensors"), HasSubstr("At Most 3"));
+  EXPECT_THAT(refused(" --through a.safetensors,absent.safetensors"), HasSubstr("absent.safetensors"));
+  for (const std::string option : {"--model a.safetensors", "--directions filter", "--origin zero", "--orthogonalise",
+                                   "--count 2", "--seed 1", "--normalise layer", "--bias-directions copy"}) {
+    EXPECT_THAT(refused(" --through a.safetensors,a.safetensors " + option), HasSubstr("excludes --through"));
+  }
+  EXPECT_THAT(refused(""), HasSubstr("--model (or --through) is required"));
+  EXPECT_THAT(refused(" --model a.safetensors"), HasSubstr("--directions (or --through) is required"));
+  EXPECT_THAT(refused(" --through a.safetensors,a.safetensors --grid 0"), HasSubstr("--grid"));
+  EXPECT_THAT(refused(" --through a.safetensors,a.safetensors --range 1"), HasSubstr("--range"));
 }
 
 }  // namespace

@@ -113,9 +113,9 @@ Network ModelOptions::architecture(const std::vector<Activation>& hidden) const 
   });
 }
 
-Model ModelOptions::read() const {
+Model ModelOptions::read(std::string_view option, const std::string& from) const {
   const StateDictOptions options{activations(), heads};
-  Model model = for_option("--model", [&] { return read_state_dict(file, options); });
+  Model model = for_option(option, [&] { return read_state_dict(from, options); });
   if (layers.empty()) return model;
   std::vector<Activation> hidden;
   for (std::int64_t l = 0; l + 1 < model.network.depth(); ++l) {
@@ -125,7 +125,7 @@ Model ModelOptions::read() const {
   told.heads = model.network.heads();
   const auto widths = parse_widths(layers_option, layers);
   if (std::ssize(widths) == model.network.depth() + 1 && told.architecture(hidden) == model.network) return model;
-  throw InvalidArgument(layers_option + ": received \"" + layers + "\", expected the layers of " + file + ", " +
+  throw InvalidArgument(layers_option + ": received \"" + layers + "\", expected the layers of " + from + ", " +
                         model.network.describe());
 }
 

@@ -55,7 +55,9 @@ struct ModelOptions {
   std::vector<Activation> activations() const;
   /// The network that --layers, --bias and --heads describe, with activations of its hidden layers, or one for all.
   Network architecture(const std::vector<Activation>& hidden) const;
-  Model read() const;
+  Model read() const { return read("--model", file); }
+  /// Reads the file of another option, about which the options here say the same.
+  Model read(std::string_view option, const std::string& from) const;
 };
 
 /// --device and --threads.

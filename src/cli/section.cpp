@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "commands.hpp"
@@ -15,6 +16,7 @@ namespace {
 
 /// θ_0 and the directions.
 struct DirectionOptions {
+  std::vector<std::string> through;  ///< models that give all of it; else --model and what follows
   std::string origin = "model";
   std::string source;  ///< a file, or "random" or "filter"
   std::string normalise;
@@ -31,8 +33,8 @@ struct SectionArguments {
   ProblemOptions problem;
   DirectionOptions directions;
   DeviceOptions device;
-  std::string range = "-1:1";
-  std::string grid = "51";
+  std::optional<std::string> range;
+  std::optional<std::string> grid;
   std::string precision = "f64";
   std::string plan = "auto";
   std::string method = "pointwise";
@@ -79,9 +81,32 @@ Section build_section(const DirectionOptions& from, const Model& model) {
   return for_option("--orthogonalise", [&] { return orthogonalised(section); });
 }
 
+/// The line or plane through models of one network.
+Section section_through(const SectionArguments& arguments, const Model& first) {
+  std::vector<Model> models = {first};
+  const std::vector<std::string>& files = arguments.directions.through;
+  for (std::size_t i = 1; i < files.size(); ++i) {
+    models.push_back(arguments.model.read("--through", files[i]));
+    if (models[i].network == first.network) continue;
+    throw InvalidArgument("--through: received " + files[0] + ", a network of " + first.network.describe() + ", and " +
+                          files[i] + ", one of " + models[i].network.describe() + ", expected models of one network");
+  }
+  return for_option("--through", [&] {
+    if (models.size() == 2) return line_section(first.network, first.theta, models[1].theta);
+    return plane_section(first.network, first.theta, models[1].theta, models[2].theta);
+  });
+}
+
+// Those of --through have both ends of each direction among their points, and a margin.
+constexpr const char* kRange = "-1:1";
+constexpr const char* kRangeThrough = "-0.25:1.25";
+constexpr const char* kGrid = "51";
+constexpr const char* kGridThrough = "61";
+
 Grid build_grid(const SectionArguments& arguments, std::int64_t rank) {
-  const auto shape = parse_grid(arguments.grid, rank);
-  const auto ranges = parse_ranges(arguments.range, rank);
+  const bool through = !arguments.directions.through.empty();
+  const auto shape = parse_grid(arguments.grid.value_or(through ? kGridThrough : kGrid), rank);
+  const auto ranges = parse_ranges(arguments.range.value_or(through ? kRangeThrough : kRange), rank);
   std::vector<Axis> axes;
   for (std::size_t i = 0; i < shape.size(); ++i) axes.push_back({ranges[i].lo, ranges[i].hi, shape[i]});
   return for_option("--grid", [&] { return Grid(axes); });
@@ -259,8 +284,10 @@ void note_replaced(const SectionArguments& arguments, Session& session) {
 
 void evaluate_section(const SectionArguments& arguments, Session& session) {
   const Loss loss = read_loss(arguments.problem.loss);
-  const Model model = arguments.model.read();
-  const Section section = build_section(arguments.directions, model);
+  const std::vector<std::string>& through = arguments.directions.through;
+  const Model model = through.empty() ? arguments.model.read() : arguments.model.read("--through", through.front());
+  const Section section =
+      through.empty() ? build_section(arguments.directions, model) : section_through(arguments, model);
   const Grid grid = build_grid(arguments, section.rank());
   check_outputs(arguments, grid, model.network.heads());
   const Dataset data = read_data("--data", arguments.problem.data, session);
@@ -286,6 +313,13 @@ void evaluate_section(const SectionArguments& arguments, Session& session) {
 }
 
 void add_direction_options(CLI::App& command, DirectionOptions& options) {
+  command
+      .add_option("--through", options.through,
+                  "The line through two models of one network, or the plane through three, instead of --model and "
+                  "--directions: alpha = 0 is the first, alpha_i = 1 alone the next ones, exactly")
+      ->expected(2, 3)
+      ->delimiter(',')
+      ->type_name("FILE,FILE,...");
   command.add_option("--origin", options.origin, "Parameters at alpha = 0")
       ->check(CLI::IsMember({"model", "zero"}))
       ->type_name("WHERE")
@@ -294,7 +328,6 @@ void add_direction_options(CLI::App& command, DirectionOptions& options) {
       .add_option("--directions", options.source,
                   "FILE.npy of shape (z, M), or random (Gaussian), or filter (Gaussian, each row of a weight matrix "
                   "scaled to the norm of the model's row)")
-      ->required()
       ->type_name("FILE|random|filter");
   command
       .add_option("--normalise", options.normalise,
@@ -314,12 +347,16 @@ void add_direction_options(CLI::App& command, DirectionOptions& options) {
 }
 
 void add_evaluation_options(CLI::App& command, SectionArguments& arguments) {
-  command.add_option("--range", arguments.range, "lo:hi of alpha for each axis, or one for all")
-      ->type_name("LO:HI,...")
-      ->capture_default_str();
-  command.add_option("--grid", arguments.grid, "Points of each axis, such as 51x41, or one number for all")
-      ->type_name("N1xN2...")
-      ->capture_default_str();
+  command
+      .add_option("--range", arguments.range,
+                  "lo:hi of alpha for each axis, or one for all (default: " + std::string(kRange) +
+                      ", with --through " + kRangeThrough + ")")
+      ->type_name("LO:HI,...");
+  command
+      .add_option("--grid", arguments.grid,
+                  "Points of each axis, such as 51x41, or one number for all (default: " + std::string(kGrid) +
+                      ", with --through " + kGridThrough + ")")
+      ->type_name("N1xN2...");
   add_precision(command, arguments.precision);
   command
       .add_option("--plan", arguments.plan,
@@ -374,6 +411,16 @@ void check_usage(const CLI::App& command, const SectionArguments& arguments) {
   if (command.count("--tolerance") > 0 && arguments.method != "chebyshev")
     throw CLI::RequiresError("--tolerance", "--method chebyshev");
   const DirectionOptions& directions = arguments.directions;
+  if (!directions.through.empty()) {
+    for (const char* option : {"--model", "--origin", "--directions", "--normalise", "--bias-directions", "--count",
+                               "--seed", "--orthogonalise"}) {
+      if (command.count(option) > 0) throw CLI::ExcludesError(option, "--through");
+    }
+    return;
+  }
+  for (const char* option : {"--model", "--directions"}) {
+    if (command.count(option) == 0) throw CLI::RequiredError(std::string(option) + " (or --through)");
+  }
   if (directions.drawn_at_random()) {
     if (directions.source == "filter" && !directions.normalise.empty())
       throw CLI::ExcludesError("--normalise", "--directions filter");
@@ -390,6 +437,7 @@ void add_section(CLI::App& program, Command& chosen) {
   auto* command = program.add_subcommand("section", "The loss on a line, plane or box of parameter space");
   auto arguments = std::make_shared<SectionArguments>();
   arguments->model.add_to(*command);
+  command->get_option("--model")->required(false);  // --through will do
   arguments->problem.add_to(*command);
   add_direction_options(*command, arguments->directions);
   add_evaluation_options(*command, *arguments);
@@ -397,8 +445,9 @@ void add_section(CLI::App& program, Command& chosen) {
   command->footer(
       std::string(
           "L(alpha) = R(theta_0 + sum_i alpha_i theta_i) at every point of a grid; theta_0 is the model, theta_i\n"
-          "the directions. Prints the cosines between them, the smallest and largest finite loss of any head,\n"
-          "and how many losses are not finite (null in JSON).\n\n"
+          "the directions. With --through, theta_0 is the first model and theta_i the way to another. Prints the\n"
+          "cosines between the directions, the smallest and largest finite loss of any head, and how many losses are\n"
+          "not finite (null in JSON).\n\n"
           "The losses go to OUT.partial and are renamed to OUT at the end; OUT.journal records which are finished.\n"
           "After Ctrl-C, a kill or a full disk, the same command with --resume goes on from there to the same "
           "bits.\n\n") +
@@ -410,7 +459,10 @@ void add_section(CLI::App& program, Command& chosen) {
       "  lossatlas section --model out/model.safetensors --data glyphs:200 --loss ce --directions filter "
       "--range -1:1 --grid 15x11 --out plane.npy --vti plane.vti --json\n"
       "  lossatlas section --model out/model.safetensors --data glyphs:200 --loss ce --directions random "
-      "--normalise layer --explain\n");
+      "--normalise layer --explain\n"
+      "  lossatlas find --layers 1,2,1 --bias hidden --data tanh3 --loss mse --starts 8 --out points\n"
+      "  lossatlas section --through points/critical-1.safetensors,points/critical-2.safetensors,"
+      "points/critical-3.safetensors --data tanh3 --loss mse --out plane.npy --png plane.png\n");
   command->callback([command, arguments, &chosen] {
     check_usage(*command, *arguments);
     chosen = [arguments](Session& session) { evaluate_section(*arguments, session); };
