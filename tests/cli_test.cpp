@@ -179,7 +179,7 @@ TEST_F(Cli, FitWritesEveryFileAndAConsistentReport) {
   const Outcome outcome =
       run("fit --target picture.npy --train glyphs:200 --test glyphs:100,seed=3 --transfer glyphs:100,seed=4 "
           "--transfer glyphs:100,seed=4 "
-          "--hidden 8,64 --out out --json");
+          "--hidden 8,64 --out out --device auto --json");
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   ASSERT_TRUE(is_one_line(outcome.err)) << outcome.err;
   EXPECT_EQ(outcome.err.rfind("device: cpu", 0), 0u) << outcome.err;
@@ -373,6 +373,15 @@ TEST_F(Cli, CudaWithoutAModuleFails) {
   EXPECT_TRUE(is_one_line(outcome.err)) << outcome.err;
 }
 
+// That there is no GPU is no news to those who did not ask for one.
+TEST_F(Cli, TheDeviceIsNotedIfItWasGiven) {
+  write_random_model();
+  const std::string evaluate = "evaluate --model model.safetensors --data glyphs:50 --loss ce";
+  EXPECT_EQ(run(evaluate).err, "");
+  EXPECT_EQ(run(evaluate + " --device cpu").err, "");
+  EXPECT_EQ(run(evaluate + " --device auto").err.rfind("device: cpu", 0), 0u);
+}
+
 TEST_F(Cli, InfoIsJsonOnRequest) {
   const Json json = Json::parse(run("info --json").out);
   EXPECT_EQ(json["version"], version());
@@ -396,7 +405,7 @@ TEST_F(Cli, OutputThatCannotBeWrittenIsAFailure) {
 
 TEST_F(Cli, InterruptEndsAtOnceWithStatus130) {
   write_random_model();
-  const pid_t child = start(words(kSection + "--directions random --plan direct --grid 3000x3000 --out s.npy"));
+  const pid_t child = start(words(kSection + "--directions random --plan direct --grid 3000x3000 --device auto --out s.npy"));
   // The note on the device is printed when work has begun.
   for (int i = 0; i < 2000 && read_text(log("err")).empty(); ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
@@ -413,7 +422,7 @@ TEST_F(Cli, InterruptEndsAtOnceWithStatus130) {
 
 TEST_F(Cli, ExamplesOfTheHelpWorkAsPrinted) {
   std::vector<std::string> done;
-  for (const std::string command : {"section", "evaluate", "info"}) {
+  for (const std::string command : {"section", "convert", "evaluate", "info"}) {
     std::istringstream help(run(command + " --help").out);
     int examples = 0;
     for (std::string line; std::getline(help, line);) {

@@ -133,7 +133,7 @@ void DeviceOptions::add_to(CLI::App& command) {
   command.add_option("--device", device, "Where to compute; auto is a GPU if there is one")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->type_name("WHERE")
-      ->capture_default_str();
+      ->default_str("auto");
   add_whole(command, "--threads", threads, 0, 4096, "CPU threads, 0 for all; results do not depend on it")
       ->type_name("T");
 }
@@ -148,7 +148,7 @@ Device DeviceOptions::select(Session& session) const {
   if (device == "cpu") return host;
   const Device best = Device::best();
   if (best.kind() == Device::Kind::cuda) return best;
-  session.note("device: " + host.describe() + " (" + best.reason() + ")");
+  if (device == "auto") session.note("device: " + host.describe() + " (" + best.reason() + ")");
   return host;
 }
 

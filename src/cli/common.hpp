@@ -62,11 +62,11 @@ struct ModelOptions {
 
 /// --device and --threads.
 struct DeviceOptions {
-  std::string device = "auto";
+  std::string device;  ///< empty: auto
   int threads = 0;
 
   void add_to(CLI::App& command);
-  /// Selects the device; notes on the session why "auto" became the CPU. Throws DeviceError.
+  /// Selects the device; notes on the session why a given "auto" became the CPU. Throws DeviceError.
   Device select(Session& session) const;
 };
 
