@@ -34,7 +34,7 @@ std::string model_file(std::size_t index, std::size_t count) {
   return "critical-" + std::string(last.size() - number.size(), '0') + number + ".safetensors";
 }
 
-constexpr const char* kReport = "critical_points.json";
+constexpr const char* kCriticalPoints = "critical_points.json";
 
 // The models that an earlier search may have left.
 std::vector<fs::path> models_in(const fs::path& folder) {
@@ -49,7 +49,7 @@ std::vector<fs::path> models_in(const fs::path& folder) {
 
 // Lists only the models already there: a file that does not exist cannot be an input.
 std::vector<OutputFile> output_files(const fs::path& folder) {
-  std::vector<OutputFile> files{{"--out", folder / kReport, {}}};
+  std::vector<OutputFile> files{{"--out", folder / kCriticalPoints, {}}};
   for (const fs::path& model : models_in(folder)) files.push_back({"--out", model, {}});
   return files;
 }
@@ -133,7 +133,7 @@ void print_search(const CriticalSearch& result, const Landscape& landscape, cons
                point.loss, point.gradient_l1, static_cast<long long>(result.classes[i].count),
                counts(point.inertia).c_str(), result.classes[i].constant ? ", constant output" : "");
   }
-  print_line("written   %s", (fs::path(arguments.out) / kReport).string().c_str());
+  print_line("written   %s", (fs::path(arguments.out) / kCriticalPoints).string().c_str());
 }
 
 // Checks the search options.
@@ -179,7 +179,7 @@ void find(const FindArguments& arguments, Session& session) {
                 result.classes[i].representative.theta);
   }
   const Json report = search_json(result, landscape, options);
-  write_json(fs::path(arguments.out) / kReport, report);
+  write_json(fs::path(arguments.out) / kCriticalPoints, report);
   remove_stale_models(arguments.out, result.classes.size());
   if (arguments.json) {
     print(report);

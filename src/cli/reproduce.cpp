@@ -36,20 +36,20 @@ Figure find_figure(const std::string& name) {
   throw InvalidArgument("NAME: received \"" + name + "\", expected one of " + names);
 }
 
-constexpr const char* kReport = "report.json";
+constexpr const char* kNumbers = "report.json";
 
 void reproduce(ReproduceArguments& arguments, Session& session) {
   if (arguments.figure.empty()) return list_figures(arguments.json);
   const Figure figure = find_figure(arguments.figure);
   check_output_folder("--out", arguments.out);
-  arguments.outputs = {{"--out", arguments.out / kReport, {}}};
+  arguments.outputs = {{"--out", arguments.out / kNumbers, {}}};
   for (const char* file : figure.files) {
     if (file != nullptr) arguments.outputs.push_back({"--out", arguments.out / file, {}});
   }
   Json report = {{"figure", figure.name}, {"description", figure.description}};
   report.add(figure.draw(arguments, session));
   session.finish();
-  write_json(arguments.out / kReport, report);
+  write_json(arguments.out / kNumbers, report);
   if (arguments.json) {
     print(report);
   } else {

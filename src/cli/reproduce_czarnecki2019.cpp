@@ -159,7 +159,7 @@ Json draw_figure3(const ReproduceArguments& arguments, Session& session) {
   return {{"cases", minima}};
 }
 
-constexpr Figure kFigures[] = {
+constexpr Figure kCzarnecki2019[] = {
     {"czarnecki2019-fig1",
      "A picture in the loss surfaces of a network with three hidden layers and three heads (one a colour)",
      {"figure1.png"},
@@ -172,6 +172,6 @@ constexpr Figure kFigures[] = {
 
 }  // namespace
 
-std::span<const Figure> czarnecki2019_figures() { return kFigures; }
+std::span<const Figure> czarnecki2019_figures() { return kCzarnecki2019; }
 
 }  // namespace lossatlas::cli

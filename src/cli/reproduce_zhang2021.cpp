@@ -240,7 +240,7 @@ Json draw_figure3b(const ReproduceArguments& arguments, Session& session) {
   return report;
 }
 
-constexpr Figure kFigures[] = {
+constexpr Figure kZhang2021[] = {
     {"zhang2021-fig3a",
      "Spectra of a minimum on one-dimensional data and of its embeddings in widths 3 and 4",
      {"figure3a.png", "width-2.safetensors", "width-3.safetensors", "width-4.safetensors"},
@@ -253,6 +253,6 @@ constexpr Figure kFigures[] = {
 
 }  // namespace
 
-std::span<const Figure> zhang2021_figures() { return kFigures; }
+std::span<const Figure> zhang2021_figures() { return kZhang2021; }
 
 }  // namespace lossatlas::cli

@@ -18,7 +18,7 @@ namespace {
 
 constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP};  // Ctrl-C, the end of a job, the end of a terminal
 
-std::atomic<int> received{0};  // the first signal
+std::atomic<int> first_signal{0};
 int wake_read = -1;
 int wake_write = -1;
 
@@ -29,7 +29,7 @@ void wake(char byte) { [[maybe_unused]] const ssize_t written = write(wake_write
 // request_stop() may run callbacks and lock, which a signal handler must not: the handler only wakes the watcher.
 extern "C" void on_signal(int number) {
   int none = 0;
-  if (!received.compare_exchange_strong(none, number)) _exit(status_of(number));
+  if (!first_signal.compare_exchange_strong(none, number)) _exit(status_of(number));
   const int saved = errno;
   wake(1);
   errno = saved;
@@ -48,7 +48,7 @@ void handle_signals(void (*handler)(int)) {
 
 }  // namespace
 
-int signal_status() { return status_of(received == 0 ? SIGINT : received.load()); }
+int signal_status() { return status_of(first_signal == 0 ? SIGINT : first_signal.load()); }
 
 Session::Session() {
   start_watcher();
@@ -85,7 +85,7 @@ void Session::start_watcher() {
 }
 
 void Session::pass_on_signal() {
-  if (received != 0 && !watcher_.joinable()) stop_.request_stop();
+  if (first_signal != 0 && !watcher_.joinable()) stop_.request_stop();
 }
 
 Control Session::control() {
