@@ -144,6 +144,9 @@ struct BatchMemory {
   Scratch scratch;
 };
 
+/// For set-ups whose batches need no memory of their own.
+struct NoScratch {};
+
 /// The batches of one set-up, in memory kept from call to call.
 template <class Scratch>
 class BatchQueue {

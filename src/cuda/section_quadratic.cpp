@@ -24,8 +24,6 @@ std::vector<std::int32_t> parts_of_columns(std::int64_t rank, const std::vector<
   return parts;
 }
 
-struct NoScratch {};
-
 class QuadraticSection final : public DeviceSection {
  public:
   QuadraticSection(Workspace& workspace, const Problem& problem, const SectionPlan& plan, const Control& control)

@@ -16,8 +16,6 @@ namespace {
 
 constexpr std::int64_t kMostBatchRows = 131072;  // a few chunks per multiprocessor
 
-struct NoScratch {};
-
 template <class T>
 DeviceBuffer<T> uploaded_as(Memory& memory, std::span<const double> values) {
   const std::vector<T> converted(values.begin(), values.end());
