@@ -184,6 +184,11 @@ TEST_F(ModelFile, EachLayerTakesTheOutputsOfTheOneBefore) {
   EXPECT_ERROR(read_state_dict(folder_.file("w.safetensors", safetensors(wrong, std::string(32, '\0'))),
                                {.activations = {Activation::relu}}),
                FileError, "\"a.weight\" (1, 2), then \"b.weight\" (1, 2); expected each to take the outputs");
+  const std::string linear = "{" + tensor("a.weight", "F64", "[1,2]", 0, 16) + "}";
+  const auto single = folder_.file("l.safetensors", safetensors(linear, std::string(16, '\0')));
+  EXPECT_EQ(read_state_dict(single, {.activations = {Activation::relu}}).theta.size(), 2u);
+  EXPECT_ERROR(read_state_dict(single, {.activations = {Activation::relu, Activation::tanh}}), FileError,
+               "1 linear layers and 2 given activations");
   const std::string empty = "{\"n_averaged\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[0,8]}}";
   EXPECT_ERROR(read_state_dict(folder_.file("e.safetensors", safetensors(empty, std::string(8, '\0')))), FileError,
                "without tensors");

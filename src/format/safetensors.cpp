@@ -121,8 +121,8 @@ Network chain_of(const std::vector<LayerTensors>& tensors, const StateDictOption
                  const FileContext& context) {
   context.require(!tensors.empty(), "without tensors, expected the weights of linear layers");
   const std::size_t hidden = tensors.size() - 1, given = options.activations.size();
-  context.require(given == hidden || given == 1 || hidden == 0, "without metadata lossatlas.network, but with ",
-                  tensors.size(), " linear layers and ", given, " given activations, expected ",
+  context.require(given == hidden || given == 1, "without metadata lossatlas.network, but with ", tensors.size(),
+                  " linear layers and ", given, " given activations, expected ",
                   hidden == 1 ? "that of its hidden layer" : "one for all hidden layers, or one for each of them",
                   ", which such a file does not tell (--activation)");
   std::vector<Layer> layers;
