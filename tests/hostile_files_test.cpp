@@ -186,6 +186,8 @@ TEST_F(HostileFiles, SafetensorsOfAnotherProgram) {
       R"("data_offsets":[4,12]},"2.bias":{"dtype":"F32","shape":[1],"data_offsets":[12,16]},)"
       R"("2.weight":{"dtype":"F64","shape":[1,2],"data_offsets":[16,32]}})";
   attack(safetensors(header, std::string(32, 'x')), [&](const Path& file) { read_model(file, network); });
+  attack(safetensors(header, std::string(32, 'x')),
+         [](const Path& file) { read_state_dict(file, {.activations = {Activation::tanh}}); });
 }
 
 TEST_F(HostileFiles, Png) {

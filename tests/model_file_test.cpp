@@ -126,28 +126,53 @@ TEST_F(ModelFile, RefusesOtherNames) {
                "\"other.0.bias\" but no weight");
 }
 
-// The order of use is that of the names, wherever their data are; ones of names that differ in zeros are neighbours.
-TEST_F(ModelFile, LayersFollowInTheNaturalOrderOfTheirNames) {
-  const auto chain = [&](const std::vector<std::string>& names) {  // names[l] has weight (1, 1) of the value l + 1
-    std::string header, data;
-    for (std::size_t l = names.size(); l-- > 0;) {
-      const int at = static_cast<int>(data.size());
-      header += (header.empty() ? "{" : ",") + tensor(names[l], "F64", "[1,1]", at, at + 8);
-      const double value = static_cast<double>(l + 1);
-      data += little(value);
-    }
-    return read_state_dict(folder_.file("m.safetensors", safetensors(header + "}", data)),
-                           {.activations = {Activation::tanh}})
-        .theta;
+/// A file of weights (out, in) without biases, each full of its number from 1, their data in reverse order.
+std::string state_dict(const std::vector<std::string>& names, const std::vector<std::int64_t>& widths) {
+  std::string header, data;
+  for (std::size_t l = names.size(); l-- > 0;) {
+    const int at = static_cast<int>(data.size());
+    const std::int64_t out = widths[l + 1], in = widths[l];
+    for (std::int64_t i = 0; i < out * in; ++i) data += little(static_cast<double>(l + 1));
+    const std::string shape = "[" + std::to_string(out) + "," + std::to_string(in) + "]";
+    header += (header.empty() ? "{" : ",") + tensor(names[l] + (names[l].empty() ? "weight" : ".weight"), "F64", shape,
+                                                    at, static_cast<int>(data.size()));
+  }
+  return safetensors(header + "}", data);
+}
+
+// Wherever their data are. Where names differ before a number, shapes tell the order.
+TEST_F(ModelFile, LayersFollowInTheOrderOfTheNumbersInTheirNames) {
+  const auto read_names = [&](const std::vector<std::string>& names, const std::vector<std::int64_t>& widths) {
+    return read_state_dict(folder_.file("m.safetensors", state_dict(names, widths)),
+                           {.activations = {Activation::tanh}});
   };
-  const std::vector<double> expected{1, 2, 3};
-  EXPECT_EQ(chain({"fc2.weight", "fc10.weight", "out.weight"}), expected);
-  EXPECT_EQ(chain({"net.9.weight", "net.10.weight", "net.99999999999999999999999.weight"}), expected);
-  EXPECT_EQ(chain({"a.1.b.weight", "a.01.c.weight", "a.2.weight"}), expected);
-  EXPECT_EQ(chain({"weight", "0.weight", "a.weight"}), expected);
-  EXPECT_EQ(chain({"a.weight", "a.0.weight", "a.0.1.weight"}), expected);
-  EXPECT_EQ(chain({"module.layers.0.weight", "layers._orig_mod.2.weight", "_orig_mod.module.out.weight"}), expected);
-  EXPECT_EQ(chain({"a01.weight", "a1.weight", "b.weight"}), expected);
+  const auto expect_order = [&](const std::vector<std::string>& names, const std::vector<std::int64_t>& widths) {
+    const Model model = read_names(names, widths);
+    EXPECT_EQ(model.network, mlp(widths, Activation::tanh, {.bias = Bias::none}));
+    for (const ParameterBlock& block : model.network.blocks()) {
+      EXPECT_EQ(model.theta[static_cast<std::size_t>(block.offset)], static_cast<double>(block.layer + 1)) << names[0];
+    }
+  };
+  const std::vector<std::int64_t> square{2, 2, 2, 2};  // the names alone tell the order
+  expect_order({"fc1", "fc2", "fc10"}, square);
+  expect_order({"net.9", "net.10", "net.99999999999999999999999"}, square);
+  expect_order({"a.1.b", "a.01.c", "a.2"}, square);
+  expect_order({"", "0", "1"}, square);
+  expect_order({"module.net.0", "net._orig_mod.2", "_orig_mod.module.net.4"}, square);
+  expect_order({"a01", "a1", "a2"}, square);
+  expect_order({"a1z", "a1\xc3\xa9", "a2"}, square);
+  expect_order({"fc2", "fc10", "out"}, {4, 3, 3, 2});
+  expect_order({"input", "hidden", "output"}, {4, 3, 5, 2});
+  expect_order({"encoder.0", "encoder.2", "decoder.0"}, {4, 3, 2, 5});
+  expect_order({"z", "y.0", "y.1", "x", "w"}, {1, 2, 2, 3, 4, 5});
+
+  for (const auto& names : std::vector<std::vector<std::string>>{{"encoder", "decoder"}, {"actor", "critic"}}) {
+    EXPECT_ERROR(read_names(names, {3, 2, 3}), FileError, "or as") << names[0];
+  }
+  EXPECT_ERROR(read_names({"fc1", "fc2", "out"}, square), FileError, "rename them with numbers");
+  std::vector<std::string> letters;
+  for (char c = 'a'; c <= 'z'; ++c) letters.emplace_back(1, c);
+  EXPECT_ERROR(read_names(letters, std::vector<std::int64_t>(27, 1)), FileError, "can follow each other as");
 }
 
 TEST_F(ModelFile, AStateDictTellsItsNetwork) {
@@ -171,19 +196,15 @@ TEST_F(ModelFile, AStateDictTellsItsNetwork) {
   EXPECT_EQ(read_state_dict(own, {.activations = {Activation::sine}}).theta, std::vector<double>(4, 1.0));
   EXPECT_ERROR(read_state_dict(own, {.activations = {Activation::tanh}}), FileError, "expected the given activations");
   EXPECT_ERROR(read_state_dict(own, {.heads = 2}), FileError, "heads");
+  EXPECT_EQ(read_state_dict(own, {.heads = 1}).network, expected);
 }
 
 TEST_F(ModelFile, EachLayerTakesTheOutputsOfTheOneBefore) {
-  const std::string header =
-      "{" + tensor("hidden.weight", "F64", "[1,2]", 0, 16) + "," + tensor("input.weight", "F64", "[2,1]", 16, 32) + "}";
-  const auto file = folder_.file("m.safetensors", safetensors(header, std::string(32, '\0')));
-  EXPECT_EQ(read_state_dict(file, {.activations = {Activation::relu}}).network,
-            mlp({2, 1, 2}, Activation::relu, {.bias = Bias::none}));
   const std::string wrong =
       "{" + tensor("a.weight", "F64", "[1,2]", 0, 16) + "," + tensor("b.weight", "F64", "[1,2]", 16, 32) + "}";
   EXPECT_ERROR(read_state_dict(folder_.file("w.safetensors", safetensors(wrong, std::string(32, '\0'))),
                                {.activations = {Activation::relu}}),
-               FileError, "\"a.weight\" (1, 2), then \"b.weight\" (1, 2); expected each to take the outputs");
+               FileError, "in the natural one \"a.weight\" (1, 2), then \"b.weight\" (1, 2); expected each to");
   const std::string linear = "{" + tensor("a.weight", "F64", "[1,2]", 0, 16) + "}";
   const auto single = folder_.file("l.safetensors", safetensors(linear, std::string(16, '\0')));
   EXPECT_EQ(read_state_dict(single, {.activations = {Activation::relu}}).theta.size(), 2u);

@@ -1,5 +1,6 @@
 #include "common.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <optional>
@@ -78,9 +79,9 @@ void ModelOptions::add_to(CLI::App& command) {
   command.add_option("--bias", bias, "Layers that have a bias, with " + layers_option)
       ->needs(widths)
       ->check(CLI::IsMember({"all", "hidden", "none"}))
-      ->type_name("WHICH")
-      ->capture_default_str();
+      ->type_name("WHICH");
   add_whole<std::int64_t>(command, "--heads", heads, 1, kMostWhole, "Heads that the outputs are divided into")
+      ->default_str("1")
       ->type_name("H");
 }
 
@@ -96,9 +97,10 @@ std::vector<Activation> ModelOptions::activations() const {
 
 Network ModelOptions::architecture(const std::vector<Activation>& hidden) const {
   const auto widths = parse_widths(layers_option, layers);
-  const Bias kind = bias == "all" ? Bias::all : bias == "hidden" ? Bias::hidden : Bias::none;
+  const Bias kind = bias == "hidden" ? Bias::hidden : bias == "none" ? Bias::none : Bias::all;
+  const MlpOptions options{kind, std::max<std::int64_t>(1, heads)};
   return for_option(layers_option, [&] {
-    if (hidden.size() < 2) return mlp(widths, hidden.empty() ? Activation::identity : hidden.front(), {kind, heads});
+    if (hidden.size() < 2) return mlp(widths, hidden.empty() ? Activation::identity : hidden.front(), options);
     if (hidden.size() + 2 != widths.size()) {
       throw InvalidArgument("received " + std::to_string(widths.size()) + " widths, but activations of " +
                             std::to_string(hidden.size()) + " hidden layers, expected one for all, or one for each");
@@ -109,24 +111,34 @@ Network ModelOptions::architecture(const std::vector<Activation>& hidden) const 
       chain.push_back(Dense{widths[l], widths[l + 1], kind == Bias::all || (kind == Bias::hidden && !last),
                             last ? Activation::identity : hidden[l]});
     }
-    return Network(std::move(chain), heads);
+    return Network(std::move(chain), options.heads);
   });
 }
 
 Model ModelOptions::read(std::string_view option, const std::string& from) const {
-  const StateDictOptions options{activations(), heads};
+  const StateDictOptions options{activations(), heads == 0 ? std::nullopt : std::optional(heads)};
   Model model = for_option(option, [&] { return read_state_dict(from, options); });
   if (layers.empty()) return model;
-  std::vector<Activation> hidden;
-  for (std::int64_t l = 0; l + 1 < model.network.depth(); ++l) {
-    hidden.push_back(lossatlas::activation(model.network.layer(l)));
+  const Network& network = model.network;
+  std::vector<std::int64_t> widths{network.inputs()};
+  bool same_bias = true;
+  for (const ParameterBlock& block : network.blocks()) {
+    if (block.kind == ParameterBlock::Kind::weight) widths.push_back(block.out);
   }
-  ModelOptions told = *this;
-  told.heads = model.network.heads();
-  const auto widths = parse_widths(layers_option, layers);
-  if (std::ssize(widths) == model.network.depth() + 1 && told.architecture(hidden) == model.network) return model;
-  throw InvalidArgument(layers_option + ": received \"" + layers + "\", expected the layers of " + from + ", " +
-                        model.network.describe());
+  if (!bias.empty()) {
+    for (std::int64_t l = 0; l < network.depth(); ++l) {
+      const bool expected = bias == "all" || (bias == "hidden" && l + 1 < network.depth());
+      same_bias = same_bias && network.view(std::span<const double>(model.theta), l).bias.empty() != expected;
+    }
+  }
+  if (!network.is_chain() || widths != parse_widths(layers_option, layers)) {
+    throw InvalidArgument(layers_option + ": received \"" + layers + "\", expected the layers of " + from + ", " +
+                          network.describe());
+  }
+  if (!same_bias) {
+    throw InvalidArgument("--bias: received " + bias + ", but " + from + " has biases in other layers; drop it");
+  }
+  return model;
 }
 
 void DeviceOptions::add_to(CLI::App& command) {

@@ -45,8 +45,8 @@ struct ModelOptions {
   std::string file;
   std::string layers;
   std::string activation;  ///< of all hidden layers, or a list; no default: a file of weights fits every activation
-  std::string bias = "all";
-  std::int64_t heads = 1;
+  std::string bias;        ///< empty: not given, all or what the file tells
+  std::int64_t heads = 0;  ///< 0: not given, 1 or what the file tells
   std::string file_option = "--model";     ///< as CLI11 takes it
   std::string layers_option = "--layers";  ///< the option that gives the widths
 

@@ -47,9 +47,12 @@ void add_convert(CLI::App& program, Command& chosen) {
   command->add_option("--out", arguments->out, "The model, a safetensors file")->required()->type_name("FILE");
   command->add_flag("--json", arguments->json, "Print JSON: network, parameters, written");
   command->footer(
-      "Reads the linear layers of a PyTorch state dict that was saved as safetensors, in the natural order of their\n"
-      "names (fc1, fc2, fc10); each takes the outputs of the one before. Any layer may lack its bias. Prefixes do not\n"
-      "matter; \"module.\" and \"_orig_mod.\" are dropped, the counter n_averaged is skipped. Parameters become f64.\n"
+      "Reads the linear layers of a PyTorch state dict that was saved as safetensors; each takes the outputs of the "
+      "one\n"
+      "before. Numbers in their names tell the order (fc1, fc2, fc10); where names differ before a number (fc1, out),\n"
+      "the shapes must leave one order only. Any layer may lack its bias. \"module.\" and \"_orig_mod.\" are dropped, "
+      "the\n"
+      "counter n_averaged is skipped. Parameters become f64.\n"
       "Other commands read such files too, with the same --activation; the written file needs no option.\n"
       "\nExamples:\n"
       "  lossatlas fit --target demo --train glyphs:1000 --hidden 64,256 --out out\n"

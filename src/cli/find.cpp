@@ -200,7 +200,7 @@ void add_architecture(CLI::App& command, ModelOptions& model) {
   command.add_option("--bias", model.bias, "Layers that have a bias")
       ->check(CLI::IsMember({"all", "hidden", "none"}))
       ->type_name("WHICH")
-      ->capture_default_str();
+      ->default_str("all");
 }
 
 void add_search(CLI::App& command, FindArguments& arguments) {

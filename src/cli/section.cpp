@@ -7,26 +7,13 @@
 
 #include "commands.hpp"
 #include "common.hpp"
+#include "direction_options.hpp"
 #include "problem.hpp"
 #include "report.hpp"
 #include "section_output.hpp"
 
 namespace lossatlas::cli {
 namespace {
-
-/// θ_0 and the directions.
-struct DirectionOptions {
-  std::vector<std::string> through;  ///< models that give all of it; else --model and what follows
-  std::string origin = "model";
-  std::string source;  ///< a file, or "random" or "filter"
-  std::string normalise;
-  std::string bias = "zero";
-  std::int64_t count = 2;
-  std::uint64_t seed = 0;
-  bool orthogonal = false;
-
-  bool drawn_at_random() const { return source == "random" || source == "filter"; }
-};
 
 struct SectionArguments {
   ModelOptions model;
@@ -46,56 +33,6 @@ struct SectionArguments {
   bool explain = false;
   bool json = false;
 };
-
-std::vector<double> draw_directions(const DirectionOptions& from, const Model& model) {
-  check_memory("--count", 16.0 * static_cast<double>(from.count) * static_cast<double>(model.theta.size()));
-  const std::string& kind = from.normalise.empty() ? from.source : from.normalise;
-  RandomDirectionOptions options{.count = from.count, .seed = from.seed};
-  options.normalisation = kind == "filter"  ? Normalisation::filter
-                          : kind == "layer" ? Normalisation::layer
-                                            : Normalisation::none;
-  options.bias = from.bias == "copy"     ? BiasDirection::copy
-                 : from.bias == "scaled" ? BiasDirection::scaled
-                                         : BiasDirection::zero;
-  return random_directions(model.network, model.theta, options);
-}
-
-std::vector<double> read_directions(const std::string& file, std::int64_t parameters) {
-  Array array = for_option("--directions", [&] { return read_npy(file); });
-  if (array.shape.size() != 2 || array.shape[1] != parameters || array.shape[0] < 1) {
-    std::string shape;
-    for (std::int64_t extent : array.shape) shape += (shape.empty() ? "" : ", ") + std::to_string(extent);
-    throw InvalidArgument("--directions: received an array of shape (" + shape + "), expected (z, " +
-                          std::to_string(parameters) + ") for this model's parameters");
-  }
-  return std::move(array.values);
-}
-
-Section build_section(const DirectionOptions& from, const Model& model) {
-  auto directions = from.drawn_at_random() ? draw_directions(from, model)
-                                           : read_directions(from.source, model.network.parameter_count());
-  auto origin = from.origin == "zero" ? std::vector<double>(model.theta.size(), 0.0) : model.theta;
-  Section section =
-      for_option("--directions", [&] { return make_section(model.network, std::move(origin), std::move(directions)); });
-  if (!from.orthogonal) return section;
-  return for_option("--orthogonalise", [&] { return orthogonalised(section); });
-}
-
-/// The line or plane through models of one network.
-Section section_through(const SectionArguments& arguments, const Model& first) {
-  std::vector<Model> models = {first};
-  const std::vector<std::string>& files = arguments.directions.through;
-  for (std::size_t i = 1; i < files.size(); ++i) {
-    models.push_back(arguments.model.read("--through", files[i]));
-    if (models[i].network == first.network) continue;
-    throw InvalidArgument("--through: received " + files[0] + ", a network of " + first.network.describe() + ", and " +
-                          files[i] + ", one of " + models[i].network.describe() + ", expected models of one network");
-  }
-  return for_option("--through", [&] {
-    if (models.size() == 2) return line_section(first.network, first.theta, models[1].theta);
-    return plane_section(first.network, first.theta, models[1].theta, models[2].theta);
-  });
-}
 
 // Those of --through have both ends of each direction among their points, and a margin.
 constexpr const char* kRange = "-1:1";
@@ -284,10 +221,8 @@ void note_replaced(const SectionArguments& arguments, Session& session) {
 
 void evaluate_section(const SectionArguments& arguments, Session& session) {
   const Loss loss = read_loss(arguments.problem.loss);
-  const std::vector<std::string>& through = arguments.directions.through;
-  const Model model = through.empty() ? arguments.model.read() : arguments.model.read("--through", through.front());
-  const Section section =
-      through.empty() ? build_section(arguments.directions, model) : section_through(arguments, model);
+  const Model model = arguments.directions.read_origin(arguments.model);
+  const Section section = arguments.directions.section(arguments.model, model);
   const Grid grid = build_grid(arguments, section.rank());
   check_outputs(arguments, grid, model.network.heads());
   const Dataset data = read_data("--data", arguments.problem.data, session);
@@ -310,40 +245,6 @@ void evaluate_section(const SectionArguments& arguments, Session& session) {
   } else {
     print_text(report, grid, section);
   }
-}
-
-void add_direction_options(CLI::App& command, DirectionOptions& options) {
-  command
-      .add_option("--through", options.through,
-                  "The line through two models of one network, or the plane through three, instead of --model and "
-                  "--directions: alpha = 0 is the first, alpha_i = 1 alone the next ones, exactly")
-      ->expected(2, 3)
-      ->delimiter(',')
-      ->type_name("FILE,FILE,...");
-  command.add_option("--origin", options.origin, "Parameters at alpha = 0")
-      ->check(CLI::IsMember({"model", "zero"}))
-      ->type_name("WHERE")
-      ->capture_default_str();
-  command
-      .add_option("--directions", options.source,
-                  "FILE.npy of shape (z, M), or random (Gaussian), or filter (Gaussian, each row of a weight matrix "
-                  "scaled to the norm of the model's row)")
-      ->type_name("FILE|random|filter");
-  command
-      .add_option("--normalise", options.normalise,
-                  "What --directions random is scaled by: rows of the model, layers, or nothing (default: none)")
-      ->check(CLI::IsMember({"filter", "layer", "none"}))
-      ->type_name("HOW");
-  command
-      .add_option("--bias-directions", options.bias,
-                  "Biases of random directions: zero, a copy of the model's, or random and scaled to the model's norm")
-      ->check(CLI::IsMember({"zero", "copy", "scaled"}))
-      ->type_name("HOW")
-      ->capture_default_str();
-  add_whole<std::int64_t>(command, "--count", options.count, 1, kMostWhole, "Number z of random directions")
-      ->type_name("Z");
-  add_seed(command, options.seed, "Seed of random directions");
-  command.add_flag("--orthogonalise", options.orthogonal, "Make the directions orthogonal, in order, lengths kept");
 }
 
 void add_evaluation_options(CLI::App& command, SectionArguments& arguments) {
@@ -410,25 +311,7 @@ void check_usage(const CLI::App& command, const SectionArguments& arguments) {
   if (!arguments.explain && arguments.outputs.out.empty()) throw CLI::RequiredError("--out (or --explain)");
   if (command.count("--tolerance") > 0 && arguments.method != "chebyshev")
     throw CLI::RequiresError("--tolerance", "--method chebyshev");
-  const DirectionOptions& directions = arguments.directions;
-  if (!directions.through.empty()) {
-    for (const char* option : {"--model", "--origin", "--directions", "--normalise", "--bias-directions", "--count",
-                               "--seed", "--orthogonalise"}) {
-      if (command.count(option) > 0) throw CLI::ExcludesError(option, "--through");
-    }
-    return;
-  }
-  for (const char* option : {"--model", "--directions"}) {
-    if (command.count(option) == 0) throw CLI::RequiredError(std::string(option) + " (or --through)");
-  }
-  if (directions.drawn_at_random()) {
-    if (directions.source == "filter" && !directions.normalise.empty())
-      throw CLI::ExcludesError("--normalise", "--directions filter");
-    return;
-  }
-  for (const char* option : {"--normalise", "--bias-directions", "--count", "--seed"}) {
-    if (command.count(option) > 0) throw CLI::ExcludesError(option, "--directions FILE");
-  }
+  arguments.directions.check_usage(command);
 }
 
 }  // namespace
@@ -439,7 +322,7 @@ void add_section(CLI::App& program, Command& chosen) {
   arguments->model.add_to(*command);
   command->get_option("--model")->required(false);  // --through will do
   arguments->problem.add_to(*command);
-  add_direction_options(*command, arguments->directions);
+  arguments->directions.add_to(*command);
   add_evaluation_options(*command, *arguments);
   add_run_options(*command, *arguments);
   command->footer(

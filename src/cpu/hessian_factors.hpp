@@ -74,6 +74,8 @@ class ChunkFactors {
 class HessianFactors {
  public:
   HessianFactors(const Problem& problem, std::span<const double> theta, HessianPart part, HessianMethod method);
+  HessianFactors(const HessianFactors&) = delete;
+  HessianFactors& operator=(const HessianFactors&) = delete;
 
   /// Samples of a full chunk, and the bytes of its factors; both depend on the problem only.
   static std::int64_t capacity(const Problem& problem, HessianMethod method);

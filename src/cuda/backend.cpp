@@ -49,7 +49,10 @@ class CudaSection final : public DeviceSection {
   /// The caller has made the device the current one.
   CudaSection(int index, WorkspacePool& pool, const Problem& problem, const SectionPlan& plan, Precision precision,
               const Control& control)
-      : index_(index), lease_(pool.lend()), section_(make_section(*lease_, problem, plan, precision, control)) {}
+      : index_(index), lease_(pool.lend()) {
+    (*lease_).forget_parameters();  // a section keeps its workspace, but has no use for θ
+    section_ = make_section(*lease_, problem, plan, precision, control);
+  }
 
   ~CudaSection() override { destroy_on(index_, section_); }
 

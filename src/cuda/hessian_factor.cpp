@@ -27,7 +27,7 @@ MatrixSize size_of(Workspace& workspace, const double* matrix, std::int64_t n) {
 bool hessian_has_factor(Workspace& workspace, const Problem& problem, std::span<const double> theta, HessianPart part,
                         const ShiftRule& shift, const Control& control) {
   const std::int64_t n = problem.network().parameter_count();
-  const double factoring = static_cast<double>(cholesky_bytes(workspace, n));
+  const double factoring = 8 * static_cast<double>(n) + static_cast<double>(cholesky_bytes(workspace, n));
   const DeviceBuffer<double> matrix =
       hessian_memory(workspace, problem, std::max(assembly_bytes(problem, part), factoring));
   assemble_hessians(workspace, problem, theta, part, control, matrix.data());

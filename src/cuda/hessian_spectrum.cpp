@@ -73,7 +73,7 @@ struct SpectraMemory {
     const std::int64_t n = problem.network().parameter_count();
     const double lines = static_cast<double>(count) * static_cast<double>(n);
     return 8 * lines * static_cast<double>(vectors ? n + 1 : 1) + static_cast<double>(solver) +
-           std::max(assembly_bytes(problem, part, count), vectors ? residual_bytes(n) : 0);
+           std::max(assembly_bytes(problem, part, count), vectors ? 8 * static_cast<double>(n) + residual_bytes(n) : 0);
   }
 
   bool has_vectors() const { return copies.data() != nullptr; }

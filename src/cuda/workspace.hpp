@@ -50,6 +50,10 @@ class Workspace {
     theta_.assign(theta.begin(), theta.end());
     return device_theta_.data();
   }
+  void forget_parameters() {
+    theta_ = {};
+    device_theta_ = {};
+  }
 
  private:
   Stream stream_;

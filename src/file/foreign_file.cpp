@@ -9,7 +9,7 @@ namespace {
 using namespace std::string_view_literals;
 
 constexpr std::string_view kSaveModel =
-    "in Python, safetensors.torch.save_file(torch.nn.Sequential(...).state_dict(), \"model.safetensors\") makes a "
+    "in Python, safetensors.torch.save_file(model.state_dict(), \"model.safetensors\") makes a "
     "model file of its linear layers, numpy.save one of an array";
 constexpr std::string_view kSaveArrays = "save each array by numpy.save as an .npy file, a model by safetensors";
 constexpr std::string_view kUnpack = "unpack it first";

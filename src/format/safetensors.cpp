@@ -1,8 +1,10 @@
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <map>
+#include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <lossatlas/model_file.hpp>
 
@@ -116,24 +118,98 @@ std::string shape_text(const std::vector<std::int64_t>& sizes) {
   return '(' + out + ')';
 }
 
+/// Layers whose names are the same up to the first number, which tells their order.
+using LayerGroup = std::span<const LayerTensors>;
+
+std::vector<LayerGroup> groups_of(const std::vector<LayerTensors>& tensors) {
+  const auto stem = [](const LayerTensors& layer) {
+    const std::string name = parse_tensor_name(layer.weight->name)->layer;
+    return name.substr(0, name.find_first_of("0123456789"));
+  };
+  std::vector<LayerGroup> groups;
+  for (auto first = tensors.begin(); first != tensors.end();) {
+    const auto last = std::find_if(first, tensors.end(), [&](const auto& one) { return stem(one) != stem(*first); });
+    groups.emplace_back(first, last);
+    first = last;
+  }
+  return groups;
+}
+
+/// Finds the orders of groups in which each takes the outputs of the one before, until it has found two.
+class GroupOrders {
+ public:
+  explicit GroupOrders(std::vector<LayerGroup> groups) : groups_(std::move(groups)), used_(groups_.size()) { extend(); }
+
+  const std::vector<std::vector<LayerGroup>>& found() const { return found_; }
+
+ private:
+  void extend() {
+    constexpr int kMostSteps = 100'000;  // of a search that the shapes do not narrow down
+    if (order_.size() == groups_.size()) found_.push_back(order_);
+    for (std::size_t i = 0; i < groups_.size() && found_.size() < 2 && steps_ < kMostSteps; ++i) {
+      const bool fits = order_.empty() || inputs(groups_[i]) == outputs(order_.back());
+      if (used_[i] || !fits) continue;
+      ++steps_;
+      used_[i] = true;
+      order_.push_back(groups_[i]);
+      extend();
+      order_.pop_back();
+      used_[i] = false;
+    }
+  }
+  static std::int64_t inputs(LayerGroup group) { return group.front().weight->shape[1]; }
+  static std::int64_t outputs(LayerGroup group) { return group.back().weight->shape[0]; }
+
+  std::vector<LayerGroup> groups_, order_;
+  std::vector<char> used_;
+  std::vector<std::vector<LayerGroup>> found_;
+  int steps_ = 0;
+};
+
+/// The layers in the order of their use. Numbers in names tell it, other parts of names do not: there the shapes must
+/// leave one order only.
+std::vector<LayerTensors> in_order_of_use(const std::vector<LayerTensors>& tensors, const FileContext& context) {
+  context.require(!tensors.empty(), "without tensors, expected the weights of linear layers");
+  for (const LayerTensors& layer : tensors) {
+    context.require(layer.weight->shape.size() == 2, "with tensor ", printable(layer.weight->name), " of shape ",
+                    shape_text(layer.weight->shape), ", expected (outputs, inputs)");
+  }
+  const GroupOrders orders(groups_of(tensors));
+  const auto names = [](const std::vector<LayerGroup>& order) {
+    std::string text;
+    for (const LayerGroup group : order) {
+      text += (text.empty() ? "" : ", then ") + printable(group.front().weight->name) + ' ' +
+              shape_text(group.front().weight->shape);
+    }
+    return text;
+  };
+  context.require(orders.found().size() < 2, "whose layers can follow each other as ",
+                  orders.found().empty() ? "" : names(orders.found().front()), ", or as ",
+                  orders.found().size() < 2 ? "" : names(orders.found().back()),
+                  ", expected shapes or numbers in the names to leave one order; rename them with numbers");
+  context.require(!orders.found().empty(), "with layers that do not follow each other in any order of their names, ",
+                  "in the natural one ", names(groups_of(tensors)),
+                  "; expected each to take the outputs of the one before");
+  std::vector<LayerTensors> ordered;
+  for (const LayerGroup group : orders.found().front()) ordered.insert(ordered.end(), group.begin(), group.end());
+  return ordered;
+}
+
 /// The chain of dense layers that the tensors' shapes make, in their order.
 Network chain_of(const std::vector<LayerTensors>& tensors, const StateDictOptions& options,
                  const FileContext& context) {
-  context.require(!tensors.empty(), "without tensors, expected the weights of linear layers");
   const std::size_t hidden = tensors.size() - 1, given = options.activations.size();
   context.require(given == hidden || given == 1, "without metadata lossatlas.network, but with ", tensors.size(),
                   " linear layers and ", given, " given activations, expected ",
                   hidden == 1 ? "that of its hidden layer" : "one for all hidden layers, or one for each of them",
-                  ", which such a file does not tell (--activation)");
+                  ", which such a file does not tell (StateDictOptions::activations, --activation)");
   std::vector<Layer> layers;
   for (std::size_t l = 0; l < tensors.size(); ++l) {
     const TensorEntry& weight = *tensors[l].weight;
-    context.require(weight.shape.size() == 2, "with tensor ", printable(weight.name), " of shape ",
-                    shape_text(weight.shape), ", expected (outputs, inputs)");
     if (l > 0) {
       const TensorEntry& before = *tensors[l - 1].weight;
-      context.require(weight.shape[1] == before.shape[0], "with layers that do not follow each other in the natural ",
-                      "order of their names: ", printable(before.name), ' ', shape_text(before.shape), ", then ",
+      context.require(weight.shape[1] == before.shape[0], "with layers that do not follow each other in the order of ",
+                      "the numbers in their names: ", printable(before.name), ' ', shape_text(before.shape), ", then ",
                       printable(weight.name), ' ', shape_text(weight.shape),
                       "; expected each to take the outputs of the one before; rename them in the order of use");
     }
@@ -141,7 +217,7 @@ Network chain_of(const std::vector<LayerTensors>& tensors, const StateDictOption
     layers.push_back(Dense{weight.shape[1], weight.shape[0], tensors[l].bias != nullptr, phi});
   }
   try {
-    return Network(std::move(layers), options.heads);
+    return Network(std::move(layers), options.heads.value_or(1));
   } catch (const InvalidArgument& error) {
     context.fail("which makes no network: ", error.what());
   }
@@ -149,14 +225,16 @@ Network chain_of(const std::vector<LayerTensors>& tensors, const StateDictOption
 
 /// Throws FileError if a network that a file tells is not what the options say.
 void check_told(const Network& network, const StateDictOptions& told, const FileContext& context) {
-  const auto hidden = static_cast<std::size_t>(network.depth() - 1);
-  bool same = told.heads == 1 || told.heads == network.heads();
-  if (!told.activations.empty()) {
-    same = same && (told.activations.size() == 1 || told.activations.size() == hidden);
-    for (std::size_t l = 0; same && l < hidden; ++l) {
-      same = activation(network.layer(static_cast<std::int64_t>(l))) ==
-             told.activations[told.activations.size() == 1 ? 0 : l];
-    }
+  std::vector<Activation> hidden;  // of a graph, those of what is not linear
+  for (const Node& node : network.nodes().first(network.nodes().size() - 1)) {
+    const Activation phi = activation(node.layer);
+    if (network.is_chain() || phi != Activation::identity) hidden.push_back(phi);
+  }
+  bool same = told.heads.value_or(network.heads()) == network.heads();
+  if (told.activations.size() == 1) {
+    for (const Activation phi : hidden) same = same && phi == told.activations.front();
+  } else if (!told.activations.empty()) {
+    same = same && told.activations == hidden;
   }
   context.require(same, "which holds the network ", network.describe(), ", expected the given activations and heads");
 }
@@ -279,8 +357,11 @@ Model read_state_dict(const std::filesystem::path& file, const StateDictOptions&
   InputFile input(file, "read_state_dict");
   const FileContext& context = input.context();
   const SafetensorsHeader header = read_safetensors_header(input);
-  const std::vector<LayerTensors> layers = group_layers(header, context);
-  if (header.architecture.empty()) return read_tensors(input, header, layers, chain_of(layers, options, context));
+  std::vector<LayerTensors> layers = group_layers(header, context);
+  if (header.architecture.empty()) {
+    layers = in_order_of_use(layers, context);
+    return read_tensors(input, header, layers, chain_of(layers, options, context));
+  }
   Network network = parse_architecture(header.architecture, input.size() - header.data_start, context);
   check_told(network, options, context);
   return read_tensors(input, header, layers, std::move(network));

@@ -53,7 +53,11 @@ TensorEntry parse_entry(const std::string& name, const Json& object, std::int64_
                   " bytes of data, expected begin <= end <= that; the file is truncated or its header is wrong");
   entry.begin = offsets[0];
   entry.end = offsets[1];
-  if (counter) return entry;
+  if (counter) {
+    context.require(entry.end - entry.begin <= 8, "with tensor ", printable(name), " of ", entry.end - entry.begin,
+                    " bytes, expected one number, the counter of an averaged model");
+    return entry;
+  }
   const std::optional<std::int64_t> count = checked_product(entry.shape);
   const std::int64_t bytes = entry.end - entry.begin;
   const bool agrees = count && bytes % entry.element_bytes() == 0 && *count == bytes / entry.element_bytes();

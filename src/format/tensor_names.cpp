@@ -47,7 +47,7 @@ bool NaturalLess::operator()(std::string_view a, std::string_view b) const {
       a.remove_prefix(x.size());
       b.remove_prefix(y.size());
     } else {
-      if (a.front() != b.front()) return a.front() < b.front();
+      if (a.front() != b.front()) return a.substr(0, 1) < b.substr(0, 1);  // as unsigned characters
       a.remove_prefix(1);
       b.remove_prefix(1);
     }

@@ -12,7 +12,9 @@ void try_file(const std::filesystem::path& file, const std::filesystem::path& co
   static const Network foreign = mlp({2, 2, 1}, Activation::tanh);
   const auto own = accepted([&] { return read_model(file); });
   const auto given = accepted([&] { return read_model(file, foreign); });
-  for (const auto& model : {own, given}) {
+  const auto told = accepted([&] { return read_state_dict(file); });
+  const auto named = accepted([&] { return read_state_dict(file, {.activations = {Activation::tanh}}); });
+  for (const auto& model : {own, given, told, named}) {
     if (!model) continue;
     expect(std::ssize(model->theta) == model->network.parameter_count(), "a model has the parameters of its network");
     expect(all_finite(model->theta), "parameters are finite");
