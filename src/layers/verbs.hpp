@@ -6,8 +6,8 @@
 //   vjp_input       ā ← Wᵀ z̄ + β ā
 //   vjp_parameters  W̄ += Σ_n z̄_n a_nᵀ,  b̄ += Σ_n z̄_n;  without the bias, if there is no memory for b̄
 //
-// Matrices have a row per sample and no gaps between rows, but for inputs on CUDA, which may have some. `inputs` are the values that the layer
-// takes, `tangents` theirs; a tangent without data is 0. The activation is the pass's own.
+// Matrices have a row per sample and no gaps between rows, but for inputs on CUDA, which may have some. `inputs` are
+// the values that the layer takes, `tangents` theirs; a tangent without data is 0. The activation is the pass's own.
 #pragma once
 
 #include <cstdint>
