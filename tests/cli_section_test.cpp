@@ -341,8 +341,9 @@ TEST_F(SectionThrough, RefusesWhatMakesNoLineOrPlane) {
   };
   using ::testing::HasSubstr;
   EXPECT_THAT(refused(" --through a.safetensors,wide.safetensors"), HasSubstr("expected models of one network"));
-  EXPECT_THAT(refused(" --through a.safetensors"), HasSubstr("--through: At least 2"));
-  EXPECT_THAT(refused(" --through a.safetensors,a.safetensors,a.safetensors,a.safetensors"), HasSubstr("At Most 3"));
+  EXPECT_THAT(refused(" --through a.safetensors"), HasSubstr("--through: received 1 model, expected two or three"));
+  EXPECT_THAT(refused(" --through a.safetensors,a.safetensors,a.safetensors,a.safetensors"),
+              HasSubstr("received 4 models"));
   EXPECT_THAT(refused(" --through a.safetensors,absent.safetensors"), HasSubstr("absent.safetensors"));
   for (const std::string option : {"--model a.safetensors", "--directions filter", "--origin zero", "--orthogonalise",
                                    "--count 2", "--seed 1", "--normalise layer", "--bias-directions copy"}) {

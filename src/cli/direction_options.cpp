@@ -63,9 +63,8 @@ void DirectionOptions::add_to(CLI::App& command) {
       .add_option("--through", through,
                   "The line through two models of one network, or the plane through three, instead of --model and "
                   "--directions: alpha = 0 is the first, alpha_i = 1 alone the next ones, exactly")
-      ->expected(2, 3)
       ->delimiter(',')
-      ->type_name("FILE,FILE,...");
+      ->type_name("FILE,FILE[,FILE]");
   command.add_option("--origin", origin, "Parameters at alpha = 0")
       ->check(CLI::IsMember({"model", "zero"}))
       ->type_name("WHERE")
@@ -93,6 +92,11 @@ void DirectionOptions::add_to(CLI::App& command) {
 
 void DirectionOptions::check_usage(const CLI::App& command) const {
   if (!through.empty()) {
+    if (through.size() < 2 || through.size() > 3) {
+      throw CLI::ValidationError("--through", "received " + std::to_string(through.size()) +
+                                                  (through.size() == 1 ? " model" : " models") +
+                                                  ", expected two or three");
+    }
     for (const char* option : {"--model", "--origin", "--directions", "--normalise", "--bias-directions", "--count",
                                "--seed", "--orthogonalise"}) {
       if (command.count(option) > 0) throw CLI::ExcludesError(option, "--through");
