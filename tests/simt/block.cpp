@@ -326,10 +326,10 @@ void copy_async_commit() {
 bool copy_async_take(int pending, CopyAsync& copy) {
   Thread& thread = current_block->self();
   const auto too_many = [&] { return static_cast<int>(thread.groups.size()) > pending; };
-  while (too_many() && thread.groups.front() == 0) thread.groups.pop_front();
+  while (too_many() && thread.groups.front() == 0) thread.groups.erase(thread.groups.begin());
   if (!too_many()) return false;
   copy = thread.copies.front();
-  thread.copies.pop_front();
+  thread.copies.erase(thread.copies.begin());
   --thread.groups.front();
   --thread.committed;
   return true;

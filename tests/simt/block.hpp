@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <optional>
 #include <span>
 #include <string>
@@ -22,8 +21,8 @@ struct Thread : Fiber {
   Site site;
   Collective collective{};
   int predicate = 0;
-  std::deque<CopyAsync> copies;
-  std::deque<std::size_t> groups;  // sizes of the committed groups; copies beyond them are uncommitted
+  std::vector<CopyAsync> copies;    // vectors, not deques: an empty one allocates nothing, and there are many threads
+  std::vector<std::size_t> groups;  // sizes of the committed groups; copies beyond them are uncommitted
   std::size_t committed = 0;
   char sync = 0;
 };
